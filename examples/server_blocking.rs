@@ -104,7 +104,7 @@ fn serve(mut shard: Shard<Peer>, accounts: &mut Accounts, tell: &Tell, happened:
                 Todo::Ask(ticket, ask) => shard.handle(now(), Input::Answer(ticket, answer(accounts, ask))),
                 Todo::Log(_, line) => println!("{line}"),
                 // It talks to no other servers, and is one shard.
-                Todo::Resolve(_) | Todo::Connect(..) | Todo::GiveUp(_) => {}
+                Todo::Resolve(..) | Todo::Connect(..) | Todo::GiveUp(_) => {}
             }
         }
     }

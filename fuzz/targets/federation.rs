@@ -189,7 +189,7 @@ impl World {
                     Action::Close(id) => {
                         self.wires().filter(|wire| wire.id == id).for_each(|wire| wire.is_closed = true);
                     }
-                    Action::Resolve(domain) => {
+                    Action::Resolve(domain, _) => {
                         self.server.resolved(self.now, &domain, Ok(Vec::new()), &mut next);
                     }
                     Action::Connect(id, targets, _) => {

@@ -288,7 +288,7 @@ impl World {
                     Action::Notice(id, notice) => self.notice(id, &notice),
                     Action::Write(_) | Action::Read(_) | Action::Removed(..) | Action::Abandoned(_) => {}
                     // It has no other servers.
-                    Action::Resolve(_) | Action::Connect(..) | Action::Log(..) => {}
+                    Action::Resolve(..) | Action::Connect(..) | Action::Log(..) => {}
                 }
             }
             actions = next;

@@ -149,6 +149,12 @@ impl Runtime for AsyncIo {
     }
 
     #[cfg(feature = "dns")]
+    async fn signed_records(&self, service: Service, domain: String) -> Result<Vec<Record>, String> {
+        let Options { name_server, trust_anchor, .. } = self.options;
+        dns::signed_records(*self, name_server, trust_anchor, service, &domain).await
+    }
+
+    #[cfg(feature = "dns")]
     async fn addresses(&self, host: String) -> Result<Vec<IpAddr>, String> {
         dns::addresses(*self, self.options.name_server, &host).await
     }

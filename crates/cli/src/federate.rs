@@ -74,6 +74,7 @@ pub(crate) fn decide(
     config.deny = names(&federation.deny);
     config.routes = federation.targets().map_err(Failure::new)?;
     config.private_addresses = federation.private_addresses;
+    config.dane = federation.dane;
     config.management = federation.stream_management.unwrap_or(config.management);
     config.limits.outgoing_streams = federation.connections();
     config.limits.bytes_per_second = federation.max_bytes_per_second;

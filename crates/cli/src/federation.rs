@@ -33,6 +33,8 @@ pub(crate) struct Federation {
     pub(crate) allow_plaintext: bool,
     pub(crate) require_certificate: bool,
     pub(crate) private_addresses: bool,
+    /// Whether signed DNS says which certificates others have.
+    pub(crate) dane: bool,
     /// Whether what is sent is acknowledged (XEP-0198); `None`: it is.
     pub(crate) stream_management: Option<bool>,
     pub(crate) max_connections: Option<u32>,
@@ -123,7 +125,7 @@ fn target(place: &str, direct_tls: bool) -> Option<Target> {
         return None;
     };
     // Where none is said it is that of clients, and there are two of them.
-    Some(Target { host, port: if port == other { port } else { PORT }, direct_tls })
+    Some(Target::new(host, if port == other { port } else { PORT }, direct_tls))
 }
 
 #[cfg(test)]

@@ -45,7 +45,10 @@ pub(crate) fn to_stderr(level: LogLevel) -> Log {
 /// What libraries have to say below a warning is for their authors.
 fn targets(level: LogLevel) -> Targets {
     let ours: LevelFilter = level.into();
-    Targets::new().with_default(ours.min(LevelFilter::WARN)).with_target("balcony", ours)
+    // What is wrong with somebody's DNS is said by whoever has asked it, and anybody could fill the log with it.
+    let dns = if ours >= LevelFilter::DEBUG { LevelFilter::WARN } else { LevelFilter::OFF };
+    let all = Targets::new().with_default(ours.min(LevelFilter::WARN));
+    all.with_target("hickory", dns).with_target("balcony", ours)
 }
 
 /// A writer that never waits for `out`, and its thread.

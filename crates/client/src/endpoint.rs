@@ -74,24 +74,22 @@ impl Endpoint {
     pub fn target(&self, account: &BareJid) -> Option<Target> {
         match self {
             Endpoint::Address { host, port, direct_tls } => {
-                Some(Target { host: host.clone(), port: *port, direct_tls: *direct_tls })
+                Some(Target::new(host.clone(), *port, *direct_tls))
             }
             #[cfg(feature = "websocket")]
-            Endpoint::WebSocket(url) => {
-                Some(Target { host: url.host().into(), port: url.port(), direct_tls: url.is_secure() })
-            }
+            Endpoint::WebSocket(url) => Some(Target::new(url.host().into(), url.port(), url.is_secure())),
             // The web server; what that tells are other endpoints.
             #[cfg(feature = "websocket")]
             Endpoint::HostMeta { server } => {
                 let own = || (String::from(unbracketed(account.domainpart())), 443);
                 let (host, port) = server.clone().unwrap_or_else(own);
-                Some(Target { host, port, direct_tls: true })
+                Some(Target::new(host, port, true))
             }
             Endpoint::Domain => {
                 let host = unbracketed(account.domainpart());
                 let certain =
                     host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok();
-                certain.then(|| Target { host: host.into(), port: 5222, direct_tls: false })
+                certain.then(|| Target::new(host.into(), 5222, false))
             }
         }
     }
@@ -351,7 +349,7 @@ mod tests {
     #[test]
     fn addresses_and_this_machine_are_not_looked_up() {
         let target = |account: &str| Endpoint::Domain.target(&account.parse().unwrap());
-        let at = |host: &str| Some(Target { host: host.into(), port: 5222, direct_tls: false });
+        let at = |host: &str| Some(Target::new(host.into(), 5222, false));
         assert_eq!(target("a@example.com"), None);
         assert_eq!(target("a@localhost"), at("localhost"));
         assert_eq!(target("a@127.0.0.1"), at("127.0.0.1"));

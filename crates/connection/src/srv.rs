@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use balcony_machine::Random;
+use balcony_machine::{Random, Tlsa};
 
 /// Whom a server is looked for by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,22 @@ pub struct Record {
     pub target: String,
     /// Whether TLS begins with the first byte there.
     pub direct_tls: bool,
+    /// What DNSSEC says about the place, where that was [asked](Signed).
+    pub signed: Signed,
+}
+
+/// What DNSSEC says about a place where a service is (RFC 7673 section 3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Signed {
+    /// Nothing: nobody has asked, or what the DNS says is not signed.
+    #[default]
+    No,
+    /// The record that names the place is signed, so that its host speaks for the domain (RFC 7712 section 6), and these TLSA records of it
+    /// are; there may be none.
+    Yes(Vec<Tlsa>),
+    /// The record that names the place is signed, and the DNS does not say in a way that could be checked whether it has TLSA records.
+    /// Nobody may connect there (RFC 7673 section 3.3). Why, in words.
+    Unknown(String),
 }
 
 /// A place to try.
@@ -62,6 +78,22 @@ pub struct Target {
     pub port: u16,
     /// Whether TLS begins with the first byte there.
     pub direct_tls: bool,
+    /// What DNSSEC says about it.
+    pub signed: Signed,
+}
+
+impl Target {
+    /// A place of which DNSSEC says nothing.
+    #[must_use]
+    pub const fn new(host: String, port: u16, direct_tls: bool) -> Target {
+        Target { host, port, direct_tls, signed: Signed::No }
+    }
+
+    /// Where a service is if no SRV record says so: at its domain (RFC 6120 section 3.2.2).
+    #[must_use]
+    pub fn without_records(domain: &str, service: Service) -> Target {
+        Target::new(String::from(domain), service.port(), false)
+    }
 }
 
 /// The places to try for `domain`, in order.
@@ -71,7 +103,7 @@ pub struct Target {
 #[must_use]
 pub fn targets(domain: &str, service: Service, mut records: Vec<Record>, random: &mut Random) -> Vec<Target> {
     if records.is_empty() {
-        return vec![Target { host: String::from(domain), port: service.port(), direct_tls: false }];
+        return vec![Target::without_records(domain, service)];
     }
     records.retain(|record| !record.target.is_empty());
     // RFC 2782: within a priority, draw by weight; weights of zero come first into the drawing.
@@ -90,8 +122,8 @@ pub fn targets(domain: &str, service: Service, mut records: Vec<Record>, random:
             })
             .position(|sum| sum >= drawn)
             .unwrap_or(0);
-        let record = records.remove(chosen);
-        targets.push(Target { host: record.target, port: record.port, direct_tls: record.direct_tls });
+        let Record { target: host, port, direct_tls, signed, .. } = records.remove(chosen);
+        targets.push(Target { host, port, direct_tls, signed });
     }
     targets
 }
@@ -103,14 +135,21 @@ mod tests {
     use super::*;
 
     fn record(priority: u16, weight: u16, target: &str) -> Record {
-        Record { priority, weight, port: 5222, target: String::from(target), direct_tls: false }
+        Record {
+            priority,
+            weight,
+            port: 5222,
+            target: String::from(target),
+            direct_tls: false,
+            signed: Signed::No,
+        }
     }
 
     // RFC 6120 §3.2.2 [C5]
     #[test]
     fn without_records_the_domain_itself() {
         let targets = targets("example.com", Service::Client, Vec::new(), &mut Seed::from_u64(1).random());
-        assert_eq!(targets, [Target { host: "example.com".into(), port: 5222, direct_tls: false }]);
+        assert_eq!(targets, [Target::new("example.com".into(), 5222, false)]);
     }
 
     // RFC 6120 §3.2.1 [C2] [C4]: and there is no way around it

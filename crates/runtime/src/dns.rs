@@ -6,14 +6,16 @@ use core::net::{IpAddr, SocketAddr};
 use core::pin::pin;
 use core::task::Poll;
 
-use balcony_client::srv::{Record, Service};
-use hickory_resolver::Resolver;
+use balcony_client::srv::{Record, Service, Signed};
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::proto::rr::RData;
+use hickory_resolver::{Resolver, ResolverBuilder};
 
+mod signed;
 mod sockets;
 
+pub use signed::signed_records;
 use sockets::Provider;
 pub use sockets::{Datagrams, Lookup};
 
@@ -75,11 +77,18 @@ fn resolver<R: Lookup>(
     runtime: R,
     name_server: Option<SocketAddr>,
 ) -> Result<Resolver<Provider<R>>, NetError> {
+    builder(runtime, name_server)?.build()
+}
+
+fn builder<R: Lookup>(
+    runtime: R,
+    name_server: Option<SocketAddr>,
+) -> Result<ResolverBuilder<Provider<R>>, NetError> {
     let provider = Provider(runtime);
-    let Some(address) = name_server else { return Resolver::builder(provider)?.build() };
+    let Some(address) = name_server else { return Resolver::builder(provider) };
     let mut server = NameServerConfig::udp_and_tcp(address.ip());
     server.connections.iter_mut().for_each(|connection| connection.port = address.port());
-    Resolver::builder_with_config(ResolverConfig::from_name_servers(vec![server]), provider).build()
+    Ok(Resolver::builder_with_config(ResolverConfig::from_name_servers(vec![server]), provider))
 }
 
 async fn lookup<R: Lookup>(
@@ -94,17 +103,22 @@ async fn lookup<R: Lookup>(
         Err(error) if error.is_no_records_found() => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let record = |data: &RData| match data {
+    Ok(found.answers().iter().filter_map(|answer| record(&answer.data, direct_tls)).collect())
+}
+
+/// An SRV record, as it is without signatures.
+fn record(data: &RData, direct_tls: bool) -> Option<Record> {
+    match data {
         RData::SRV(srv) => Some(Record {
             priority: srv.priority,
             weight: srv.weight,
             port: srv.port,
             target: srv.target.to_ascii().trim_end_matches('.').into(),
             direct_tls,
+            signed: Signed::No,
         }),
         _ => None,
-    };
-    Ok(found.answers().iter().filter_map(|answer| record(&answer.data)).collect())
+    }
 }
 
 /// Waits for both, at the same time.

@@ -498,7 +498,7 @@ impl<R: Runtime> Driver<R> {
                     });
                     (self.ask)(ask, reply);
                 }
-                Todo::Resolve(domain) => self.resolve(domain),
+                Todo::Resolve(domain, dane) => self.resolve(domain, dane),
                 Todo::Connect(id, targets, reach) => self.connect(id, targets, reach),
                 Todo::GiveUp(id) => self.give_up(id),
                 Todo::Log(Level::Debug, line) => tracing::debug!(target: "balcony", "{line}"),

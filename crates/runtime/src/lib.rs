@@ -52,7 +52,7 @@ mod server;
 mod shim;
 mod tcp;
 
-pub use balcony_client::srv::{Record, Service, Target};
+pub use balcony_client::srv::{Record, Service, Signed, Target};
 #[cfg(feature = "client")]
 pub use balcony_client::{
     Attempt, Backoff, Carbon, ClientConfig, ConnectError, Contacts, Endpoint, MachineEvent, News, Presence,

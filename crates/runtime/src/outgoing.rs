@@ -28,13 +28,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) type Connected = Result<(Box<dyn Socket>, usize, String), Unreachable>;
 
 impl<R: Runtime> Driver<R> {
-    /// Asks the DNS where another server is.
-    pub(crate) fn resolve(&self, domain: BareJid) {
+    /// Asks the DNS where another server is, and what of that is signed if that is wanted.
+    pub(crate) fn resolve(&self, domain: BareJid, dane: bool) {
         let (runtime, mailbox) = (self.runtime.clone(), Arc::clone(&self.mailbox));
         self.runtime.spawn(Box::pin(async move {
             let records = match dns_name(&domain) {
                 // Addresses, and this machine, have no records.
                 _ if Endpoint::Domain.target(&domain).is_some() => Ok(Vec::new()),
+                Ok(name) if dane => runtime.signed_records(Service::Server, name).await,
                 Ok(name) => runtime.records(Service::Server, name).await,
                 Err(error) => Err(error.to_string()),
             };

@@ -75,6 +75,20 @@ pub trait Runtime: Clone + Debug + Send + Sync + 'static {
         core::future::ready(Ok(Vec::new()))
     }
 
+    /// The same with what DNSSEC says of each, and of the TLSA records of the places (RFC 7673 section 3), validated here. A runtime that
+    /// can't do that keeps to this, where nothing is signed.
+    ///
+    /// # Errors
+    ///
+    /// Why the DNS does not answer, in words; also if what it answers is not signed as it has to be.
+    fn signed_records(
+        &self,
+        service: Service,
+        domain: String,
+    ) -> impl Future<Output = Result<Vec<Record>, String>> + Send {
+        self.records(service, domain)
+    }
+
     /// The addresses of a host, by the DNS, without a thread that waits for it: a server looks up what strangers want. A runtime that
     /// can't do that keeps to this, which asks the operating system.
     ///
@@ -92,13 +106,16 @@ pub trait Runtime: Clone + Debug + Send + Sync + 'static {
 pub struct Options {
     /// The DNS server to ask, instead of those that the system is configured for.
     pub name_server: Option<SocketAddr>,
+    /// The keys of the root of the DNS, as DNSKEY records in the form of a zone file, for networks that have a root of their own; `None` are
+    /// those of the world.
+    pub trust_anchor: Option<&'static str>,
     /// How long a peer's network may leave what was sent to it unacknowledged, on systems that can tell.
     pub unacknowledged: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { name_server: None, unacknowledged: UNACKNOWLEDGED }
+        Options { name_server: None, trust_anchor: None, unacknowledged: UNACKNOWLEDGED }
     }
 }
 

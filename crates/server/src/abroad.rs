@@ -146,7 +146,7 @@ impl Hub {
     ) {
         let name = |id| place(id).name();
         match event {
-            FederationEvent::Resolve(domain) => actions.push(Action::Resolve(domain)),
+            FederationEvent::Resolve(domain, dane) => actions.push(Action::Resolve(domain, dane)),
             FederationEvent::Connect(id, targets, reach) => {
                 actions.push(Action::Connect(name(id), targets, reach));
             }

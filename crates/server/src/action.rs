@@ -62,8 +62,9 @@ pub enum Action {
     Removed(BareJid, Removal),
     /// A session without a connection has ended; its client has not come back in time, or has begun another.
     Abandoned(FullJid),
-    /// Look up where this domain's service for other servers is, and say [`resolved`](crate::Server::resolved).
-    Resolve(BareJid),
+    /// Look up where this domain's service for other servers is, and say [`resolved`](crate::Server::resolved). Whether also what
+    /// DNSSEC says about it ([`FederationConfig::dane`](crate::federation::FederationConfig::dane)).
+    Resolve(BareJid, bool),
     /// Connect to one of these, the first that answers in their order (RFC 8305), at an address that
     /// [may be connected to](Reach::admits), then say [`connected`](crate::Server::connected) or
     /// [`unreachable`](crate::Server::unreachable). [`Close`](Action::Close) gives it up.
@@ -83,7 +84,7 @@ impl PartialEq for Action {
             (Action::Notice(a, what), Action::Notice(b, other)) => a == b && what == other,
             (Action::Removed(a, what), Action::Removed(b, other)) => a == b && what == other,
             (Action::Abandoned(a), Action::Abandoned(b)) => a == b,
-            (Action::Resolve(a), Action::Resolve(b)) => a == b,
+            (Action::Resolve(a, dane), Action::Resolve(b, other)) => (a, dane) == (b, other),
             (Action::Connect(a, places, reach), Action::Connect(b, others, other)) => {
                 a == b && places == others && reach == other
             }

@@ -117,7 +117,7 @@ impl AtHub for Hub {
 ///                 }
 ///                 Todo::Log(level, line) => println!("{level:?}: {line}"),
 ///                 // Only a server that talks to others has these, or one on several threads.
-///                 Todo::Resolve(_) | Todo::Connect(..) | Todo::GiveUp(_) => {}
+///                 Todo::Resolve(..) | Todo::Connect(..) | Todo::GiveUp(_) => {}
 ///             }
 ///         }
 ///     }
@@ -234,8 +234,9 @@ pub enum Todo<'a, P> {
     Close(P),
     /// Find this out, and bring the answer as [`Input::Answer`].
     Ask(Ticket, Ask),
-    /// Look up the SRV records of this domain's service for other servers, and bring them as [`Input::Resolved`].
-    Resolve(BareJid),
+    /// Look up the SRV records of this domain's service for other servers, and bring them as [`Input::Resolved`]. Whether with what DNSSEC
+    /// says about them ([`FederationConfig::dane`](crate::federation::FederationConfig::dane)).
+    Resolve(BareJid, bool),
     /// Connect to one of these, the first that answers in their order (RFC 8305), at an address that
     /// [may be connected to](Reach::admits), then call [`Shard::connected`], or say
     /// [`Input::Unreachable`].
@@ -727,7 +728,7 @@ impl<P, H: AtHub> Shard<P, H> {
                     });
                 }
                 Action::Ask(ticket, ask) => return Some(Todo::Ask(ticket, ask)),
-                Action::Resolve(domain) => return Some(Todo::Resolve(domain)),
+                Action::Resolve(domain, dane) => return Some(Todo::Resolve(domain, dane)),
                 Action::Connect(id, targets, reach) => return Some(Todo::Connect(id, targets, reach)),
                 Action::Log(level, line) => return Some(Todo::Log(level, line)),
                 Action::Removed(account, removal) => {
@@ -805,7 +806,7 @@ mod tests {
             let mut resolve = None;
             loop {
                 match shard.next() {
-                    Some(Todo::Resolve(domain)) => resolve = Some(domain),
+                    Some(Todo::Resolve(domain, _)) => resolve = Some(domain),
                     Some(Todo::Connect(id, ..)) => connecting = Some(id),
                     Some(Todo::GiveUp(id)) => given_up = Some(id),
                     Some(_) => {}
@@ -846,7 +847,7 @@ mod tests {
                 while let Some(todo) = self.shards[side].next() {
                     match todo {
                         Todo::Write(&mut place, bytes) => written.push((place, bytes)),
-                        Todo::Resolve(domain) => resolve.push(domain),
+                        Todo::Resolve(domain, _) => resolve.push(domain),
                         Todo::Connect(id, ..) => connect.push(id),
                         _ => {}
                     }

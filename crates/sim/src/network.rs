@@ -526,7 +526,7 @@ impl Network {
                     };
                     self.with(node, id, close, |_| {});
                 }
-                Action::Resolve(domain) => {
+                Action::Resolve(domain, _) => {
                     let is_silent = self.silent.contains(domain.as_str());
                     let records = if is_silent { Err("no answer".into()) } else { Ok(Vec::new()) };
                     self.nodes[node].server.resolved(self.now, &domain, records, &mut next);

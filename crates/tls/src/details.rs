@@ -6,6 +6,7 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use balcony_machine::Tlsa;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::certificate::X509Certificate;
@@ -14,7 +15,7 @@ use x509_parser::time::ASN1Time;
 
 use crate::identity::{Identity, Service};
 use crate::verify::Trusted;
-use crate::{Error, TlsIdentity, TlsTrust, name};
+use crate::{ConfigError, Error, TlsIdentity, TlsTrust, name, pem, vouchers};
 
 /// What stands in a certificate (RFC 5280 section 4.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct CertificateDetails {
     pub issuer: String,
     /// Whether it says that it is its own authority.
     pub is_self_signed: bool,
+    /// A TLSA record that fits it as long as it has this key: `3 1 1` (RFC 7671 section 5.1).
+    pub tlsa: Tlsa,
 }
 
 impl CertificateDetails {
@@ -53,7 +56,19 @@ impl CertificateDetails {
             validity: seconds(validity.not_before)..seconds(validity.not_after),
             issuer: certificate.issuer().to_string(),
             is_self_signed: certificate.issuer() == certificate.subject(),
+            tlsa: vouchers::record(certificate.public_key().raw),
         })
+    }
+
+    /// Reads the first of these certificates in PEM, such as that of a server before those who have signed it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`]: there is none, or it can't be read.
+    pub fn read_pem(pem: &[u8]) -> Result<CertificateDetails, Error> {
+        let first = pem::certificates(pem)?;
+        let details = first.first().and_then(|certificate| CertificateDetails::read(certificate));
+        details.ok_or_else(|| ConfigError::BadCertificate("it is none".to_owned()).into())
     }
 }
 

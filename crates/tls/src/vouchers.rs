@@ -102,8 +102,7 @@ impl Vouchers {
             }
         }
         basis.ok_or_else(|| {
-            let key = key(shown.own).unwrap_or_default();
-            let record = Tlsa { usage: 3, selector: 1, matching: 1, data: Sha256::digest(&key).to_vec() };
+            let record = record(&key(shown.own).unwrap_or_default());
             let host = self.host.as_deref().unwrap_or_default();
             let would = format!("_{}._tcp.{host}. TLSA {record}", self.port);
             Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(NoneFits { would }))))
@@ -144,6 +143,11 @@ fn fits(record: &Tlsa, certificate: &CertificateDer<'_>) -> bool {
         2 => *Sha512::digest(&selected) == *record.data,
         _ => false,
     }
+}
+
+/// The record for a server that has this key, `3 1 1`.
+pub(crate) fn record(key: &[u8]) -> Tlsa {
+    Tlsa { usage: 3, selector: 1, matching: 1, data: Sha256::digest(key).to_vec() }
 }
 
 /// The public key in a certificate, as it stands there.

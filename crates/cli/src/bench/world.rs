@@ -174,11 +174,10 @@ impl World {
     pub(crate) async fn new(common: &Common, connect: &ConnectArgs) -> Result<Rc<World>, Failure> {
         let connector = Connector::new(&Jid::from(numbered(&common.accounts, 0)?), connect)?;
         let domain = common.accounts.domainpart();
-        let target = connector.endpoint().target(&common.accounts).unwrap_or_else(|| Target {
-            host: domain.into(),
-            port: 5222,
-            direct_tls: false,
-        });
+        let target = connector
+            .endpoint()
+            .target(&common.accounts)
+            .unwrap_or_else(|| Target::new(domain.into(), 5222, false));
         let host = &target.host;
         let address = tokio::net::lookup_host((&**host, target.port))
             .await

@@ -55,7 +55,7 @@ fn judge(about: &str, service: Service, name: &str, records: Vec<Record>) -> (Ve
     let whom = whom(service);
     let [clear, direct] = service.labels();
     let mut findings = Vec::new();
-    let itself = Target { host: name.into(), port: service.port(), direct_tls: false };
+    let itself = Target::without_records(name, service);
     if records.is_empty() {
         let says = format!("there are none, so {whom} try {name}:{} itself", itself.port);
         findings.push(Finding::new(Level::Note, about, says));
@@ -89,8 +89,8 @@ fn judge(about: &str, service: Service, name: &str, records: Vec<Record>) -> (Ve
         });
     }
     let mut targets: Vec<Target> = Vec::new();
-    for Record { port, target, direct_tls, .. } in places {
-        let target = Target { host: target, port, direct_tls };
+    for Record { port, target: host, direct_tls, signed, .. } in places {
+        let target = Target { host, port, direct_tls, signed };
         if !targets.contains(&target) {
             targets.push(target);
         }
@@ -111,10 +111,12 @@ fn judge(about: &str, service: Service, name: &str, records: Vec<Record>) -> (Ve
 
 #[cfg(test)]
 mod tests {
+    use balcony_connection::srv::Signed;
+
     use super::*;
 
     fn record(target: &str, direct_tls: bool) -> Record {
-        Record { priority: 5, weight: 1, port: 5222, target: target.into(), direct_tls }
+        Record { priority: 5, weight: 1, port: 5222, target: target.into(), direct_tls, signed: Signed::No }
     }
 
     fn levels(records: Vec<Record>) -> (Vec<String>, Vec<Level>) {

@@ -145,7 +145,7 @@ struct Given {
 fn given(args: &CheckArgs, domain: &BareJid, settings: Option<&Settings>) -> Result<Given, Failure> {
     let mut given = Given { only: args.has_places(), ..Given::default() };
     let target = |place: &Place, direct: bool| match place.endpoint(direct) {
-        Some(Endpoint::Address { host, port, direct_tls }) => Ok(Target { host, port, direct_tls }),
+        Some(Endpoint::Address { host, port, direct_tls }) => Ok(Target::new(host, port, direct_tls)),
         _ => Err(Failure::usage("a place to check is a host and a port, such as 192.0.2.1:5222")),
     };
     for (list, service, direct) in [

@@ -66,11 +66,7 @@ async fn find(
     let mut at = at.cloned();
     for _ in 0..=REDIRECTS {
         let there = place(&url).ok_or_else(|| Trouble::None(format!("{url} is no URL of HTTPS")))?;
-        let target = at.take().unwrap_or_else(|| Target {
-            host: there.host().into(),
-            port: there.port(),
-            direct_tls: true,
-        });
+        let target = at.take().unwrap_or_else(|| Target::new(there.host().into(), there.port(), true));
         match fetch(look, &url, there.host(), &target, tls).await.map_err(Trouble::None)? {
             Fetched::File(file) => {
                 return format.websockets(&url, &file).map_err(|error| Trouble::Bad(error.to_string()));

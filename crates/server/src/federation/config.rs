@@ -44,6 +44,9 @@ pub struct FederationConfig {
     /// Whether the addresses that the DNS names may be of private networks and of this machine, too. Whoever has a domain decides
     /// where a server connects to for it, so this is for networks whose DNS is that of the operator.
     pub private_addresses: bool,
+    /// Whether the DNS may say, signed, which certificates a domain has, and which hosts speak for it (DANE: RFC 7673, RFC 7712 sections 5.1
+    /// and 6). It costs several more questions to the DNS for each domain that is looked for. It needs TLS.
+    pub dane: bool,
     /// The bounds of one stream.
     pub stream: Limits,
     /// The bounds of all of them together.
@@ -163,6 +166,7 @@ impl FederationConfig {
             deny: BTreeSet::new(),
             routes: BTreeMap::new(),
             private_addresses: false,
+            dane: false,
             stream: Limits::federated(),
             limits: FederationLimits::default(),
         }

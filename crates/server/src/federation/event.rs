@@ -29,8 +29,9 @@ impl Number for StreamId {
 /// What the owner of a [`Federation`](super::Federation) has to do. The order counts.
 #[derive(Debug)]
 pub enum FederationEvent {
-    /// Look up the SRV records of this domain's service for servers, then say [`resolved`](super::Federation::resolved).
-    Resolve(BareJid),
+    /// Look up the SRV records of this domain's service for servers, then say [`resolved`](super::Federation::resolved). Whether with what
+    /// DNSSEC says about them ([`dane`](super::FederationConfig::dane)).
+    Resolve(BareJid, bool),
     /// Connect to one of these, the first that answers in their order (RFC 8305), at an address that
     /// [may be connected to](Reach::admits), then say [`connected`](super::Federation::connected) or
     /// [`unreachable`](super::Federation::unreachable). [`Close`](FederationEvent::Close) gives it up.

@@ -5,10 +5,14 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use balcony_connection::S2sConnection;
+#[cfg(feature = "tls")]
+use balcony_connection::srv::{Signed, Target};
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::Instant;
 use balcony_stanza::ErrorCondition;
 use balcony_stream::s2s::{Proof, Verdict};
+#[cfg(feature = "tls")]
+use balcony_tls::Vouchers;
 
 use super::attempts::Cause;
 use super::bounds::Payer;
@@ -236,7 +240,7 @@ impl Federation {
             return self.found(now, domain, &places);
         }
         peer.finding = Finding::Resolving(now + self.config.stream.answer);
-        self.events.push_back(FederationEvent::Resolve(domain.clone()));
+        self.events.push_back(FederationEvent::Resolve(domain.clone(), self.config.dane));
         self.arm_peer(domain);
     }
 
@@ -344,8 +348,10 @@ impl Federation {
         let connection = S2sConnection::initiating(config, seed, now);
         #[cfg(feature = "tls")]
         let connection = match &self.config.certificate {
-            Some(tls) => connection
-                .with_client_tls(tls.connects.clone().with_alpn(place.direct_tls), out.to.domainpart()),
+            Some(tls) => {
+                let tls = tls.connects.clone().with_alpn(place.direct_tls).vouched(vouchers(place));
+                connection.with_client_tls(tls, out.to.domainpart())
+            }
             None => connection,
         };
         let mut stream = Box::new(Stream::new(connection));
@@ -502,6 +508,17 @@ impl Federation {
             self.pursue(now, &ours, domain);
         }
     }
+}
+
+/// Who speaks for a domain at this place, beside the authorities that are trusted.
+#[cfg(feature = "tls")]
+fn vouchers(place: &Target) -> Vouchers {
+    let mut vouchers = Vouchers::default();
+    if let Signed::Yes(tlsa) = &place.signed {
+        (vouchers.host, vouchers.port) = (Some(place.host.clone()), place.port);
+        vouchers.tlsa.clone_from(tlsa);
+    }
+    vouchers
 }
 
 /// The domain of an address.

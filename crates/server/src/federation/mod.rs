@@ -31,6 +31,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -38,7 +39,7 @@ use core::fmt;
 use core::mem;
 
 use balcony_connection::S2sConnection;
-use balcony_connection::srv::{self, Record};
+use balcony_connection::srv::{self, Record, Signed, Target};
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Random, Seed};
 use balcony_stanza::{
@@ -82,6 +83,7 @@ use peer::{Finding, Peer};
 use table::{Opened, Table};
 
 use crate::deadlines::Deadlines;
+use crate::journal::{Level, one_line};
 use crate::slots::Slots;
 
 /// Places that are tried for a domain. Its DNS may name any number of them, and other people's machines among them.
@@ -116,7 +118,7 @@ const MOST_PLACES: usize = 8;
 ///     while let Some(event) = federation.next() {
 ///         match event {
 ///             // An SRV record is looked up. There is none: it is at the domain itself.
-///             FederationEvent::Resolve(domain) => federation.resolved(now, &domain, Ok(Vec::new())),
+///             FederationEvent::Resolve(domain, _) => federation.resolved(now, &domain, Ok(Vec::new())),
 ///             FederationEvent::Connect(id, targets, _) => {
 ///                 assert_eq!((targets[0].host.as_str(), targets[0].port), ("example.net", 5269));
 ///                 let nowhere = Unreachable { is_unknown: true, reason: "it has no address".into() };
@@ -287,7 +289,14 @@ impl Federation {
                 let service = srv::Service::Server;
                 let mut targets = srv::targets(domain.domainpart(), service, records, &mut self.random);
                 targets.truncate(MOST_PLACES);
-                if targets.is_empty() {
+                let unknown: Vec<Target> = targets
+                    .extract_if(.., |target| matches!(target.signed, Signed::Unknown(_)))
+                    .inspect(|target| self.log_unknown(domain, target))
+                    .collect();
+                if targets.is_empty() && !unknown.is_empty() {
+                    let reason = "the DNS does not say in a way that can be checked which certificates its servers have";
+                    self.fail(now, domain, ErrorCondition::RemoteServerTimeout, true, reason);
+                } else if targets.is_empty() {
                     let reason = "its DNS says that it has no service for other servers";
                     self.fail(now, domain, ErrorCondition::RemoteServerNotFound, false, reason);
                 } else {
@@ -298,6 +307,15 @@ impl Federation {
             Err(reason) => self.fail(now, domain, ErrorCondition::RemoteServerTimeout, true, &reason),
         }
         self.finish(now);
+    }
+
+    /// Says that one of the places of a domain is not tried, and why.
+    fn log_unknown(&mut self, domain: &BareJid, Target { host, port, signed, .. }: &Target) {
+        let Signed::Unknown(reason) = signed else { return };
+        let line = format!(
+            "{domain} is not looked for at {host}:{port}, whose TLSA records (DANE) can't be had: {reason}"
+        );
+        self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));
     }
 
     /// The owner has connected to the target at this place in the list of [`FederationEvent::Connect`]. Read from it.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use balcony_connection::srv::{Record, Target};
+use balcony_connection::srv::{Record, Signed, Target};
 use balcony_machine::{Instant, Seed};
 use balcony_server::federation::{Federation, FederationConfig, FederationEvent, Reach, StreamId};
 use balcony_stanza::{ErrorCondition, IqType, Stanza};
@@ -44,7 +44,7 @@ impl Alone {
                     said.extend(bytes);
                     self.federation.written(NOW, id);
                 }
-                FederationEvent::Resolve(domain) => self.resolves.push(domain.as_str().into()),
+                FederationEvent::Resolve(domain, _) => self.resolves.push(domain.as_str().into()),
                 FederationEvent::Return { stanza, condition, .. } => {
                     self.returned.push((stanza.head.id.as_deref().unwrap().into(), condition));
                 }
@@ -291,7 +291,7 @@ fn only_routes_lead_to_plaintext() {
         let mut ours = config(&["a.example"], Trust::Dialback);
         ours.tls = TlsPolicy::Optional;
         if has_route {
-            let target = Target { host: "b.example".into(), port: 5269, direct_tls: false };
+            let target = Target::new("b.example".into(), 5269, false);
             ours.routes.insert(jid("b.example"), target);
         }
         let mut world = World::new(1, vec![ours, config(&["b.example"], Trust::Plain)]);
@@ -308,7 +308,7 @@ fn the_dns_leads_to_public_addresses() {
     for is_private in [true, false] {
         let mut ours = config(&["a.example"], Trust::Plain);
         ours.private_addresses = is_private;
-        let target = Target { host: "10.0.0.5".into(), port: 5269, direct_tls: false };
+        let target = Target::new("10.0.0.5".into(), 5269, false);
         ours.routes.insert(jid("c.example"), target);
         let mut federation = Federation::new(ours, &Seed::from_u64(1));
         let reach = |federation: &mut Federation| {
@@ -318,8 +318,14 @@ fn the_dns_leads_to_public_addresses() {
             })
         };
         federation.send(NOW, message("romeo@a.example", "juliet@b.example", "1"), true);
-        let record =
-            Record { priority: 0, weight: 0, port: 1, target: "c.example".into(), direct_tls: false };
+        let record = Record {
+            priority: 0,
+            weight: 0,
+            port: 1,
+            target: "c.example".into(),
+            direct_tls: false,
+            signed: Signed::No,
+        };
         federation.resolved(NOW, &jid("b.example"), Ok(vec![record]));
         let expected = if is_private { Reach::Anywhere } else { Reach::Public };
         assert_eq!(reach(&mut federation), Some(expected));

@@ -108,7 +108,7 @@ fn a_server_that_knows_nothing_of_the_domain() {
         let mut settle = |federation: &mut Federation| {
             while let Some(event) = federation.next() {
                 match event {
-                    FederationEvent::Resolve(domain) => federation.resolved(now, &domain, Ok(Vec::new())),
+                    FederationEvent::Resolve(domain, _) => federation.resolved(now, &domain, Ok(Vec::new())),
                     FederationEvent::Connect(stream, ..) => {
                         asked = Some(stream);
                         federation.connected(now, stream, 0);

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use balcony_connection::srv::Record;
+use balcony_connection::srv::{Record, Signed};
 use balcony_machine::{Instant, Seed};
 use balcony_server::federation::{Federation, FederationEvent};
 use proptest::prelude::*;
@@ -89,8 +89,14 @@ fn keys_are_not_of_any_length() {
 fn a_domain_has_only_so_many_places() {
     let mut federation = Federation::new(config(&["a.example"], Trust::Plain), &Seed::from_u64(1));
     federation.send(Instant::ZERO, message("romeo@a.example", "juliet@b.example", "1"), true);
-    let record =
-        |port| Record { priority: 0, weight: 0, port, target: "c.example".into(), direct_tls: false };
+    let record = |port| Record {
+        priority: 0,
+        weight: 0,
+        port,
+        target: "c.example".into(),
+        direct_tls: false,
+        signed: Signed::No,
+    };
     federation.resolved(Instant::ZERO, &jid("b.example"), Ok((1..2_000).map(record).collect()));
     let events = core::iter::from_fn(|| federation.next());
     let places = events.filter_map(|event| match event {

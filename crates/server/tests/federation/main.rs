@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
 mod bounds;
+mod dane;
 mod dialback;
 mod hostile;
 mod managed;

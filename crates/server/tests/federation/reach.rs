@@ -283,7 +283,7 @@ fn a_wrong_certificate_is_not_talked_to() {
 #[test]
 fn a_route_needs_no_dns() {
     let mut ours = config(&["a.example"], Trust::Certificates);
-    let target = Target { host: "b.example".into(), port: 5270, direct_tls: true };
+    let target = Target::new("b.example".into(), 5270, true);
     ours.routes.insert(jid("b.example"), target);
     let mut world = World::new(1, vec![ours, config(&["b.example"], Trust::Certificates)]);
     world.dns.clear();

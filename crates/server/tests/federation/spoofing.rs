@@ -143,7 +143,7 @@ fn whom_we_connect_to_speaks_for_their_domain_only() {
             use balcony_server::federation::FederationEvent;
             while let Some(event) = federation.next() {
                 match event {
-                    FederationEvent::Resolve(domain) => federation.resolved(now, &domain, Ok(Vec::new())),
+                    FederationEvent::Resolve(domain, _) => federation.resolved(now, &domain, Ok(Vec::new())),
                     FederationEvent::Connect(stream, ..) => {
                         id = Some(stream);
                         federation.connected(now, stream, 0);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
-use balcony_connection::srv::Record;
+use balcony_connection::srv::{Record, Signed};
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Limits, Random, Secret, Seed};
 use balcony_server::Level;
@@ -20,7 +20,7 @@ pub static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| Authority::new(toda
 pub static STRANGER: LazyLock<Authority> = LazyLock::new(|| Authority::new(today()).unwrap());
 
 #[expect(clippy::disallowed_methods, reason = "certificates are checked against the clock of this machine")]
-fn today() -> SystemTime {
+pub fn today() -> SystemTime {
     SystemTime::now()
 }
 
@@ -58,6 +58,12 @@ pub fn config_of(domains: &[&str], names: &[&str], trust: Trust, issuer: &Author
     }
     let (certificate, key) = issuer.issue(names, None, today()).unwrap();
     let (certificate, key) = (certificate.as_bytes(), key.expose().as_bytes());
+    show(&mut config, certificate, key);
+    config
+}
+
+/// Has it show this certificate, and trust the one authority.
+pub fn show(config: &mut FederationConfig, certificate: &[u8], key: &[u8]) {
     let connects = TlsTrust::builder().roots_pem(AUTHORITY.certificate_pem().as_bytes()).unwrap();
     let mut connects = connects.federation(certificate, key).unwrap();
     if config.dialback.is_some() {
@@ -66,7 +72,6 @@ pub fn config_of(domains: &[&str], names: &[&str], trust: Trust, issuer: &Author
     let connects = connects.build().unwrap();
     let accepts = TlsIdentity::from_pem(certificate, key).unwrap().federation(&connects).unwrap();
     config.certificate = Some(FederationTls { accepts, connects });
-    config
 }
 
 /// A server with what it got.
@@ -187,7 +192,7 @@ impl World {
     }
 
     pub fn record(&self, host: &str, port: u16, direct_tls: bool) -> Record {
-        Record { priority: 1, weight: 1, port, target: host.into(), direct_tls }
+        Record { priority: 1, weight: 1, port, target: host.into(), direct_tls, signed: Signed::No }
     }
 
     pub fn send(&mut self, server: usize, from: &str, to: &str, id: &str) {
@@ -266,7 +271,7 @@ impl World {
     fn carry_out(&mut self, index: usize, event: FederationEvent) {
         let now = self.now;
         match event {
-            FederationEvent::Resolve(domain) => {
+            FederationEvent::Resolve(domain, _) => {
                 let server = &mut self.servers[index];
                 server.resolved += 1;
                 match self.dns.get(domain.as_str()) {

@@ -200,7 +200,7 @@ impl World {
                     Action::Removed(account, _) => self.accounts.remove(&account),
                     // It has no other servers.
                     Action::Notice(..) | Action::Abandoned(_) => {}
-                    Action::Resolve(_) | Action::Connect(..) | Action::Log(..) => {}
+                    Action::Resolve(..) | Action::Connect(..) | Action::Log(..) => {}
                 }
             }
             actions = next;
