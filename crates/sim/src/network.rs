@@ -6,6 +6,7 @@ use core::mem;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use balcony_client::srv::{Record, Service, Signed};
 use balcony_client::{ClientMachine, MachineEvent};
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Instant, Progress, Random, Secret, Seed, Ticket};
@@ -23,6 +24,8 @@ pub struct Network {
     pub now: Instant,
     /// Domains for which the DNS does not answer.
     pub silent: BTreeSet<String>,
+    /// What DNSSEC says of the place where a domain is, to servers that ask (RFC 7673). Of others it says nothing.
+    pub signed: BTreeMap<String, Signed>,
     /// Servers, by their numbers, that take no connections of others.
     pub unreachable: BTreeSet<usize>,
     /// The links break when so many more bytes have gone over any of them.
@@ -122,6 +125,7 @@ impl Network {
         Network {
             now: Instant::ZERO,
             silent: BTreeSet::new(),
+            signed: BTreeMap::new(),
             unreachable: BTreeSet::new(),
             cut_after: None,
             is_lossy: false,
@@ -526,9 +530,22 @@ impl Network {
                     };
                     self.with(node, id, close, |_| {});
                 }
-                Action::Resolve(domain, _) => {
+                Action::Resolve(domain, dane) => {
                     let is_silent = self.silent.contains(domain.as_str());
-                    let records = if is_silent { Err("no answer".into()) } else { Ok(Vec::new()) };
+                    let signed = self.signed.get(domain.as_str()).filter(|_| dane).cloned();
+                    let record = |signed| Record {
+                        priority: 0,
+                        weight: 0,
+                        port: Service::Server.port(),
+                        target: domain.as_str().into(),
+                        direct_tls: false,
+                        signed,
+                    };
+                    let records = if is_silent {
+                        Err("no answer".into())
+                    } else {
+                        Ok(signed.map(record).into_iter().collect())
+                    };
                     self.nodes[node].server.resolved(self.now, &domain, records, &mut next);
                 }
                 Action::Connect(id, targets, _) => {

@@ -1,5 +1,6 @@
 //! Servers whose certificates lie: for somebody else, expired, or signed by an authority that nobody knows. The seed decides whose does, who
-//! is content with dialback, and where the DNS leads to for a domain that two servers say to have.
+//! is content with dialback, where the DNS leads to for a domain that two servers say to have, and what signed DNS says of their
+//! certificates: that they are the right ones, or that others are.
 //!
 //! What must be true whatever happens: no stanza goes to a domain, or comes from one, that was not proven to the other server. And what may
 //! go arrives, and comes back otherwise.
@@ -14,12 +15,13 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
-use balcony_machine::{Random, Secret, Seed};
+use balcony_client::srv::Signed;
+use balcony_machine::{Random, Secret, Seed, Tlsa};
 use balcony_server::federation::{FederationConfig, FederationTls};
 use balcony_sim::Network;
 use balcony_stanza::{Kind, MessageType, Stanza};
 use balcony_stream::TlsPolicy;
-use balcony_tls::{Authority, TlsIdentity, TlsTrust};
+use balcony_tls::{Authority, CertificateDetails, TlsIdentity, TlsTrust};
 
 static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| Authority::new(today()).unwrap());
 static STRANGER: LazyLock<Authority> = LazyLock::new(|| Authority::new(today()).unwrap());
@@ -48,6 +50,18 @@ struct Server {
     lie: Lie,
     /// Whether dialback is enough for it.
     has_dialback: bool,
+    /// Its certificate, and the key.
+    shown: (String, Secret<String>),
+    /// Whether it asks what is signed.
+    has_dane: bool,
+}
+
+/// What signed DNS says about the certificate of the server to which it leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    Nothing,
+    Right,
+    Wrong,
 }
 
 /// Everybody, and their servers by the first of their domains. There are two who say to be Juliet.
@@ -88,7 +102,13 @@ fn servers(random: &mut Random) -> Vec<Server> {
                 Lie::None if is_evil => vec!["evil.example"],
                 _ => domains.to_vec(),
             };
-            Server { domains, names, lie, has_dialback: pick(2) == 0 }
+            let (issuer, made) = match lie {
+                Lie::None | Lie::WrongName => (&AUTHORITY, today()),
+                Lie::Expired => (&AUTHORITY, today() - Duration::from_secs(86_400 * 500)),
+                Lie::Stranger => (&STRANGER, today()),
+            };
+            let shown = issuer.issue(&names, None, made).unwrap();
+            Server { domains, names, lie, has_dialback: pick(2) == 0, shown, has_dane: pick(4) != 0 }
         })
         .collect();
     if pick(3) == 0 {
@@ -105,13 +125,7 @@ impl Server {
     }
 
     fn configure(&self, config: &mut FederationConfig) {
-        let (issuer, made) = match self.lie {
-            Lie::None | Lie::WrongName => (&AUTHORITY, today()),
-            Lie::Expired => (&AUTHORITY, today() - Duration::from_secs(86_400 * 500)),
-            Lie::Stranger => (&STRANGER, today()),
-        };
-        let (certificate, key) = issuer.issue(&self.names, None, made).unwrap();
-        let (certificate, key) = (certificate.as_bytes(), key.expose().as_bytes());
+        let (certificate, key) = (self.shown.0.as_bytes(), self.shown.1.expose().as_bytes());
         let connects = TlsTrust::builder().roots_pem(AUTHORITY.certificate_pem().as_bytes()).unwrap();
         let mut connects = connects.federation(certificate, key).unwrap();
         if self.has_dialback {
@@ -121,6 +135,7 @@ impl Server {
         let accepts = TlsIdentity::from_pem(certificate, key).unwrap().federation(&connects).unwrap();
         config.tls = TlsPolicy::Required;
         config.certificate = Some(FederationTls { accepts, connects });
+        config.dane = self.has_dane;
         config.dialback = self.has_dialback.then(|| Secret::new(format!("of {}", self.domains[0])));
     }
 }
@@ -136,6 +151,7 @@ struct History {
     network: Network,
     random: Random,
     servers: Vec<Server>,
+    says: BTreeMap<&'static str, Says>,
     sent: Vec<Sent>,
 }
 
@@ -150,7 +166,19 @@ impl History {
             federation.bidi = !seed.is_multiple_of(4);
             of[federation.domains[0].as_str()].configure(federation);
         });
-        let mut history = History { network, random, servers, sent: Vec::new() };
+        let mut history = History { network, random, servers, says: BTreeMap::new(), sent: Vec::new() };
+        for domain in ["one.example", "two.example", "three.example", "four.example", "evil.example"] {
+            let says = [Says::Nothing, Says::Nothing, Says::Right, Says::Wrong][history.below(4)];
+            let certificate = &history.servers[history.found(domain)].shown.0;
+            let right = CertificateDetails::read_pem(certificate.as_bytes()).unwrap().tlsa;
+            let tlsa = match says {
+                Says::Nothing => continue,
+                Says::Right => right,
+                Says::Wrong => Tlsa { data: vec![1; 32], ..right },
+            };
+            history.says.insert(domain, says);
+            history.network.signed.insert(domain.into(), Signed::Yes(vec![tlsa]));
+        }
         for (place, (_, jid)) in PEOPLE.into_iter().enumerate() {
             let server = history.server(place);
             assert_eq!(history.network.person(server, jid), place);
@@ -174,22 +202,45 @@ impl History {
         self.servers.iter().position(|server| server.domains.contains(&domain)).unwrap()
     }
 
-    /// Whether a server may take the other for this domain: by certificate, or else, if dialback is enough for it, since the DNS says so.
+    /// What signed DNS says about a domain to a server.
+    fn says(&self, server: usize, domain: &str) -> Says {
+        let says = self.says.get(domain).copied().unwrap_or(Says::Nothing);
+        if self.servers[server].has_dane { says } else { Says::Nothing }
+    }
+
+    /// Whether a server may take the other, which has connected to it, for this domain: by certificate, or else, if dialback is enough for
+    /// it, since the DNS says so and does not say that another certificate is the right one.
+    fn believes_who_comes(&self, server: usize, other: usize, domain: &str) -> bool {
+        let is_asked = self.servers[server].has_dialback && self.found(domain) == other;
+        self.servers[other].proves(domain) || (is_asked && self.says(server, domain) != Says::Wrong)
+    }
+
+    /// Whether it may take the other, to which it has connected, for this domain: what signed DNS says about the certificate counts before
+    /// all else (RFC 7673 section 4).
+    fn believes_whom_it_finds(&self, server: usize, domain: &str) -> bool {
+        match self.says(server, domain) {
+            Says::Wrong => false,
+            Says::Right => true,
+            Says::Nothing => {
+                self.servers[server].has_dialback || self.servers[self.found(domain)].proves(domain)
+            }
+        }
+    }
+
+    /// Whether a server may talk to the other as this domain, whoever has connected.
     fn believes(&self, server: usize, other: usize, domain: &str) -> bool {
-        self.servers[other].proves(domain)
-            || (self.servers[server].has_dialback && self.found(domain) == other)
+        self.believes_who_comes(server, other, domain)
+            || (self.found(domain) == other && self.believes_whom_it_finds(server, domain))
     }
 
     /// Whether a stream comes about from this person's server to that of the other one's domain.
     fn is_reached(&self, from: usize, to: usize) -> bool {
         let (ours, theirs) = (self.server(from), self.found(domain(to)));
         let is_shown = self.servers[ours].proves(domain(from))
-            || (self.servers[ours].has_dialback
-                && self.servers[theirs].has_dialback
-                && self.found(domain(from)) == ours);
+            || (self.servers[ours].has_dialback && self.believes_who_comes(theirs, ours, domain(from)));
         // Nobody takes stanzas of a domain that it says to have itself.
         let is_own = self.servers[theirs].domains.contains(&domain(from));
-        self.believes(ours, theirs, domain(to)) && is_shown && !is_own
+        self.believes_whom_it_finds(ours, domain(to)) && is_shown && !is_own
     }
 
     fn happen(&mut self) {
@@ -286,7 +337,7 @@ fn seeds() -> core::ops::Range<u64> {
     from.parse().unwrap()..to.parse().unwrap()
 }
 
-// RFC 6120 §13.7.2, XEP-0178 1.2 §3 [EX12, EX13, EX21], XEP-0220 1.1.1 §3
+// RFC 6120 §13.7.2, XEP-0178 1.2 §3 [EX12, EX13, EX21], XEP-0220 1.1.1 §3, RFC 7673 §4
 #[test]
 fn nobody_is_believed_without_proof() {
     for seed in seeds() {
