@@ -22,7 +22,7 @@ impl Tlsa {
     /// How many of one server are looked at; what is more is passed over.
     pub const MOST: usize = 32;
 
-    /// Whether its numbers are known and its data have the length that belongs to them. Others change nothing (RFC 7671 section 4.1).
+    /// Whether its numbers are known and its data have the length that belongs to them. Others change nothing (RFC 6698 section 4.1).
     #[must_use]
     pub fn is_usable(&self) -> bool {
         let has_length = match self.matching {
@@ -65,7 +65,7 @@ mod tests {
         Tlsa { usage, selector, matching, data: vec![0xab; length] }
     }
 
-    // RFC 7671 §4.1: all numbers there are, with all lengths that come near
+    // RFC 6698 §4.1: all numbers there are, with all lengths that come near
     #[test]
     fn unknown_numbers_and_wrong_lengths_are_unusable() {
         for usage in 0..=255 {

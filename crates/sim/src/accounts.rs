@@ -267,6 +267,7 @@ impl Asked for S2sAsk {
             S2sAsk::VerifyDialback(asked) => asked,
             // Every stream is the first here.
             S2sAsk::Earlier { .. } => return S2sAnswer::Earlier(None),
+            S2sAsk::Vouch(_) => return S2sAnswer::Vouched(false),
         };
         let Some(secret) = &accounts.dialback else { return S2sAnswer::Unavailable };
         let (to, from) = (asked.to.as_str(), asked.from.as_str());

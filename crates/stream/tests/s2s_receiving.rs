@@ -260,6 +260,54 @@ fn without_a_certificate_and_without_dialback() {
     assert_eq!(end.error(), StreamCondition::NotAuthorized);
 }
 
+// RFC 7712 §5.1: a certificate that proves nothing by itself is as good as any if somebody vouches for it; who that is is asked about before
+// anything is offered, once, and only where nothing else would do
+#[test]
+fn somebody_vouches_for_the_certificate() {
+    let vouching = |config: &mut S2sReceivingConfig| (config.dialback, config.vouching) = (None, true);
+    let asks = || {
+        let mut end = server(&[], vouching);
+        let answer = end.feed(&hello());
+        assert!(answer.ends_with("dialback'>"), "{answer}");
+        assert!(matches!(&end.asks[..], [(_, S2sAsk::Vouch(domain))] if domain.as_str() == "a.example"));
+        end
+    };
+    let mut end = asks();
+    let answer = end.answer(S2sAnswer::Vouched(true));
+    assert_eq!(answer, format!("<stream:features>{EXTERNAL}</stream:features>"));
+    end.feed(&[AUTH, &hello()].concat());
+    assert!(end.stream.is_open() && end.asks.is_empty(), "{}", end.output());
+    assert_eq!(pair(&end.events[0]), ("a.example", "b.example", Proof::Certificate));
+    // For no other domain.
+    let mut end = asks();
+    end.answer(S2sAnswer::Vouched(true));
+    end.feed(&[AUTH, &header("from='c.example' to='b.example' version='1.0'")].concat());
+    assert_eq!(end.error(), StreamCondition::InvalidFrom);
+
+    for answer in [Some(S2sAnswer::Vouched(false)), Some(S2sAnswer::Unavailable), None] {
+        let mut end = asks();
+        match answer {
+            Some(answer) => drop(end.answer(answer)),
+            None => drop(end.wait()),
+        }
+        assert_eq!(end.error(), StreamCondition::PolicyViolation);
+    }
+    // Nothing that comes before the answer helps.
+    let mut end = asks();
+    assert!(end.feed(AUTH).contains("<not-authorized/>"));
+
+    for (proven, dialback, from) in
+        [(&["a.example"][..], false, "from='a.example'"), (&[], true, "from='a.example'"), (&[], true, "")]
+    {
+        let mut end = server(proven, |config| {
+            vouching(config);
+            config.dialback = dialback.then(|| Secret::new(SECRET.into()));
+        });
+        let answer = end.feed(&header(&format!("{from} to='b.example' version='1.0'")));
+        assert!(answer.ends_with("</stream:features>") && end.asks.is_empty(), "{answer}");
+    }
+}
+
 // XEP-0220 1.1.1 §2.2.1 [DB13, DB15, DB20, DB24]: an ask that the stream does not wait for; then stanzas of this pair flow.
 #[test]
 fn authorised_by_dialback() {

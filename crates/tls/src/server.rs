@@ -3,18 +3,22 @@
 //! And what can be said of that certificate when a server starts, before its users find it out.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
 use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ResolvesServerCert;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 
 use crate::certificates::{Certificates, Own};
+use crate::identity::Service;
 use crate::verify::{Anyone, Trust};
-use crate::{ALPN_CLIENT, ALPN_SERVER, ConfigError, Error, TlsTrust, name, pem};
+use crate::vouchers::Shown;
+use crate::{ALPN_CLIENT, ALPN_SERVER, ConfigError, Error, TlsTrust, Vouchers, name, pem};
 
 /// What all TLS sessions of a server share: its certificate and key, or one of [each domain](TlsIdentity::with_domain). Cloning is
 /// cheap.
@@ -96,6 +100,21 @@ impl TlsIdentity {
             certificates: Arc::clone(&self.certificates),
             peers: trust.trust.clone(),
         })
+    }
+
+    /// Whether a server that has shown these certificates, in DER and its own first, is certainly `domain` since others say so. With no
+    /// vouchers that is so if authorities say it.
+    #[must_use]
+    pub fn believes(&self, chain: &[Vec<u8>], domain: &str, vouchers: &Vouchers) -> bool {
+        let chain: Vec<CertificateDer<'_>> =
+            chain.iter().map(|certificate| CertificateDer::from(certificate.as_slice())).collect();
+        let (Some(trust), Ok(name), Some((own, others))) =
+            (&self.peers, name::reference(domain), chain.split_first())
+        else {
+            return false;
+        };
+        let shown = Shown { own, others, name: &name, service: Service::Server, now: UnixTime::now() };
+        vouchers.judge(trust, &shown).is_ok()
     }
 
     /// The same server to browsers, which know no protocol but HTTP, for WebSockets (RFC 7395).

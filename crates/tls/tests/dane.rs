@@ -106,7 +106,7 @@ fn connects(trust: &TlsTrust, server: &Server, vouchers: Vouchers) -> Result<boo
 
 const KINDS: [(u8, u8); 6] = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)];
 
-// RFC 7671 §4, §5: who is believed with a record of each usage that fits, selector and matching being of no account
+// RFC 7671 §5: who is believed with a record of each usage that fits, selector and matching being of no account
 #[test]
 fn records_of_each_usage() {
     let [known, unknown, misnamed, expired] = &*SERVERS;
@@ -205,7 +205,7 @@ fn misfit() -> impl Strategy<Value = Tlsa> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    // RFC 7671 §4.1, RFC 7673 §4: unusable records change nothing
+    // RFC 6698 §4.1, RFC 7673 §4: unusable records change nothing
     #[test]
     fn unusable_records_change_nothing(records in vec(unusable(), 1..6)) {
         for server in &*SERVERS {
@@ -228,7 +228,7 @@ proptest! {
         }
     }
 
-    // RFC 7671 §8.1: one that fits is enough, beside any others of the same hash
+    // RFC 7671 §8: one that fits is enough, beside any others of the same hash
     #[test]
     fn one_that_fits_is_enough(records in vec(misfit(), 0..6), at in any::<prop::sample::Index>()) {
         let fits = SERVERS[1].record(3, 1, 2);

@@ -195,6 +195,7 @@ impl FederationConfig {
         config.tls = if direct_tls { TlsPolicy::Direct } else { self.tls };
         config.dialback.clone_from(&self.dialback);
         (config.bidi, config.management) = (self.bidi, self.management);
+        config.vouching = self.dane;
         config.limits = self.stream;
         Arc::new(config)
     }

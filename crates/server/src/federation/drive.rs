@@ -41,6 +41,7 @@ impl Federation {
             S2sEvent::Ask(ticket, S2sAsk::Earlier { id: earlier, h }) => {
                 self.asked_about(now, id, ticket, &earlier, h);
             }
+            S2sEvent::Ask(ticket, S2sAsk::Vouch(domain)) => self.asked_to_vouch(now, id, ticket, domain),
             S2sEvent::Earlier { h } => self.told_about(now, id, h),
             S2sEvent::Managed => self.managed(now, id),
             S2sEvent::Acked(count) => self.acked(now, id, count),

@@ -5,14 +5,10 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use balcony_connection::S2sConnection;
-#[cfg(feature = "tls")]
-use balcony_connection::srv::{Signed, Target};
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::Instant;
 use balcony_stanza::ErrorCondition;
 use balcony_stream::s2s::{Proof, Verdict};
-#[cfg(feature = "tls")]
-use balcony_tls::Vouchers;
 
 use super::attempts::Cause;
 use super::bounds::Payer;
@@ -21,6 +17,8 @@ use super::link::{Link, Outgoing, Places, Stage, Stream, Way};
 use super::peer::{Finding, Key, Pair, Peer, State};
 use super::queue::Item;
 use super::reach::Reach;
+#[cfg(feature = "tls")]
+use super::vouching;
 use super::{Closing, Federation};
 use crate::journal::{Level, one_line};
 
@@ -349,7 +347,11 @@ impl Federation {
         #[cfg(feature = "tls")]
         let connection = match &self.config.certificate {
             Some(tls) => {
-                let tls = tls.connects.clone().with_alpn(place.direct_tls).vouched(vouchers(place));
+                let tls = tls.connects.clone().with_alpn(place.direct_tls).vouched(vouching::vouchers(
+                    &place.host,
+                    place.port,
+                    &place.signed,
+                ));
                 connection.with_client_tls(tls, out.to.domainpart())
             }
             None => connection,
@@ -508,17 +510,6 @@ impl Federation {
             self.pursue(now, &ours, domain);
         }
     }
-}
-
-/// Who speaks for a domain at this place, beside the authorities that are trusted.
-#[cfg(feature = "tls")]
-fn vouchers(place: &Target) -> Vouchers {
-    let mut vouchers = Vouchers::default();
-    if let Signed::Yes(tlsa) = &place.signed {
-        (vouchers.host, vouchers.port) = (Some(place.host.clone()), place.port);
-        vouchers.tlsa.clone_from(tlsa);
-    }
-    vouchers
 }
 
 /// The domain of an address.

@@ -123,6 +123,8 @@ pub(super) struct Incoming {
     pub(super) address: String,
     /// The domains that it has been proven for, each once.
     pub(super) domains: Vec<BareJid>,
+    /// Who vouches for its certificate, in words; empty if nobody has to.
+    pub(super) vouched: &'static str,
     /// Where we may send on it, if it goes both ways: domains of ours, and theirs.
     pub(super) back: Vec<(BareJid, BareJid)>,
 }

@@ -64,6 +64,7 @@ mod queue;
 mod reach;
 mod table;
 mod unheard;
+mod vouching;
 mod words;
 
 pub(crate) use bounds::{Bounds, Payer, Room};
@@ -81,6 +82,7 @@ use managed::EarlierStreams;
 use origin::Origin;
 use peer::{Finding, Peer};
 use table::{Opened, Table};
+use vouching::AskedAbout;
 
 use crate::deadlines::Deadlines;
 use crate::journal::{Level, one_line};
@@ -159,6 +161,8 @@ pub struct Federation {
     table: Table,
     /// The keys that others have shown and that are being asked about.
     keys: KeysOf,
+    /// Streams of others whose certificates somebody is asked about.
+    vouching: AskedAbout,
     /// Streams that are over and can be asked about.
     earlier: EarlierStreams,
     deadlines: Deadlines<Due>,
@@ -203,6 +207,7 @@ impl Federation {
             bounds: Bounds::default(),
             table: Table::default(),
             keys: KeysOf::default(),
+            vouching: AskedAbout::default(),
             earlier: EarlierStreams::default(),
             deadlines: Deadlines::new(),
             random: seed.random(),
@@ -270,7 +275,8 @@ impl Federation {
         let stage = Stage::Connected(Box::new(Stream::new(connection)));
         let id = self.links.insert(|id| {
             let origin = Origin::of(id, &address);
-            let way = Way::In(Incoming { origin, address, domains: Vec::new(), back: Vec::new() });
+            let way =
+                Way::In(Incoming { origin, address, domains: Vec::new(), vouched: "", back: Vec::new() });
             Link::new(way, stage, now)
         });
         self.ready.push(id);
@@ -280,9 +286,10 @@ impl Federation {
 
     /// The DNS has answered [`FederationEvent::Resolve`]: these records, none if there are none, or why it does not answer, in words.
     pub fn resolved(&mut self, now: Instant, domain: &BareJid, records: Result<Vec<Record>, String>) {
+        self.vouched(now, domain, records.as_deref().unwrap_or_default());
         let is_asked = |peer: &Peer| matches!(peer.finding, Finding::Resolving(_));
         if !self.peers.get(domain).is_some_and(is_asked) {
-            return;
+            return self.finish(now);
         }
         match records {
             Ok(records) => {

@@ -86,7 +86,12 @@ pub(super) fn refused(link: &Link, ended: &Ended) -> String {
 /// The names that the certificate of a peer proves, and whether stanzas go both ways on the stream, in words. Of one that proves nothing it
 /// is said for whom it is and who has signed it, so that somebody can tell which of the two is the matter.
 pub(super) fn names(link: &Link) -> String {
+    let vouched = match &link.way {
+        Way::In(incoming) => incoming.vouched,
+        Way::Out(_) => "",
+    };
     let names = match link.proven() {
+        _ if !vouched.is_empty() => format!("{vouched} vouches for its certificate"),
         [] => unproven(link),
         names => format!("its certificate is for {}", names.join(", ")),
     };

@@ -10,7 +10,7 @@ use balcony_server::federation::FederationConfig;
 use balcony_stanza::ErrorCondition::{self, InternalServerError, RemoteServerTimeout};
 use balcony_tls::CertificateDetails;
 
-use crate::world::{AUTHORITY, STRANGER, Trust, World, config, show, today};
+use crate::world::{AUTHORITY, STRANGER, Trust, World, config, config_of, jid, show, today};
 
 /// Who has signed the certificate of the other server, and for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,4 +144,95 @@ fn the_next_place_is_tried() {
     let second = world.record("b.example", 5269, false);
     world.dns.insert("b.example".into(), Some(vec![first, second]));
     assert_eq!(sends(&mut world), None);
+}
+
+/// Has the other server send a message to ours, and says whether it has arrived.
+fn receives(world: &mut World) -> bool {
+    world.send(1, "juliet@b.example/y", "romeo@a.example", "1");
+    world.pass(Duration::from_secs(70));
+    let has_arrived = world.ids(0) == ["1"];
+    assert_ne!(has_arrived, world.returned(1).len() == 1);
+    has_arrived
+}
+
+// RFC 7712 §4.1, §5.1, §6: the server of a domain that comes to us is believed since its signed DNS vouches for the certificate that it
+// shows, where nothing but certificates counts
+#[test]
+fn who_comes_is_believed_since_the_dns_says_so() {
+    type Dns = fn(Tlsa) -> Signed;
+    let unsigned: Dns = |_| Signed::No;
+    let none: Dns = |_| Signed::Yes(Vec::new());
+    let fits: Dns = |fits| Signed::Yes(vec![misfit(), fits]);
+    let other: Dns = |_| Signed::Yes(vec![misfit()]);
+    let table = [
+        // Whose certificate proves the domain by itself is not asked about.
+        (Theirs::Right, [true, true, true, true]),
+        (Theirs::Unknown, [false, false, true, false]),
+        (Theirs::ForItsHost, [false, true, true, false]),
+        (Theirs::UnknownForItsHost, [false, false, true, false]),
+    ];
+    for (theirs, expected) in table {
+        for (says, is_believed) in [unsigned, none, fits, other].into_iter().zip(expected) {
+            let mut world = world(Trust::Certificates, theirs, says);
+            assert_eq!(receives(&mut world), is_believed, "{theirs:?}: {:?}", world.servers[0].log);
+            assert_eq!(world.servers[0].resolved > 0, theirs != Theirs::Right);
+            if is_believed && theirs != Theirs::Right {
+                assert!(world.has_logged(0, "its signed DNS vouches for its certificate"));
+            }
+        }
+    }
+}
+
+// Without DANE nobody is asked, nor where dialback does; and a domain that may not talk to us leads to no question
+#[test]
+fn nobody_is_asked_in_vain() {
+    for (trust, dane, deny) in [
+        (Trust::Certificates, false, false),
+        (Trust::Dialback, true, false),
+        (Trust::Certificates, true, true),
+    ] {
+        let mut world = world(trust, Theirs::Unknown, |fits| Signed::Yes(vec![fits]));
+        let mut ours = world.servers[0].federation.config().clone();
+        ours.dane = dane;
+        if deny {
+            ours.deny.insert(jid("b.example"));
+        }
+        world.servers[0].federation.configure(ours);
+        let has_arrived = receives(&mut world);
+        assert_eq!(has_arrived, trust == Trust::Dialback);
+        // For dialback the domain is looked for, and its certificate judged by what is signed.
+        assert_eq!(world.servers[0].resolved, usize::from(trust == Trust::Dialback));
+    }
+}
+
+// A DNS that does not answer holds up nobody for longer than its time; and one that answers too late makes no difference
+#[test]
+fn the_dns_has_only_so_much_time() {
+    let mut world = world(Trust::Certificates, Theirs::Unknown, |fits| Signed::Yes(vec![fits]));
+    world.silent.insert("b.example".into());
+    assert!(!receives(&mut world));
+    assert!(world.has_logged(0, "a certificate that proves your domain is needed"));
+    assert_eq!(world.connections(), 0);
+}
+
+// Only so many domains are asked about at the same time, whoever connects
+#[test]
+fn questions_are_bounded() {
+    let mut ours = config(&["a.example"], Trust::Certificates);
+    (ours.dane, ours.limits.attempts) = (true, 6);
+    let names: Vec<String> = (0..8).map(|number| format!("c{number}.example")).collect();
+    let theirs = names.iter().map(|name| config_of(&[name], &[name], Trust::Certificates, &STRANGER));
+    let mut world = World::new(1, core::iter::once(ours).chain(theirs).collect());
+    for (number, name) in names.iter().enumerate() {
+        world.silent.insert(name.clone());
+        world.send(number + 1, &format!("x@{name}/y"), "romeo@a.example", "1");
+    }
+    world.settle();
+    assert_eq!(world.servers[0].resolved, 3);
+    // Questions that nobody has answered in time make room for others.
+    world.pass(Duration::from_secs(70));
+    world.servers[1].returned.clear();
+    world.send(1, "x@c0.example/y", "romeo@a.example", "2");
+    world.pass(Duration::from_secs(70));
+    assert!(world.servers[0].resolved > 3);
 }

@@ -1,7 +1,7 @@
 //! Servers whose streams to each other are pipes in memory: they are found by a table of names, and can be cut at any byte.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
@@ -129,6 +129,8 @@ pub struct World {
     pub servers: Vec<Server>,
     /// The records of domains; `None`: the DNS does not answer.
     pub dns: BTreeMap<String, Option<Vec<Record>>>,
+    /// Domains about which the DNS says nothing at all.
+    pub silent: BTreeSet<String>,
     /// Who is at which host and port.
     pub hosts: BTreeMap<(String, u16), usize>,
     pipes: Vec<Pipe>,
@@ -154,6 +156,7 @@ impl World {
             now: Instant::ZERO,
             servers: Vec::new(),
             dns: BTreeMap::new(),
+            silent: BTreeSet::new(),
             hosts: BTreeMap::new(),
             pipes: Vec::new(),
             made: 0,
@@ -271,11 +274,20 @@ impl World {
     fn carry_out(&mut self, index: usize, event: FederationEvent) {
         let now = self.now;
         match event {
-            FederationEvent::Resolve(domain, _) => {
+            FederationEvent::Resolve(domain, dane) => {
                 let server = &mut self.servers[index];
                 server.resolved += 1;
+                if self.silent.contains(domain.as_str()) {
+                    return;
+                }
                 match self.dns.get(domain.as_str()) {
-                    Some(Some(records)) => server.federation.resolved(now, &domain, Ok(records.clone())),
+                    Some(Some(records)) => {
+                        let mut records = records.clone();
+                        for record in records.iter_mut().filter(|_| !dane) {
+                            record.signed = Signed::No;
+                        }
+                        server.federation.resolved(now, &domain, Ok(records));
+                    }
                     Some(None) => server.federation.resolved(now, &domain, Err("SERVFAIL".into())),
                     None => server.federation.resolved(now, &domain, Ok(Vec::new())),
                 }

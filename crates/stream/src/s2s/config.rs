@@ -79,6 +79,9 @@ pub struct S2sReceivingConfig {
     pub bidi: bool,
     /// Whether to offer that stanzas are counted (XEP-0198).
     pub management: bool,
+    /// Whether somebody is [asked](super::S2sAsk::Vouch) who vouches for a certificate that proves nothing by itself. Where there is dialback
+    /// nobody is: it does as well.
+    pub vouching: bool,
     /// The bounds.
     pub limits: Limits,
 }
@@ -94,6 +97,7 @@ impl S2sReceivingConfig {
             dialback: None,
             bidi: false,
             management: false,
+            vouching: false,
             limits: Limits::federated(),
         }
     }

@@ -74,6 +74,10 @@ pub enum S2sAsk {
         /// How many of ours have come on it, as the other server counts them.
         h: u32,
     },
+    /// Does anybody say that the certificate which the peer has shown is that of this domain, which it says to be: signed DNS (RFC 7712
+    /// section 5.1)? Answer with [`S2sAnswer::Vouched`]. Only at the receiving end of streams that are
+    /// [to be asked about](super::S2sReceivingConfig::vouching); the peer waits meanwhile.
+    Vouch(BareJid),
 }
 
 /// The answer to an [`S2sAsk`].
@@ -83,6 +87,8 @@ pub enum S2sAnswer {
     Verdict(Verdict),
     /// So many stanzas had come; `None` if nobody knows.
     Earlier(Option<u32>),
+    /// Whether somebody who can be believed says so.
+    Vouched(bool),
     /// The question can't be answered now.
     Unavailable,
 }

@@ -35,6 +35,8 @@ pub(super) struct Receiver {
     id: String,
     /// The domain that SASL has confirmed.
     authenticated: Option<BareJid>,
+    /// Who vouches for the certificate.
+    vouching: Vouching,
     failures: usize,
     /// Whether the peer has asked for stanzas the other way, too.
     bidi: bool,
@@ -62,6 +64,19 @@ enum State {
     Valid,
 }
 
+/// Whether somebody vouches for the certificate of the peer.
+#[derive(Clone, Copy)]
+enum Vouching {
+    /// Nobody does.
+    No,
+    /// They are asked, and have to answer until then.
+    Asked(Ticket, Instant),
+    /// They have answered, and the peer is to be told what it may do.
+    Answered(bool),
+    /// They do, for the domain that the peer says it is.
+    Yes,
+}
+
 impl Receiver {
     pub(super) fn new(config: Arc<S2sReceivingConfig>) -> Self {
         Receiver {
@@ -70,6 +85,7 @@ impl Receiver {
             claimed: None,
             id: String::new(),
             authenticated: None,
+            vouching: Vouching::No,
             failures: 0,
             bidi: false,
             end: None,
@@ -117,8 +133,19 @@ impl Receiver {
         common.step(Step::Headers)?;
         match self.authenticated.clone() {
             Some(from) => self.complete(common, now, from, served, out).map(Some),
+            None if self.is_to_be_vouched_for(common) => Ok(self.claimed.clone().map(|claimed| {
+                let ticket = common.ticket();
+                self.vouching = Vouching::Asked(ticket, now + common.limits.answer);
+                S2sEvent::Ask(ticket, S2sAsk::Vouch(claimed))
+            })),
             None => self.write_features(common, out).map(|()| None),
         }
+    }
+
+    /// Whether the peer has shown a certificate that proves nothing by itself, and nothing else would do.
+    fn is_to_be_vouched_for(&self, common: &Common) -> bool {
+        let has_shown = common.security.is_some() && self.claimed.is_some() && !self.is_proven(common);
+        has_shown && self.config.vouching && self.config.dialback.is_none()
     }
 
     pub(super) fn element(
@@ -145,6 +172,7 @@ impl Receiver {
                 self.forget(common)?;
                 starttls::grant(common, self.config.tls, out)?;
                 (self.domain, self.claimed, self.bidi) = (None, None, false);
+                self.vouching = Vouching::No;
                 Ok(Some(S2sEvent::StartTls))
             }
             // XEP-0288 section 2.2: after TLS, before anybody is authenticated, and without an answer.
@@ -172,6 +200,15 @@ impl Receiver {
         if !matches!(common.phase(), Phase::Negotiate | Phase::Open) {
             return Ok(None);
         }
+        let is_vouched_for = match self.vouching {
+            Vouching::Answered(is_vouched_for) => Some(is_vouched_for),
+            Vouching::Asked(_, expires) if now >= expires => Some(false),
+            _ => None,
+        };
+        if let Some(is_vouched_for) = is_vouched_for {
+            self.vouching = if is_vouched_for { Vouching::Yes } else { Vouching::No };
+            self.write_features(common, out)?;
+        }
         let found = self.pairs.iter().enumerate().find_map(|(index, pair)| match pair.state {
             State::Answered(verdict) => Some((index, verdict)),
             State::Asked(_, expires) if now >= expires => {
@@ -186,6 +223,10 @@ impl Receiver {
     }
 
     pub(super) fn put_answer(&mut self, ticket: Ticket, answer: S2sAnswer) -> bool {
+        if matches!(self.vouching, Vouching::Asked(open, _) if open == ticket) {
+            self.vouching = Vouching::Answered(matches!(answer, S2sAnswer::Vouched(true)));
+            return true;
+        }
         let asked = |pair: &&mut Pair| matches!(pair.state, State::Asked(open, _) if open == ticket);
         let Some(pair) = self.pairs.iter_mut().find(asked) else { return false };
         pair.state = State::Answered(match answer {
@@ -223,7 +264,11 @@ impl Receiver {
             State::Asked(_, expires) => Some(expires),
             _ => None,
         };
-        self.pairs.iter().filter_map(expires).min()
+        let vouching = match self.vouching {
+            Vouching::Asked(_, expires) => Some(expires),
+            _ => None,
+        };
+        self.pairs.iter().filter_map(expires).chain(vouching).min()
     }
 }
 
@@ -276,10 +321,12 @@ impl Receiver {
         self.config.bidi && starttls::is_secure_enough(common, self.config.tls)
     }
 
-    /// Whether the certificate proves the domain that the peer says it is.
+    /// Whether the certificate proves the domain that the peer says it is, by itself or since somebody vouches for it.
     fn is_proven(&self, common: &Common) -> bool {
         match (&common.security, &self.claimed) {
-            (Some(security), Some(claimed)) => security.proves(claimed),
+            (Some(security), Some(claimed)) => {
+                security.proves(claimed) || matches!(self.vouching, Vouching::Yes)
+            }
             _ => false,
         }
     }
