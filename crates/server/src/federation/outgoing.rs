@@ -258,6 +258,29 @@ impl Federation {
         self.arm_peer(to);
     }
 
+    /// The other server is there, and does not take this domain of ours. That says nothing of the others: what waits of them goes on.
+    fn not_taken(
+        &mut self,
+        now: Instant,
+        from: &BareJid,
+        to: &BareJid,
+        condition: ErrorCondition,
+        reason: &str,
+    ) {
+        let Some(peer) = self.peers.get_mut(to) else { return };
+        peer.has_not_failed();
+        if let Some(pair) = peer.pairs.get_mut(from) {
+            pair.refuse(now, condition, false, &self.config.limits);
+        }
+        let waiting = peer.waiting();
+        let line = format!("{to} does not take stanzas of {from} ({condition}): {reason}");
+        self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));
+        for ours in waiting {
+            self.pursue(now, &ours, to);
+        }
+        self.attempt_over(now, to);
+    }
+
     /// The other server has said what it thinks of a key.
     pub(super) fn verified(
         &mut self,
@@ -393,7 +416,9 @@ impl Federation {
             let line = format!("{to} could not be asked about a key: {}", words::reason(ended));
             self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));
         }
-        if has_failed {
+        if has_failed && proof.is_none() && words::is_about_us(ended) {
+            self.not_taken(now, &from, &to, condition, &words::reason(ended));
+        } else if has_failed {
             let is_passing = condition == ErrorCondition::RemoteServerTimeout;
             self.fail(now, &to, condition, is_passing, &words::reason(ended));
         } else {

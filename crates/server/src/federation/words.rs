@@ -57,6 +57,30 @@ pub(super) fn reason(ended: &Ended) -> String {
     }
 }
 
+/// Whether a stream that we had opened has come to nothing since the other server does not take what shows who we are, or does not talk to this
+/// domain of ours: that says nothing of our other domains, which may have other certificates (RFC 6120 sections 4.9.3.12, 4.9.3.14 and 6.5, RFC 8446
+/// section 6.2).
+pub(super) fn is_about_us(ended: &Ended) -> bool {
+    match ended {
+        Ended::Failed(Error::Stream(error)) => match error {
+            balcony_stream::Error::NoMechanism | balcony_stream::Error::Authentication(..) => true,
+            balcony_stream::Error::Remote(error) => matches!(
+                error.condition,
+                StreamCondition::PolicyViolation
+                    | StreamCondition::NotAuthorized
+                    | StreamCondition::InvalidFrom
+            ),
+            _ => false,
+        },
+        // Where it is TLS 1.3 the alert comes when the handshake is over for us.
+        #[cfg(feature = "tls")]
+        Ended::Failed(Error::Tls(balcony_tls::Error::Alert(alert))) => {
+            alert.contains("Certificate") || matches!(alert.as_str(), "UnknownCA" | "AccessDenied")
+        }
+        _ => false,
+    }
+}
+
 /// Whether a pair of domains that another server does not take may be taken in a moment: it could not find out about our key.
 pub(super) fn is_passing(verdict: Verdict) -> bool {
     let Verdict::Error(condition) = verdict else { return false };

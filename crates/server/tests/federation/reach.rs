@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use balcony_connection::srv::Target;
+use balcony_machine::Secret;
 use balcony_stanza::ErrorCondition::{
     InternalServerError, RemoteServerNotFound, RemoteServerTimeout, ResourceConstraint,
 };
@@ -275,6 +276,38 @@ fn a_wrong_certificate_is_not_talked_to() {
             world.has_logged(0, "a certificate that proves your domain is needed"),
             "{:?}",
             world.servers[0].log
+        );
+    }
+}
+
+// RFC 6120 §4.9.3.14, §13.7.2, XEP-0178 1.2 §3: another server that does not take the certificate of one of our domains takes what comes from the
+// others, before and after that; and it is tried less and less for the one.
+#[test]
+fn a_certificate_that_is_not_taken_is_of_one_domain() {
+    let ours = || config_of(&["a.example", "c.example"], &["a.example"], Trust::Certificates, &AUTHORITY);
+    for (is_together, demands) in [(true, false), (false, false), (true, true), (false, true)] {
+        let mut theirs = config(&["b.example"], Trust::Certificates);
+        // It offers dialback, too, which we don't use: or there is no way to prove anything, and it ends the stream.
+        theirs.dialback = (!demands).then(|| Secret::new("secret of b.example".into()));
+        let mut world = World::new(1, vec![ours(), theirs]);
+        world.send(0, "nurse@c.example/x", "juliet@b.example", "c");
+        if !is_together {
+            world.settle();
+        }
+        world.send(0, "romeo@a.example/x", "juliet@b.example", "a");
+        world.settle();
+        assert_eq!((world.ids(1), world.returned(0)), (vec!["a"], vec![("c", InternalServerError)]));
+        let connects = world.servers[0].connects;
+        for second in 0..3_600 {
+            world.send(0, "romeo@a.example/x", "juliet@b.example", &second.to_string());
+            world.send(0, "nurse@c.example/x", "juliet@b.example", &format!("c{second}"));
+            world.pass(Duration::from_secs(1));
+        }
+        assert_eq!((world.ids(1).len(), world.returned(0).len()), (3_601, 3_601));
+        assert!((4..16).contains(&(world.servers[0].connects - connects)), "{}", world.servers[0].connects);
+        assert_eq!(world.servers[0].federation.waiting_bytes(), 0);
+        assert!(
+            world.has_logged(0, "b.example does not take stanzas of c.example (internal-server-error): ")
         );
     }
 }
