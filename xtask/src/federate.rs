@@ -8,6 +8,7 @@
 mod certificates;
 mod component;
 mod dns;
+mod figures;
 mod listener;
 mod people;
 mod report;
@@ -19,26 +20,30 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::interop::installed::{self, Installed};
 use crate::interop::{install, output};
 use crate::options::Options;
 use crate::run::{Result, cargo, root, run, target};
-use report::{Report, Rows};
+use report::Report;
 use servers::{Proof, Server, Setup};
 
-pub(crate) const USAGE: &str = "[--write] [NAME...]";
+pub(crate) const USAGE: &str =
+    "[--write] [NAME...] | --figures [--write] [--rounds N] [--seconds N] [--streams N]";
 pub(crate) const HELP: &str = "\
-Runs Balcony with Debian's Prosody and ejabberd, and with another Balcony, in a network namespace with a DNS of its own, and lets
+Runs Balcony with Debian's Prosody and ejabberd, with the newest of both, and with another Balcony, in a network namespace with a DNS of its own, and lets
 a user of each talk to the other: subscriptions, presence, messages, requests, blocking, errors, users who are away, a restart of either
 server in the middle, every stream cut in the middle; by certificate, by dialback, and with TLS from the first byte. Then wrong
 certificates of seven kinds at either side, three domains of which Balcony hosts two, and a component in slixmpp. It needs root,
-`unshare` and `openssl`; the servers are installed with apt-get, slixmpp below target/interop. With names (`prosody`, `wrong`,
-`triangle`, `component` ...) only those parts. --write puts the results into docs/federation.md, and leaves there what was not run.";
+`unshare` and `openssl`; the servers are installed with apt-get, the newest ones and slixmpp below target/interop. With names (`prosody`, `ejabberd-newest`, `wrong`,
+`triangle`, `component` ...) only those parts. --write puts the results into docs/federation.md, and leaves there what was not run.
+--figures measures instead, Balcony built for release beside the newest Prosody and ejabberd, in three rounds or --rounds: chat between two servers of a kind
+(--seconds, 10) a second of their CPU, and what an idle stream weighs (of --streams, 100).";
 
 /// Set where the namespace is.
 const INSIDE: &str = "BALCONY_FEDERATE";
 
 /// Who talks to Balcony.
-const OTHERS: [&str; 3] = ["balcony", "prosody", "ejabberd"];
+const OTHERS: [&str; 5] = ["balcony", "prosody", "ejabberd", "prosody-newest", "ejabberd-newest"];
 
 /// What there is beside them.
 const PARTS: [&str; 3] = ["wrong", "triangle", "component"];
@@ -49,7 +54,17 @@ const PROOFS: [Proof; 3] = [Proof::Certificate, Proof::Dialback, Proof::DirectTl
 pub(crate) fn main(args: &[String]) -> Result {
     let mut options = Options::new(args);
     let write = options.flag("--write");
+    let measures = options.flag("--figures");
+    let size = figures::Size {
+        rounds: options.number("--rounds")?.unwrap_or(3).max(1),
+        seconds: options.number("--seconds")?.unwrap_or(10).max(1),
+        streams: u32::try_from(options.number("--streams")?.unwrap_or(100).max(1))
+            .map_err(|_| "--streams: too many")?,
+    };
     let names = options.rest()?;
+    if measures && !names.is_empty() {
+        return Err("--figures is of all servers".into());
+    }
     let all = || OTHERS.into_iter().chain(PARTS);
     if let Some(unknown) = names.iter().find(|name| !all().any(|known| known == name.as_str())) {
         return Err(format!("nothing here is called `{unknown}`"));
@@ -57,16 +72,19 @@ pub(crate) fn main(args: &[String]) -> Result {
     if write && names.iter().any(|name| OTHERS.contains(&name.as_str())) {
         return Err("--write wants all servers, or parts beside them".into());
     }
-    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    let wanted = |name: &str| !measures && names.is_empty() || names.iter().any(|wanted| wanted == name);
     if std::env::var_os(INSIDE).is_none() {
         if output(Command::new("id").arg("-u")).as_deref() != Ok("0") {
             println!("SKIP: a network of its own is only for root");
             return Ok(());
         }
         run(&mut cargo(&["build", "--package", "balcony-cli"]))?;
+        if measures {
+            run(&mut cargo(&["build", "--release", "--package", "balcony-cli"]))?;
+        }
         // Here there is still a network to get them from. What can't be had is said inside.
         for other in OTHERS.into_iter().skip(1) {
-            let _ = install::debian(other);
+            let _ = Installed::prepare(other);
         }
         let _ = install::slixmpp();
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -85,24 +103,27 @@ pub(crate) fn main(args: &[String]) -> Result {
         for proof in PROOFS {
             let name = format!("{other}-{}", proof.name());
             println!("{name}");
-            report.people.push(match people(other, proof, &self::folder(&name)?) {
-                Ok(column) => column,
-                Err(reason) => (name, Rows::Skipped(reason)),
-            });
+            let result = people(other, proof, &self::folder(&name)?);
+            report.people.push((proof, title(other), result));
         }
     }
     for other in OTHERS.into_iter().filter(|_| wanted("wrong")) {
         println!("{other}, wrong certificates");
-        report.wrong.push((other, wrong::run(other, &self::folder(&format!("{other}-wrong"))?)));
+        let folder = self::folder(&format!("{other}-wrong"))?;
+        let result = servers::version(other).map(|_| wrong::run(other, &folder));
+        report.wrong.push((title(other), result));
     }
     for other in OTHERS.into_iter().skip(1).filter(|_| wanted("triangle")) {
         println!("triangle with {other}");
         let result = triangle::run(other, &self::folder(&format!("{other}-triangle"))?);
-        report.triangle.push((other, result));
+        report.triangle.push((title(other), result));
     }
     if wanted("component") {
         println!("component");
         report.component = Some(component::run("balcony", &self::folder("component")?));
+    }
+    if measures {
+        report.figures = Some(figures::run(size, self::folder)?);
     }
     let page = root().join("docs/federation.md");
     // Of parts that were not run what stands there stays.
@@ -118,12 +139,19 @@ pub(crate) fn main(args: &[String]) -> Result {
     }
 }
 
-/// All that two users do, and what the column is called.
-fn people(other: &'static str, proof: Proof, folder: &std::path::Path) -> Result<(String, Rows)> {
+/// All that two users do.
+fn people(other: &'static str, proof: Proof, folder: &std::path::Path) -> Result<Vec<Result>> {
     let ours = Server::prepare(&Setup::new("balcony", "one.test", proof).with(other), folder)?;
     let theirs = Server::prepare(&Setup::new(other, "two.test", proof), folder)?;
-    let title = format!("{} {}, {}", theirs.name, theirs.version, proof.words());
-    Ok((title, Rows::Ran(people::run(ours, theirs, proof, folder.to_owned()))))
+    Ok(people::run(ours, theirs, proof, folder.to_owned()))
+}
+
+/// A server with its version, if it can be had.
+fn title(name: &str) -> String {
+    match servers::version(name) {
+        Ok(version) => format!("{} {version}", installed::kind(name)),
+        Err(_) => name.to_owned(),
+    }
 }
 
 /// The loopback interface, and a DNS at the address where resolvers look for it.

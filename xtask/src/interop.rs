@@ -8,6 +8,7 @@
 mod balcony;
 mod clients;
 pub(crate) mod install;
+pub(crate) mod installed;
 mod matrix;
 pub(crate) mod newest;
 mod process;

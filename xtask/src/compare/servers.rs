@@ -7,8 +7,8 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::interop::newest::Newest;
-use crate::interop::{Process, folder, install, output, read};
+use crate::interop::installed::{self, Installed};
+use crate::interop::{Process, folder, output, read};
 use crate::run::{Result, describe, root, target};
 
 /// Balcony is first, because the others take its certificate.
@@ -26,8 +26,8 @@ pub(crate) struct Site {
     folder: PathBuf,
     port: u16,
     direct: u16,
-    /// Where it is installed; `None`: where everything is.
-    newest: Option<Newest>,
+    /// Where it is installed; `None`: it is built here.
+    installed: Option<Installed>,
     /// How many accounts it is to have.
     accounts: String,
 }
@@ -38,21 +38,21 @@ impl Site {
         let folder = folder("compare")?.join(name);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("data")).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let (version, newest) = match name {
+        let (version, installed) = match name {
             "balcony" => {
                 let version = output(Command::new(target().join("release/balcony")).arg("--version"))?;
                 (version.rsplit(' ').next().unwrap_or("?").to_owned(), None)
             }
-            _ => match Newest::prepare().and_then(|newest| Ok((newest.version(name)?, newest))) {
-                Ok((version, newest)) => (version, Some(newest)),
-                Err(reason) => {
+            _ => {
+                let installed = Installed::prepare(&format!("{name}-newest")).or_else(|reason| {
                     println!("the newest {name} cannot be had: {reason}; Debian's is taken");
-                    (install::debian(name)?, None)
-                }
-            },
+                    Installed::prepare(name)
+                })?;
+                (installed.version.clone(), Some(installed))
+            }
         };
         let (port, direct) = (free_port()?, free_port()?);
-        Ok(Site { name, version, folder, port, direct, newest, accounts: accounts.to_owned() })
+        Ok(Site { name, version, folder, port, direct, installed, accounts: accounts.to_owned() })
     }
 
     /// Its name and version.
@@ -76,10 +76,7 @@ impl Site {
     }
 
     fn command(&self) -> Result<Command> {
-        let other = |program: &str| match &self.newest {
-            Some(newest) => newest.command(program, &self.folder),
-            None => Command::new(program),
-        };
+        let other = || self.installed.as_ref().ok_or_else(|| format!("{} is not installed", self.name));
         Ok(match self.name {
             "balcony" => {
                 let mut command = Command::new(target().join("release/balcony"));
@@ -92,31 +89,13 @@ impl Site {
                 command
             }
             "prosody" => {
-                let mut command = other("prosody");
+                let mut command = other()?.command("prosody", &self.folder);
                 command.args(["-F", "--config"]).arg(self.configure("prosody.cfg.lua")?);
                 command
             }
-            // Without `ejabberdctl`: that would change the user, and start a daemon that outlives the server. Its schedulers don't spin while they
-            // wait (+sbwt), so that its CPU time is that of its work.
             _ => {
-                let config = self.configure("ejabberd.yml")?;
-                let libraries = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
-                let mut command = other("erl");
-                command.args([
-                    "-noinput",
-                    "+K",
-                    "true",
-                    "+P",
-                    "1000000",
-                    "+sbwt",
-                    "none",
-                    "+sbwtdcpu",
-                    "none",
-                ]);
-                command.args(["+sbwtdio", "none", "-mnesia", "dir", "\"data\"", "-s", "ejabberd"]);
-                command.args(["-eval", "file:write_file(\"ready\", [])"]);
-                command.env("ERL_LIBS", libraries.join(":")).env("EJABBERD_CONFIG_PATH", config);
-                command.env("EJABBERD_LOG_PATH", self.folder.join("ejabberd.log"));
+                let mut command = other()?.ejabberd(&self.folder, &self.configure("ejabberd.yml")?);
+                command.args(installed::MEASURED).args(["-eval", "file:write_file(\"ready\", [])"]);
                 command
             }
         })

@@ -117,7 +117,7 @@ pub(crate) fn issue(folder: &Path, domain: &str, kind: Kind, for_clients: bool) 
         (_, true) => "serverAuth,clientAuth",
         (_, false) => "serverAuth",
     };
-    let extensions = format!("subjectAltName=DNS:{name}\nextendedKeyUsage={usage}\n");
+    let extensions = format!("subjectAltName=DNS:{name},DNS:*.{name}\nextendedKeyUsage={usage}\n");
     let dates: [&str; 2] = match kind {
         Kind::Expired => ["20200101000000Z", "20210101000000Z"],
         Kind::NotYetValid => ["20900101000000Z", "20910101000000Z"],

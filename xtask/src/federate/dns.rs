@@ -11,7 +11,7 @@ pub(crate) static DIRECT_TLS: AtomicBool = AtomicBool::new(false);
 
 static STARTED: Once = Once::new();
 
-/// Serves `one.test` and what is hosted there at 127.0.0.2, and `two.test` at 127.0.0.3, for as long as this process runs.
+/// Serves `one.test`, what is below that, and what else is hosted there, at 127.0.0.2, and `two.test` at 127.0.0.3, for as long as this process runs.
 pub(crate) fn serve() -> Result {
     let mut result = Ok(());
     STARTED.call_once(|| match UdpSocket::bind("127.0.0.1:53") {
@@ -34,8 +34,9 @@ pub(crate) fn serve() -> Result {
 /// The address of a domain, and of the host that it is on.
 fn host(domain: &str) -> Option<[u8; 4]> {
     match domain {
-        "one.test" | "three.test" | "echo.one.test" => Some([127, 0, 0, 2]),
+        "one.test" | "three.test" => Some([127, 0, 0, 2]),
         "two.test" => Some([127, 0, 0, 3]),
+        _ if domain.ends_with(".one.test") => Some([127, 0, 0, 2]),
         _ => None,
     }
 }

@@ -1,16 +1,11 @@
 //! What has come of all of it, as the page docs/federation.md.
 
 use super::certificates::Kind;
+use super::figures::Figures;
 use super::people::{ROWS, Row};
-use super::wrong;
+use super::servers::Proof;
+use super::{PROOFS, wrong};
 use crate::run::Result;
-
-/// What a pair of servers has come to.
-pub(crate) enum Rows {
-    Ran(Vec<Result>),
-    /// It could not be had, for this reason.
-    Skipped(String),
-}
 
 /// What was tried, each with what has come of it.
 pub(crate) type Tried = Vec<(String, Result)>;
@@ -18,16 +13,17 @@ pub(crate) type Tried = Vec<(String, Result)>;
 /// What has come of each kind of wrong certificate, at theirs and at ours.
 pub(crate) type Kinds = Vec<(Kind, [Result; 2])>;
 
-/// All results.
+/// All results. An error is why it could not be had.
 #[derive(Default)]
 pub(crate) struct Report {
-    /// Columns with their titles.
-    pub(crate) people: Vec<(String, Rows)>,
+    /// By which proof, with whom, and what has come of each row.
+    pub(crate) people: Vec<(Proof, String, Result<Vec<Result>>)>,
     /// With whom, and for each kind what ours and what theirs have done.
-    pub(crate) wrong: Vec<(&'static str, Kinds)>,
-    pub(crate) triangle: Vec<(&'static str, Result<Tried>)>,
+    pub(crate) wrong: Vec<(String, Result<Kinds>)>,
+    pub(crate) triangle: Vec<(String, Result<Tried>)>,
     /// The version of slixmpp, and rows.
     pub(crate) component: Option<Result<(String, Tried)>>,
+    pub(crate) figures: Option<Figures>,
 }
 
 const HEAD: &str = "\
@@ -40,7 +36,7 @@ certificate that nobody vouches for, at both ends, and dialback; 'direct TLS' is
 Certificates are for servers only (`serverAuth`), as public authorities make them now. ejabberd 23.01 takes such a one for dialback and no more, so that where it
 is the other one Balcony's are for clients, too (`clientAuth`).
 
-Where both servers can, a stream counts what it has carried (XEP-0198), so that nothing is lost with it ([what may come twice](guarantees.md)); `stream-management = false` in `[federation]` of
+Streams go both ways (XEP-0288) with all but ejabberd 23.01, which does not know that. Where both servers do, which are Balcony and the newest Prosody here, a stream counts what it has carried (XEP-0198), so that nothing is lost with it ([what may come twice](guarantees.md)); `stream-management = false` in `[federation]` of
 Balcony's configuration turns that off.
 
 ";
@@ -51,6 +47,7 @@ type Section = (&'static str, String);
 const WRONG: &str = "## Wrong certificates";
 const TRIANGLE: &str = "## Three domains";
 const COMPONENT: &str = "## A component";
+const FIGURES: &str = "## What it costs";
 
 impl Report {
     /// What was run, as parts of the page.
@@ -58,14 +55,18 @@ impl Report {
         let mut sections = Vec::new();
         if !self.people.is_empty() {
             let mut out = HEAD.to_owned();
-            let titles: Vec<&str> = self.people.iter().map(|(title, _)| title.as_str()).collect();
-            header(&mut out, "what", &titles);
-            for (index, Row { what, .. }) in ROWS.iter().enumerate() {
-                let cells = self.people.iter().map(|(_, rows)| match rows {
-                    Rows::Ran(rows) => cell(rows.get(index)),
-                    Rows::Skipped(_) => "-",
-                });
-                row(&mut out, what, cells);
+            for proof in PROOFS {
+                let here = self.people.iter().filter(|(of, ..)| *of == proof);
+                out.push_str(&format!("### {}\n\n", proof.words()));
+                let titles: Vec<&str> = here.clone().map(|(_, title, _)| title.as_str()).collect();
+                header(&mut out, "what", &titles);
+                for (index, Row { what, .. }) in ROWS.iter().enumerate() {
+                    let cells = here
+                        .clone()
+                        .map(|(.., rows)| cell(rows.as_ref().ok().and_then(|rows| rows.get(index))));
+                    row(&mut out, what, cells);
+                }
+                out.push('\n');
             }
             sections.push(("", out));
         }
@@ -80,12 +81,10 @@ impl Report {
                 .collect();
             header(&mut out, "certificate", &titles.iter().map(String::as_str).collect::<Vec<_>>());
             for (index, kind) in Kind::WRONG.into_iter().enumerate() {
-                let both = self.wrong.iter().filter_map(|(_, kinds)| kinds.get(index));
-                row(
-                    &mut out,
-                    kind.words(),
-                    both.flat_map(|(_, both)| both.iter().map(|one| cell(Some(one)))),
-                );
+                let both = self.wrong.iter().map(|(_, kinds)| kinds.as_ref().ok()?.get(index));
+                let cells = both
+                    .flat_map(|both| [0, 1].map(|place| cell(both.and_then(|(_, both)| both.get(place)))));
+                row(&mut out, kind.words(), cells);
             }
             sections.push((WRONG, out));
         }
@@ -93,7 +92,7 @@ impl Report {
             let mut out = String::from(
                 "Balcony hosts `one.test` and `three.test`, each with its own certificate; the other server has `two.test`.\n\n",
             );
-            let titles: Vec<&str> = self.triangle.iter().map(|(other, _)| *other).collect();
+            let titles: Vec<&str> = self.triangle.iter().map(|(other, _)| other.as_str()).collect();
             header(&mut out, "what", &titles);
             let first = self.triangle.iter().find_map(|(_, result)| result.as_ref().ok());
             for (index, (what, _)) in first.into_iter().flatten().enumerate() {
@@ -115,6 +114,7 @@ impl Report {
             }
             sections.push((COMPONENT, out));
         }
+        sections.extend(self.figures.as_ref().map(|figures| (FIGURES, figures.markdown())));
         for (heading, text) in &mut sections {
             for (title, list) in [("What failed", self.failures()), ("What could not be had", self.skipped())]
             {
@@ -133,7 +133,7 @@ impl Report {
     pub(crate) fn markdown(&self, before: &str) -> String {
         let new = self.sections();
         let mut out = String::new();
-        for heading in ["", WRONG, TRIANGLE, COMPONENT] {
+        for heading in ["", WRONG, TRIANGLE, COMPONENT, FIGURES] {
             let section = new.iter().find(|(of, _)| *of == heading);
             let text = section.map_or_else(|| standing(before, heading), |(_, text)| text.clone());
             if text.trim().is_empty() {
@@ -156,13 +156,14 @@ impl Report {
                 failed.push((heading, format!("{of}: {what}: {error}")));
             }
         };
-        for (title, rows) in &self.people {
-            if let Rows::Ran(rows) = rows {
-                rows.iter().zip(ROWS).for_each(|(result, Row { what, .. })| add("", title, what, result));
+        for (proof, title, rows) in &self.people {
+            let of = format!("{title}, {}", proof.words());
+            for (result, Row { what, .. }) in rows.iter().flatten().zip(ROWS) {
+                add("", &of, what, result);
             }
         }
         for (other, kinds) in &self.wrong {
-            for (kind, both) in kinds {
+            for (kind, both) in kinds.iter().flatten() {
                 let rows = wrong::ROWS.iter().zip(both);
                 rows.for_each(|(what, result)| {
                     add(WRONG, other, &format!("{}: {what}", kind.words()), result)
@@ -177,15 +178,19 @@ impl Report {
         if let Some(Ok((_, rows))) = &self.component {
             rows.iter().for_each(|(what, result)| add(COMPONENT, "slixmpp", what, result));
         }
+        failed.extend(self.figures.iter().flat_map(Figures::failures).map(|line| (FIGURES, line)));
         failed
     }
 
     /// All that was not there, with the reasons.
     fn skipped(&self) -> Vec<(&'static str, String)> {
-        let people = self.people.iter().filter_map(|(title, rows)| match rows {
-            Rows::Skipped(reason) => Some(("", format!("SKIP {title}: {reason}"))),
-            Rows::Ran(_) => None,
+        let people = self.people.iter().filter_map(|(proof, title, rows)| {
+            Some(("", format!("SKIP {title}, {}: {}", proof.words(), rows.as_ref().err()?)))
         });
+        let wrong = self
+            .wrong
+            .iter()
+            .filter_map(|(other, kinds)| Some((WRONG, format!("SKIP {other}: {}", kinds.as_ref().err()?))));
         let triangle = self.triangle.iter().filter_map(|(other, result)| {
             Some((TRIANGLE, format!("SKIP {other}: {}", result.as_ref().err()?)))
         });
@@ -193,7 +198,7 @@ impl Report {
             .component
             .iter()
             .filter_map(|result| Some((COMPONENT, format!("SKIP slixmpp: {}", result.as_ref().err()?))));
-        people.chain(triangle).chain(component).collect()
+        people.chain(wrong).chain(triangle).chain(component).collect()
     }
 }
 

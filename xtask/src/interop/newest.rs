@@ -6,18 +6,19 @@ use std::process::Command;
 
 use super::process::output;
 use super::{folder, install};
-use crate::run::{Result, command, run};
+use crate::run::{Result, command, run, target};
 
 /// What is installed there.
 const PACKAGES: [&str; 2] = ["prosody", "ejabberd"];
 
 /// The suite, a root of its own.
+#[derive(Clone)]
 pub(crate) struct Newest {
     root: PathBuf,
 }
 
-/// Enters the root ($1), which has the folder of what runs here ($2) at the same place, and runs the rest from $3. What is mounted for that is
-/// seen by nobody else, and gone when it has ended.
+/// Enters the root ($1), which has the folder of all builds ($2) at the same place, and the DNS of whoever enters, and runs the rest from $3. What is
+/// mounted for that is seen by nobody else, and gone when it has ended.
 const ENTER: &str = r#"
 root=$1 shared=$2 folder=$3; shift 3
 set -e
@@ -25,6 +26,8 @@ mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mkdir -p "$root$shared"
 mount --bind "$shared" "$root$shared"
+touch "$root/etc/resolv.conf"
+mount --bind /etc/resolv.conf "$root/etc/resolv.conf"
 exec chroot "$root" sh -c 'cd "$0" && exec "$@"' "$folder" "$@"
 "#;
 
@@ -62,12 +65,11 @@ impl Newest {
         Ok(version.split(['-', '+']).next().unwrap_or(&version).to_owned())
     }
 
-    /// One of its programs, in this folder.
+    /// One of its programs, in this folder, which is below that of all builds.
     pub(crate) fn command(&self, program: &str, current: &Path) -> Command {
-        let shared = self.root.ancestors().nth(2).unwrap_or(&self.root);
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "--", "sh", "-c", ENTER, "sh"]);
-        command.arg(&self.root).arg(shared).arg(current).arg(program);
+        command.arg(&self.root).arg(target()).arg(current).arg(program);
         command
     }
 }

@@ -8,10 +8,10 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::newest::Newest;
+use super::installed::{self, Installed};
 use super::process::{Process, eventually, output, read};
 use super::scenario::{SCENARIOS, TRIES};
-use super::{DOMAIN, PASSWORD, folder, install};
+use super::{DOMAIN, PASSWORD, folder};
 use crate::run::{Result, built, root};
 
 /// Balcony is first, because the others take its certificate.
@@ -60,25 +60,16 @@ struct Site<'a> {
     folder: PathBuf,
     port: u16,
     direct: u16,
-    /// Where it is installed; `None`: where everything is.
-    newest: Option<Newest>,
 }
 
 impl Server {
     pub(crate) fn start(name: &str, purpose: &Purpose) -> Result<Self> {
-        let mut site = Site::new(name, purpose)?;
-        let package = name.trim_end_matches("-newest");
-        let version = match package == name {
-            true if name == "balcony" => return site.balcony(),
-            true => install::debian(name)?,
-            false => {
-                let newest = Newest::prepare()?;
-                let version = newest.version(package)?;
-                site.newest = Some(newest);
-                version
-            }
-        };
-        if package == "prosody" { site.prosody(version) } else { site.ejabberd(version) }
+        let site = Site::new(name, purpose)?;
+        match installed::kind(name) {
+            "balcony" => site.balcony(),
+            "prosody" => site.prosody(&Installed::prepare(name)?),
+            _ => site.ejabberd(&Installed::prepare(name)?),
+        }
     }
 
     /// The mechanism of the last login, as the server tells it.
@@ -109,19 +100,7 @@ impl<'a> Site<'a> {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("data")).map_err(|error| format!("{}: {error}", folder.display()))?;
         let host = purpose.host;
-        Ok(Site { purpose, folder, port: free_port(host)?, direct: free_port(host)?, newest: None })
-    }
-
-    /// One of its programs.
-    fn command(&self, program: &str) -> Command {
-        match &self.newest {
-            Some(newest) => newest.command(program, &self.folder),
-            None => {
-                let mut command = Command::new(program);
-                command.current_dir(&self.folder);
-                command
-            }
-        }
+        Ok(Site { purpose, folder, port: free_port(host)?, direct: free_port(host)? })
     }
 
     fn address(&self, port: u16) -> String {
@@ -151,33 +130,37 @@ impl<'a> Site<'a> {
         self.run(command, version, Log { name: "errors.log", before: "is online (" }, |_| true)
     }
 
-    fn prosody(self, version: String) -> Result<Server> {
-        let config = self.write_config("prosody/prosody.cfg.lua")?;
+    fn prosody(self, installed: &Installed) -> Result<Server> {
+        let config = self.write_config("prosody/prosody.cfg.lua", installed)?;
         for user in &users() {
             let words = ["register", user, DOMAIN, PASSWORD];
-            output(self.command("prosodyctl").arg("--config").arg(&config).args(words))?;
+            output(installed.command("prosodyctl", &self.folder).arg("--config").arg(&config).args(words))?;
         }
-        let mut command = self.command("prosody");
+        let mut command = installed.command("prosody", &self.folder);
         command.args(["-F", "--config"]).arg(config);
-        self.run(command, version, Log { name: "prosody.log", before: "mechanism='" }, |_| true)
+        self.run(
+            command,
+            installed.version.clone(),
+            Log { name: "prosody.log", before: "mechanism='" },
+            |_| true,
+        )
     }
 
-    /// Without `ejabberdctl`: that would change the user, and start a daemon that outlives the server.
-    fn ejabberd(self, version: String) -> Result<Server> {
-        let config = self.write_config("ejabberd/ejabberd.yml")?;
-        let libraries = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
+    fn ejabberd(self, installed: &Installed) -> Result<Server> {
+        let config = self.write_config("ejabberd/ejabberd.yml", installed)?;
         let accounts = format!(
             "[ejabberd_auth:try_register(User, <<\"{DOMAIN}\">>, <<\"{PASSWORD}\">>) || User <- [<<\"{}\">>]], \
              file:write_file(\"ready\", [])",
             users().into_iter().collect::<Vec<_>>().join("\">>, <<\"")
         );
-        let mut command = self.command("erl");
-        command.args(["-noinput", "+Bd", "-mnesia", "dir", "\"data\"", "-s", "ejabberd", "-eval", &accounts]);
-        command.env("ERL_LIBS", libraries.join(":")).env("EJABBERD_CONFIG_PATH", config);
-        command.env("EJABBERD_LOG_PATH", self.folder.join("ejabberd.log"));
-        self.run(command, version, Log { name: "ejabberd.log", before: "Accepted c2s " }, |folder| {
-            folder.join("ready").exists()
-        })
+        let mut command = installed.ejabberd(&self.folder, &config);
+        command.args(["+Bd", "-eval", &accounts]);
+        self.run(
+            command,
+            installed.version.clone(),
+            Log { name: "ejabberd.log", before: "Accepted c2s " },
+            |folder| folder.join("ready").exists(),
+        )
     }
 
     /// Starts it and waits until it accepts connections.
@@ -208,7 +191,7 @@ impl<'a> Site<'a> {
     }
 
     /// Fills in the blanks of a configuration.
-    fn write_config(&self, template: &str) -> Result<PathBuf> {
+    fn write_config(&self, template: &str, installed: &Installed) -> Result<PathBuf> {
         let template = root().join("xtask/interop").join(template);
         let certificate = self.certificate()?;
         let text = fs::read_to_string(&template)
@@ -216,7 +199,7 @@ impl<'a> Site<'a> {
             .replace("@DIR@", &self.folder.to_string_lossy())
             .replace("@HOST@", &self.purpose.host.to_string())
             .replace("@RESUMPTION@", &self.purpose.resumption.to_string())
-            .replace("@NEWEST@", if self.newest.is_some() { "" } else { "# Not in this version: " })
+            .replace("@NEWEST@", if installed.is_newest() { "" } else { "# Not in this version: " })
             .replace("@PORT@", &self.port.to_string())
             .replace("@TLS_PORT@", &self.direct.to_string())
             .replace("@CERT@", &certificate.join("cert.pem").to_string_lossy())
