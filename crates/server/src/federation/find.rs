@@ -503,6 +503,23 @@ impl Federation {
         self.arm_peer(domain);
     }
 
+    /// What shows who we are may have changed: pairs of domains that others have not taken are as new.
+    pub(super) fn ask_again_who_has_refused(&mut self, now: Instant) {
+        let mut refused = Vec::new();
+        for (theirs, peer) in &mut self.peers {
+            let of_peer =
+                peer.pairs.iter_mut().filter_map(|(ours, pair)| pair.refused.take().map(|_| ours.clone()));
+            refused.extend(of_peer.map(|ours| (ours, theirs.clone())));
+        }
+        for (ours, theirs) in refused {
+            let pair = self.peers.get(&theirs).and_then(|peer| peer.pairs.get(&ours));
+            if pair.is_some_and(Pair::is_waiting) {
+                self.pursue(now, &ours, &theirs);
+            }
+            self.arm_peer(&theirs);
+        }
+    }
+
     /// A domain that could not be reached is tried again for what waits, if it has been left alone for long enough.
     fn try_again(&mut self, now: Instant, domain: &BareJid) {
         let Some(peer) = self.peers.get_mut(domain) else { return };

@@ -438,8 +438,8 @@ impl Federation {
         }
     }
 
-    /// The configuration for streams that begin from now on; streams to and from domains that are not admitted any more end. The
-    /// domains of ours can't change.
+    /// The configuration for streams that begin from now on; streams to and from domains that are not admitted any more end. Others that have not
+    /// taken one of our domains are asked again, as its certificate may be another one. The domains of ours can't change.
     pub fn configure(&mut self, config: FederationConfig) {
         let now = self.clock;
         (self.clear, self.direct) = (config.receiving(false), config.receiving(true));
@@ -453,6 +453,7 @@ impl Federation {
         for id in denied {
             self.abort(now, id, policy());
         }
+        self.ask_again_who_has_refused(now);
         self.finish(now);
     }
 

@@ -312,6 +312,24 @@ fn a_certificate_that_is_not_taken_is_of_one_domain() {
     }
 }
 
+// `Federation::configure`: when a certificate that was not taken is replaced, nobody waits until its domain would be tried again.
+#[test]
+fn another_certificate_is_shown_at_once() {
+    let ours =
+        |names: &[&str]| config_of(&["a.example", "c.example"], names, Trust::Certificates, &AUTHORITY);
+    let theirs = config(&["b.example"], Trust::Certificates);
+    let mut world = World::new(1, vec![ours(&["a.example"]), theirs]);
+    for id in ["1", "2"] {
+        world.send(0, "nurse@c.example/x", "juliet@b.example", id);
+        world.settle();
+    }
+    assert_eq!((world.servers[0].connects, world.returned(0).len()), (1, 2));
+    world.servers[0].federation.configure(ours(&["a.example", "c.example"]));
+    world.send(0, "nurse@c.example/x", "juliet@b.example", "3");
+    world.settle();
+    assert_eq!((world.ids(1), world.returned(0).len()), (vec!["3"], 2));
+}
+
 // The table of routes wins over the DNS, which is not asked.
 #[test]
 fn a_route_needs_no_dns() {
