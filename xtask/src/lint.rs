@@ -53,7 +53,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 ];
 
 /// Crates whose functions are called by other languages: they look at what these hand in where it stands, and have lints of their own.
-const FOR_OTHERS: [&str; 1] = ["ffi"];
+const FOR_OTHERS: [&str; 2] = ["ffi", "web"];
 
 /// Packages that bring a runtime, a clock, a disk or randomness: for tier 4 and up.
 const FOR_ADAPTERS: &[&str] =

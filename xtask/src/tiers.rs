@@ -48,6 +48,7 @@ pub(crate) const CRATES: &[Crate] = &[
     row("tokio", 4, Std::Always),
     row("async-std", 4, Std::Always),
     row("store", 4, Std::Always),
+    row("web", 4, Std::Always),
     row("balcony", 5, Std::Always),
     row("ffi", 5, Std::Always),
     row("cli", 6, Std::Always),
