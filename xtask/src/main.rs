@@ -30,6 +30,7 @@ mod source;
 mod spec;
 mod survive;
 mod tiers;
+mod web;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -50,6 +51,7 @@ const COMMANDS: &[Command] = &[
     ("spec", spec::USAGE, spec::HELP, spec::main),
     ("figures", figures::USAGE, figures::HELP, figures::main),
     ("firmware", "", firmware::HELP, firmware::main),
+    ("web", web::USAGE, web::HELP, web::main),
     ("fuzz", fuzz::USAGE, fuzz::HELP, fuzz::main),
     ("kill", kill::USAGE, kill::HELP, kill::main),
     ("survive", survive::USAGE, survive::HELP, survive::main),

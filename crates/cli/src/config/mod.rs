@@ -47,6 +47,12 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "ADDR:PORT")]
     #[serde(deserialize_with = "one_or_more")]
     pub(crate) listen_ws: Vec<Address>,
+    /// Listen here for browsers, which see at http://ADDR:PORT/ how messages find their way, and speak by the WebSocket at
+    /// /xmpp-websocket there; only on loopback addresses; may be given several times [default: 127.0.0.1:5280 with --demo,
+    /// unless another --listen-... is given]
+    #[arg(long, value_name = "ADDR:PORT")]
+    #[serde(deserialize_with = "one_or_more")]
+    pub(crate) listen_http: Vec<Address>,
     /// The folder with the accounts [default: ./balcony-data]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
@@ -149,6 +155,7 @@ impl Settings {
             ("listen-tls", self.listen_tls != running.listen_tls),
             ("listen-wss", self.listen_wss != running.listen_wss),
             ("listen-ws", self.listen_ws != running.listen_ws),
+            ("listen-http", self.listen_http != running.listen_http),
             ("federation.listen", self.federation.listen != running.federation.listen),
             ("federation.listen-tls", self.federation.listen_tls != running.federation.listen_tls),
             ("components", self.components != running.components),
@@ -174,6 +181,7 @@ impl Settings {
             listen_tls: running.listen_tls.clone(),
             listen_wss: running.listen_wss.clone(),
             listen_ws: running.listen_ws.clone(),
+            listen_http: running.listen_http.clone(),
             data: running.data.clone(),
             database: running.database.clone(),
             allow_plaintext: running.allow_plaintext,
@@ -202,6 +210,7 @@ impl Settings {
             listen_tls,
             listen_wss,
             listen_ws,
+            listen_http,
             data,
             database,
             cert,
@@ -231,7 +240,8 @@ impl Settings {
             push: _,
             queues: _,
         } = self;
-        let listens = [&listen, &listen_tls, &listen_wss, &listen_ws].iter().any(|list| !list.is_empty());
+        let lists = [&listen, &listen_tls, &listen_wss, &listen_ws, &listen_http];
+        let listens = lists.iter().any(|list| !list.is_empty());
         Settings {
             domain: if domain.is_empty() { file.domain } else { domain },
             // All are one decision: whoever types one of them does not want another from elsewhere.
@@ -239,6 +249,7 @@ impl Settings {
             listen_tls: if listens { listen_tls } else { file.listen_tls },
             listen_wss: if listens { listen_wss } else { file.listen_wss },
             listen_ws: if listens { listen_ws } else { file.listen_ws },
+            listen_http: if listens { listen_http } else { file.listen_http },
             data: data.or(file.data),
             database: database.or(file.database),
             cert: cert.or(file.cert),

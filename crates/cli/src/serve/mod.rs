@@ -1,5 +1,6 @@
 //! `balcony serve`: a server until somebody ends it.
 
+mod http;
 mod offer;
 mod options;
 mod started;
@@ -22,6 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use http::Http;
 use offer::Offer;
 use options::{Options, domains};
 use started::Started;
@@ -49,7 +51,7 @@ const MOST_CONNECTIONS: u32 = 10_000;
 const LOOK: Duration = Duration::from_secs(43_200);
 
 pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure> {
-    let options = Options { typed: args.settings, config: args.config, log };
+    let options = Options { typed: args.settings, config: args.config, log, demo: args.demo };
     let settings = options.read()?;
     let log = log::to_stderr(settings.log.unwrap_or_default());
     if let Some(Address(open)) =
@@ -64,6 +66,12 @@ pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure>
         return Err(Failure::usage(format!(
             "--listen-ws would let messages cross the network unprotected at {open}; use --listen-wss, or listen on a \
              loopback address such as 127.0.0.1:5280 behind a proxy that adds TLS"
+        )));
+    }
+    if let Some(Address(open)) = settings.listen_http.iter().find(|Address(to)| !to.ip().is_loopback()) {
+        return Err(Failure::usage(format!(
+            "--listen-http would let messages cross the network unprotected at {open}; listen on a loopback address such as \
+             127.0.0.1:5280, behind a proxy that adds TLS if others are to see the page"
         )));
     }
     // It is closed last, when the runtime is gone: a database client cannot be used from within one.
@@ -172,6 +180,9 @@ async fn serve(
             server = server.listen(*to, transport).map_err(|error| in_use(*to, option, &error))?;
         }
     }
+    let http = Http::listen(settings.listen_http.iter().map(|Address(to)| *to)).await;
+    let http = http.map_err(|(to, error)| in_use(to, "--listen-http", &error))?;
+    let pages = http.addresses()?;
     let accounts = if demo { demo::accounts(&worker, &domains).await? } else { Vec::new() };
     let mut interrupt = signal(SignalKind::interrupt()).map_err(io("cannot catch signals"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(io("cannot catch signals"))?;
@@ -180,6 +191,7 @@ async fn serve(
     // Last, since they are kept no more then.
     let server = server.sessions(now(), sessions(&storage.store, &domains).await?);
     let server = server.start().map_err(|error| Failure::new(error.to_string()))?;
+    http.serve(&server, &domains);
     let controlled = Controlled { worker, server: server.clone(), domains: domains.clone() };
     let control = control.map(|socket| tokio::spawn(socket.serve(controlled)));
     let started = Started {
@@ -189,6 +201,7 @@ async fn serve(
         of_servers: [&of_servers, &of_servers_tls],
         of_components: &of_components,
         addresses: server.local_addrs(),
+        pages: &pages,
     };
     started.lines(&accounts).iter().for_each(|line| say(line));
     match federates {

@@ -17,6 +17,8 @@ pub(super) struct Options {
     pub(super) typed: Settings,
     pub(super) config: Option<PathBuf>,
     pub(super) log: Option<LogLevel>,
+    /// Whether it is a demo, which has a page for browsers.
+    pub(super) demo: bool,
 }
 
 impl Options {
@@ -25,11 +27,13 @@ impl Options {
         let file = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
         let mut settings = self.typed.clone().or(file);
         settings.log = self.log.or(settings.log);
-        let lists = [&settings.listen, &settings.listen_tls, &settings.listen_wss, &settings.listen_ws];
+        let Settings { listen, listen_tls, listen_wss, listen_ws, listen_http, .. } = &settings;
+        let lists = [listen, listen_tls, listen_wss, listen_ws, listen_http];
         if lists.iter().all(|list| list.is_empty()) {
             let local = |port| Address(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
             settings.listen = vec![local(5222)];
             settings.listen_tls = vec![local(5223)];
+            settings.listen_http = if self.demo { vec![local(5280)] } else { Vec::new() };
         }
         Ok(settings)
     }

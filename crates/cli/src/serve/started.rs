@@ -20,6 +20,8 @@ pub(super) struct Started<'a> {
     /// Where components attach.
     pub(super) of_components: &'a Vec<Address>,
     pub(super) addresses: &'a [SocketAddr],
+    /// Where browsers find the page.
+    pub(super) pages: &'a [SocketAddr],
 }
 
 impl Started<'_> {
@@ -44,6 +46,9 @@ impl Started<'_> {
         let how = lists.iter().flat_map(|(list, how)| core::iter::repeat_n(how, list.len()));
         for (address, how) in self.addresses.iter().zip(how) {
             lines.push(format!("  listening on {address} ({how})"));
+        }
+        for address in self.pages {
+            lines.push(format!("  listening on {address} (browsers, and WebSocket at /xmpp-websocket)"));
         }
         lines.push(format!("  accounts in {}", self.settings.folder().display()));
         if let Some(trust) = &self.certificate.trust {
@@ -80,12 +85,23 @@ impl Started<'_> {
         let client = self.client_options();
         let balcony = program();
         if let [romeo, juliet] = accounts {
+            if let Some(page) = self.pages.first() {
+                lines.push("Next, in a browser, where a message goes and why:".into());
+                lines.push(format!("  {}", link(*page, romeo, juliet)));
+            }
             // Without it the command asks.
             let password = |account: &Account| match &account.password {
                 Some(password) => format!("BALCONY_PASSWORD={} ", password.expose()),
                 None => String::new(),
             };
-            lines.push("Next, in two other terminals:".into());
+            lines.push(
+                if self.pages.is_empty() {
+                    "Next, in two other terminals:"
+                } else {
+                    "Or in two other terminals:"
+                }
+                .into(),
+            );
             lines.push(format!("  {}{balcony} listen --as {}{client}", password(juliet), juliet.address));
             lines.push(format!(
                 "  {}{balcony} send --as {}{client} {} 'Art thou not Juliet?'",
@@ -139,6 +155,20 @@ impl Started<'_> {
         }
         options
     }
+}
+
+/// The page, with what it has to know behind a `#`, which a browser sends to nobody. A password that is not known is typed there.
+fn link(page: SocketAddr, romeo: &Account, juliet: &Account) -> String {
+    let (Some(hers), Some(his)) = (&juliet.password, &romeo.password) else {
+        return format!("http://{page}/");
+    };
+    format!(
+        "http://{page}/#account={}&password={}&writer={}&writer-password={}",
+        juliet.address,
+        hers.expose(),
+        romeo.address,
+        his.expose()
+    )
 }
 
 /// This program, as it was typed: it need not be on the search path.

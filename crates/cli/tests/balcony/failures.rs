@@ -14,7 +14,7 @@ fn a_busy_port() {
     let world = World::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for option in ["--listen", "--listen-tls", "--listen-wss", "--listen-ws"] {
+    for option in ["--listen", "--listen-tls", "--listen-wss", "--listen-ws", "--listen-http"] {
         let advice = format!(
             "cannot listen on {address}: address in use. Stop the other program or choose another address with {option}"
         );
@@ -46,6 +46,8 @@ fn websockets_without_tls_stay_on_this_machine() {
     let world = World::new();
     let failed = world.run(&["serve", "--listen-ws", "0.0.0.0:5280"]);
     failed.failed(2, &["--listen-ws", "unprotected at 0.0.0.0:5280", "--listen-wss", "127.0.0.1:5280"]);
+    let failed = world.run(&["serve", "--listen-http", "[::]:5280"]);
+    failed.failed(2, &["--listen-http", "unprotected at [::]:5280", "127.0.0.1:5280"]);
 }
 
 #[test]

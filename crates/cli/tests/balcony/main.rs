@@ -11,6 +11,7 @@
 
 mod accounts;
 mod bench;
+mod browsers;
 mod certificates;
 mod check;
 mod command;

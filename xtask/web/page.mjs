@@ -1,0 +1,194 @@
+// The page of examples/web in Chromium, against a server: `cargo xtask web --test` runs it. It speaks the protocol of WebDriver (W3C) to chromedriver
+// and needs nothing but Node.js. Arguments: the programs `balcony` and `chromedriver`, and a folder for screenshots if there are to be any.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const [balcony, chromedriver, pictures] = process.argv.slice(2);
+const PATIENCE = 20_000;
+const folder = mkdtempSync(join(tmpdir(), "balcony-web-"));
+const started = [];
+
+// Starts a program, and waits until it has printed something that matches.
+function start(program, args, wanted) {
+  const child = spawn(program, args, { cwd: folder, stdio: ["ignore", "pipe", "inherit"] });
+  child.ended = new Promise((resolve) => child.once("exit", resolve));
+  started.push(child);
+  return new Promise((resolve, reject) => {
+    let text = "";
+    const fail = (why) => reject(new Error(`${program}: ${why}\n${text}`));
+    const timer = setTimeout(() => fail("says nothing"), PATIENCE);
+    child.once("error", (error) => fail(error.message));
+    child.once("exit", (status) => fail(`has ended with ${status}`));
+    child.stdout.on("data", (data) => {
+      text += data;
+      const found = wanted.exec(text);
+      if (found === null) return;
+      clearTimeout(timer);
+      resolve({ child, found });
+    });
+  });
+}
+
+async function stop(child) {
+  child.kill("SIGTERM");
+  await child.ended;
+}
+
+const serve = (port) => start(balcony, ["serve", "--demo", "--listen", "127.0.0.1:0", "--listen-http", `127.0.0.1:${port}`, "--log", "warn"], /http:\/\/(127\.0\.0\.1:(\d+))\/(#\S+)?\n/);
+
+let driver;
+async function call(method, path, body) {
+  const response = await fetch(`${driver}${path}`, { method, body: body === undefined ? undefined : JSON.stringify(body) });
+  const { value } = await response.json();
+  if (!response.ok) throw new Error(`${path}: ${value.error}: ${value.message}`);
+  return value;
+}
+
+// Runs in the page.
+const run = (script, ...args) => call("POST", "/execute/sync", { script, args });
+const runLong = (script, ...args) => call("POST", "/execute/async", { script: `const done = arguments[arguments.length - 1]; (async (...args) => { ${script} })(...arguments).then(done, (error) => done("FAILED: " + error))`, args });
+
+async function until(what, script, ...args) {
+  const end = Date.now() + PATIENCE;
+  for (;;) {
+    const value = await run(script, ...args);
+    if (value) return value;
+    if (Date.now() > end) {
+      const body = await run("return document.body.innerText");
+      throw new Error(`it has not come about that ${what}:\n${body}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+async function picture(name) {
+  if (pictures === undefined) return;
+  writeFileSync(join(pictures, name), Buffer.from(await call("GET", "/screenshot"), "base64"));
+}
+
+const priority = (name, value) =>
+  run("const slider = document.getElementById(arguments[0] + '-priority'); slider.value = arguments[1]; for (const kind of ['input', 'change']) slider.dispatchEvent(new Event(kind, { bubbles: true }))", name, value);
+
+const WORDS = ["But soft, what light?", "It is the east, and Juliet is the sun.", "Arise, fair sun!"];
+let count = 0;
+// Lets Romeo write, and waits until the page says what has become of it.
+async function write(to, type, expected) {
+  count += 1;
+  const text = WORDS[count - 1] ?? `Words ${count}`;
+  await run(
+    "const form = document.getElementById('write'); const [to, type, body] = arguments; Object.assign(form.elements.to, { value: to }); form.elements.type.value = type; form.elements.body.value = body; form.requestSubmit()",
+    to,
+    type,
+    text,
+  );
+  await until(`a message of the type ${type} to ${to} is told of as “${expected}”`, "return document.getElementById('verdict').innerText.includes(arguments[0])", expected);
+  console.log(`${type} to ${to}: ${expected}`);
+  return text;
+}
+
+// A presence that was sent before has been seen by the server: requests and presence keep their order, and so does what comes of them.
+const settled = () => new Promise((resolve) => setTimeout(resolve, 300));
+
+async function story() {
+  let server = await serve(0);
+  const [, place, port, secrets] = server.found;
+  const passwords = [...new URLSearchParams(secrets.slice(1)).entries()].filter(([name]) => name.endsWith("password")).map(([, value]) => value);
+  assert.equal(passwords.length, 2);
+  const { found } = await start(chromedriver, ["--port=0"], /successfully on port (\d+)/);
+  driver = `http://127.0.0.1:${found[1]}/session`;
+  const args = ["--headless=new", "--window-size=980,1080", "--no-first-run", "--disable-gpu", "--hide-scrollbars"];
+  // As root, as in a container, Chromium has no sandbox.
+  if (process.getuid() === 0) args.push("--no-sandbox");
+  const { sessionId } = await call("POST", "", { capabilities: { alwaysMatch: { browserName: "chrome", "goog:chromeOptions": { args }, "goog:loggingPrefs": { browser: "ALL" } } } });
+  driver += `/${sessionId}`;
+  await call("POST", "/timeouts", { script: PATIENCE });
+
+  // Without what follows `#` the page asks.
+  await call("POST", "/url", { url: `http://${place}/` });
+  await until("the page asks for passwords", "return !document.getElementById('login').hidden");
+  await call("POST", "/url", { url: `http://${place}/${secrets}` });
+  await call("POST", "/refresh", {});
+  await until("everybody is online", "return !document.querySelector('#write button').disabled");
+
+  const account = "juliet@localhost";
+  await settled();
+  await write(account, "chat", "It went to phone.");
+  await priority("laptop", 10);
+  await settled();
+  await write(account, "chat", "It went to laptop.");
+  await picture("web.png");
+  await priority("laptop", -1);
+  await settled();
+  await write(account, "chat", "It went to phone.");
+  await write(`${account}/laptop`, "chat", "It went to laptop.");
+  await write(account, "groupchat", "It came back to Romeo: service-unavailable");
+  await write(`${account}/nowhere`, "normal", "It came back to Romeo: service-unavailable");
+  await priority("laptop", 127);
+  await settled();
+  await write(account, "headline", "It went to phone and laptop.").catch(() => write(account, "headline", "It went to laptop and phone."));
+  await priority("laptop", -128);
+  await priority("phone", -128);
+  await settled();
+  const late = await write(account, "chat", "It waits on the server.");
+  await write(account, "headline", "It was dropped without a word.");
+  await priority("phone", 0);
+  await until("what has waited comes", "return [...document.querySelectorAll('#phone .inbox li')].some((item) => item.innerText.includes(arguments[0]) && item.innerText.includes('waited'))", late);
+
+  // The server is away for a moment. Sessions go on, and nobody has to type anything.
+  await stop(server.child);
+  await until("the page sees that the server is gone", "return document.getElementById('phone').innerText.includes('connecting again')");
+  server = await serve(port);
+  await until("all are online again", "return [...document.querySelectorAll('.state')].every((state) => state.innerText.startsWith('online as'))");
+  await write(account, "chat", "It went to phone.");
+  await until("its session goes on", "return [...document.querySelectorAll('#wire li')].some((item) => item.textContent.includes('<resumed '))");
+
+  // What is secret is nowhere.
+  const all = await run("return document.documentElement.outerHTML + [...document.querySelectorAll('#wire li')].map((item) => item.textContent).join('')");
+  for (const password of passwords) assert.ok(!all.includes(password), "a password is shown");
+  const wire = await run("return [...document.querySelectorAll('#wire li')].map((item) => item.textContent)");
+  for (const name of ["<auth", "<challenge", "<response", "<success"]) {
+    const lines = wire.filter((line) => line.includes(name));
+    assert.ok(lines.length > 0, `${name} is not on the wire`);
+    for (const line of lines) assert.ok(!/>[^<…]+</.test(line), line);
+  }
+
+  // The package, by itself.
+  assert.equal(await runLong("const { Client } = await import('/balcony/balcony.js'); try { new Client({ jid: 'a@b', password: 'x', url: 'ws://192.0.2.1/' }); return 'made'; } catch (error) { return error.name; }"), "TypeError");
+  const refused = await runLong("const { Client } = await import('/balcony/balcony.js'); const client = new Client({ jid: 'romeo@localhost', password: 'wr0ng', url: `ws://${location.host}/xmpp-websocket`, reconnect: false }); return client.online().then((jid) => jid, (error) => error.message);");
+  assert.match(refused, /not-authorized/);
+  const closed = await runLong(
+    "const { Client } = await import('/balcony/balcony.js'); const client = new Client({ jid: 'romeo@localhost/other', password: args[0], url: `ws://${location.host}/xmpp-websocket`, priority: -1 }); const jid = await client.online(); const got = new Promise((resolve) => client.on('message', (message) => resolve(message.body))); client.send(jid, 'to <myself> & \"I\"'); const body = await got; await client.close(); let after; try { client.send(jid, 'x'); } catch (error) { after = error.message; } return [jid, body, after].join('|');",
+    passwords[1],
+  );
+  assert.match(closed, /^romeo@localhost\/other\|to <myself> & "I"\|the client has ended/);
+
+  // As a phone shows it, at night.
+  await call("POST", "/goog/cdp/execute", { cmd: "Emulation.setDeviceMetricsOverride", params: { width: 390, height: 1000, deviceScaleFactor: 1, mobile: true } });
+  await call("POST", "/goog/cdp/execute", { cmd: "Emulation.setEmulatedMedia", params: { features: [{ name: "prefers-color-scheme", value: "dark" }] } });
+  await settled();
+  const [wide, inner] = await run("return [document.documentElement.scrollWidth, window.innerWidth]");
+  assert.ok(wide <= inner, `the page is ${wide} wide in a window of ${inner}`);
+  await picture("web-phone.png");
+
+  // What the browser has complained of: the policy, a file that is missing.
+  const complaints = (await call("POST", "/se/log", { type: "browser" })).filter(({ level, message }) => level === "SEVERE" && !/ws:\/\/|WebSocket/.test(message));
+  assert.deepEqual(complaints, []);
+  await call("DELETE", "");
+}
+
+let failure;
+try {
+  await story();
+} catch (error) {
+  failure = error;
+}
+for (const child of started) if (child.exitCode === null && child.signalCode === null) await stop(child);
+rmSync(folder, { recursive: true, force: true });
+if (failure !== undefined) {
+  console.error(failure);
+  process.exit(1);
+}
+console.log("the page does what it should");
