@@ -161,7 +161,8 @@ impl Terminal {
         if loses {
             output::tell(&format!("the command does not ask for `{}`", unasked.join("`, `")));
         }
-        let is_clear = !(next && complete) && !loses && (has_asked || !given.is_empty());
+        let is_open = next && complete || loses;
+        let is_clear = !is_open && (has_asked || !given.is_empty());
         if is_clear {
             return Ok(Reply { action: usual, form: Some(answer) });
         }
