@@ -236,7 +236,8 @@ impl ConnectError {
     /// Where the server wants the client to go instead (`see-other-host`), if `config` allows to follow.
     ///
     /// Everything else stays: the domain that is asked for, the certificate that must prove it, the security that is
-    /// demanded. Without TLS nothing would show that the new host is the right one, so nobody is followed then.
+    /// demanded. Without TLS nothing would show that the new host is the right one, so nobody is followed then; nor to a WebSocket, where the
+    /// certificate is that of the host in its URL.
     #[must_use]
     pub fn redirect(&self, config: &ClientConfig) -> Option<Endpoint> {
         let ConnectError::Stream { error: Error::Stream(balcony_stream::Error::Remote(error)), .. } = self
@@ -268,10 +269,12 @@ impl crate::ClientMachine {
     }
 }
 
-/// The host that a server names, and the port after a colon, unless nothing would show that it is the right one.
+/// The host that a server names, and the port after a colon, unless nothing would show that it is the right one. A WebSocket shows that it is the
+/// host in its URL, which whoever names it may have chosen, so nobody is followed there.
 fn elsewhere(host: &str, config: &ClientConfig) -> Option<Endpoint> {
     let protected = matches!(config.stream.tls, TlsPolicy::Required | TlsPolicy::Direct);
-    protected.then(|| Endpoint::parse(host, config.stream.tls == TlsPolicy::Direct))?
+    let endpoint = protected.then(|| Endpoint::parse(host, config.stream.tls == TlsPolicy::Direct))??;
+    matches!(endpoint, Endpoint::Address { .. }).then_some(endpoint)
 }
 
 impl fmt::Display for Attempt {
@@ -323,6 +326,33 @@ mod tests {
 
     fn address(host: &str, port: u16, direct_tls: bool) -> Option<Endpoint> {
         Some(Endpoint::Address { host: host.into(), port, direct_tls })
+    }
+
+    // RFC 6120 §4.9.3.19 [N20], §13.7.2: anybody on the way can say where to go before TLS, and only the domain's own certificate counts there.
+    #[test]
+    fn nobody_is_followed_to_where_another_certificate_counts() {
+        use balcony_stanza::{StreamCondition, StreamError};
+        let account = "romeo@example.net".parse().unwrap();
+        let mut config = ClientConfig::new(account, balcony_machine::Secret::new("pencil".into()));
+        let sent = |to: &str, config: &ClientConfig| {
+            let error =
+                StreamError { condition: StreamCondition::SeeOtherHost, text: Some(String::from(to).into()) };
+            let error = balcony_stream::Error::Remote(error).into();
+            ConnectError::Stream { error, proven: false }.redirect(config)
+        };
+        for (tls, port) in [(TlsPolicy::Required, 5222), (TlsPolicy::Direct, 5223)] {
+            config.stream.tls = tls;
+            assert_eq!(
+                sent("other.example", &config),
+                address("other.example", port, tls == TlsPolicy::Direct)
+            );
+            for to in ["wss://evil.example/x", "ws://evil.example/x", "WSS://evil.example:443/x"] {
+                assert_eq!(sent(to, &config), None, "{to}");
+                assert_eq!(elsewhere(to, &config), None, "{to}");
+            }
+        }
+        config.stream.tls = TlsPolicy::Optional;
+        assert_eq!(sent("other.example", &config), None);
     }
 
     #[test]
