@@ -27,6 +27,8 @@ pub struct ConnectedClient<R: Runtime> {
     jid: FullJid,
     config: ClientConfig,
     endpoint: Endpoint,
+    /// A new session has begun that [`reconnect`](ConnectedClient::reconnect) has not told of.
+    has_untold_session: bool,
 }
 
 impl<R: Runtime> ConnectedClient<R> {

@@ -91,7 +91,7 @@ impl<R: Runtime> ConnectedClient<R> {
         wire.early.drain(..).for_each(|event| wire.pump.keep(event));
         online.map_err(|error| wire.pump.connect_error(error))?;
         let Some(jid) = wire.pump.client().jid().cloned() else { return Err(wire.nobody()) };
-        Ok(ConnectedClient { wire, jid, config, endpoint: Endpoint::Domain })
+        Ok(ConnectedClient { wire, jid, config, endpoint: Endpoint::Domain, has_untold_session: false })
     }
 
     /// Connects again after the connection has ended, and goes on with the session where the server lets it (XEP-0198): what it had not got
@@ -163,11 +163,13 @@ impl<R: Runtime> ConnectedClient<R> {
         let told = |event: &MachineEvent| !is_new || event.outlives_session();
         wire.early.drain(..).filter(told).for_each(|event| wire.pump.keep(event));
         let resumed = online.map_err(|error| wire.pump.connect_error(error))?;
+        // If this fails from here on, or is cancelled, nobody hears of the new session, and the next attempt may go on with it.
+        self.has_untold_session |= !resumed;
         let Some(jid) = wire.pump.client().jid() else { return Err(wire.nobody()) };
         self.jid = jid.clone();
         // What is sent again leaves now: who knows what is awaited next.
         wire.flush().await.map_err(|error| wire.pump.connect_error(error))?;
-        Ok(resumed)
+        Ok(!core::mem::take(&mut self.has_untold_session))
     }
 }
 

@@ -78,6 +78,7 @@ macro_rules! all_on {
             without_resumption_a_session_begins_anew,
             a_session_outlasts_attempts_that_fail,
             a_device_that_wakes_up_looks_at_once,
+            a_session_that_nobody_was_told_of_is_told_as_new,
             what_is_sent_into_a_broken_connection_arrives_once,
             presence_of_an_old_session_is_not_told_in_a_new_one,
         );

@@ -1,12 +1,15 @@
 //! Clients that lose their connection and go on with their session on another one (XEP-0198).
 
+use core::task::{Context, Poll};
+use std::io::{ErrorKind, IoSlice};
+
 use balcony_client::{RequestKind, RequestOutcome};
-use balcony_runtime::Transport;
+use balcony_runtime::{Interest, Pipe, Socket, Transport};
+use balcony_stanza::{StreamCondition, StreamError};
 
 use super::relay::Relay;
 use super::rough::connections;
 use super::*;
-use balcony_runtime::Pipe;
 
 const PHONE: &str = "romeo@localhost/phone";
 const LAPTOP: &str = "juliet@localhost/laptop";
@@ -85,6 +88,65 @@ pub(crate) async fn a_session_outlasts_attempts_that_fail() {
     world.server.connect(theirs, "a pipe", Transport::Stream);
     assert!(soon(phone.reconnect_over(ours)).await.unwrap());
     assert_eq!(body(&message(&mut phone).await), "patience");
+}
+
+/// A socket that fails when so much has been written.
+struct Breaks {
+    socket: Pipe,
+    writes: usize,
+}
+
+impl Socket for Breaks {
+    fn try_read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.socket.try_read(buffer)
+    }
+
+    fn try_write(&mut self, buffers: &[IoSlice<'_>]) -> std::io::Result<usize> {
+        let Some(left) = self.writes.checked_sub(1) else { return Err(ErrorKind::BrokenPipe.into()) };
+        let count = self.socket.try_write(buffers)?;
+        self.writes = left;
+        Ok(count)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<std::io::Result<()>> {
+        self.socket.poll_ready(cx, interest)
+    }
+
+    fn try_shutdown(&mut self) -> std::io::Result<()> {
+        self.socket.try_shutdown()
+    }
+}
+
+// [SM15]: wherever an attempt breaks off that has begun a new session, the next one does not take that for the session that was told of.
+pub(crate) async fn a_session_that_nobody_was_told_of_is_told_as_new() {
+    let world = World::with(|_| {}, 100).await;
+    let pipe = || {
+        let (ours, theirs) = Pipe::pair(500);
+        world.server.connect(theirs, "a pipe", Transport::Stream);
+        ours
+    };
+    let server: Jid = "localhost".parse().unwrap();
+    let config = world.account("romeo@localhost");
+    let mut phone = soon(ConnectedClient::over(Default::default(), pipe(), config)).await.unwrap();
+    for writes in 0.. {
+        soon(phone.request(RequestKind::Get, Some(server.clone()), ping(), PATIENCE)).await.unwrap();
+        let old = phone.jid().clone();
+        let error = StreamError::new(StreamCondition::PolicyViolation, "go");
+        assert!(soon(world.server.disconnect(old.clone(), error)).await);
+        // There is something to be sent again.
+        let _ = soon(phone.send(&chat(LAPTOP, &"x".repeat(2_000)))).await;
+        while let Ok(Some(_)) = soon(phone.next()).await {}
+        let first = soon(phone.reconnect_over(Breaks { socket: pipe(), writes })).await;
+        let is_over = first.is_ok();
+        let goes_on = match first {
+            Ok(goes_on) => goes_on,
+            Err(_) => soon(phone.reconnect_over(pipe())).await.unwrap(),
+        };
+        assert!(!goes_on && *phone.jid() != old, "after {writes} writes");
+        if is_over {
+            return;
+        }
+    }
 }
 
 // [SM17]: the network falls silent, and the device wakes up: a second later it knows, and goes on elsewhere.
