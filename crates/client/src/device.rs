@@ -164,7 +164,17 @@ impl<X: Extensions> Device<X> {
             if let Some((call, completion)) = self.agent.next_completed() {
                 return DeviceStep::Completed(call, completion);
             }
+            let is_full = self.agent.is_full() && !self.is_closing;
             let pump = match &mut self.line {
+                // Answers would have no room. What comes is kept, up to the pump's bound, and acknowledgements make room.
+                Line::Up(pump) if is_full => match pump.absorb(now) {
+                    Ok(()) if self.send_next(now) => continue,
+                    Ok(()) => return DeviceStep::Wait,
+                    Err(error) => {
+                        self.lost(now, error, true);
+                        continue;
+                    }
+                },
                 Line::Up(pump) => pump,
                 Line::Down { disconnects, .. } => {
                     return if mem::take(disconnects) {
@@ -185,22 +195,27 @@ impl<X: Extensions> Device<X> {
                     _ => {}
                 },
                 Ok(Step::Wait) if self.is_closing => return DeviceStep::Wait,
-                Ok(Step::Wait) => {
-                    let Some(stanza) = self.agent.next_stanza() else { return DeviceStep::Wait };
-                    match pump.send(now, &stanza) {
-                        Ok(()) => {}
-                        Err(PumpError::Full) => {
-                            self.agent.unsent(stanza);
-                            return DeviceStep::Wait;
-                        }
-                        Err(error) => {
-                            self.agent.unsent(stanza);
-                            self.lost(now, error, true);
-                        }
-                    }
-                }
+                Ok(Step::Wait) if self.send_next(now) => {}
+                Ok(Step::Wait) => return DeviceStep::Wait,
                 Ok(Step::Closed) => self.over(now, Disconnected::ByServer, true),
                 Err(error) => self.lost(now, error, true),
+            }
+        }
+    }
+
+    /// Sends the next stanza that waits. Whether there is something else to do then; if not, none waits, or there is no room.
+    fn send_next(&mut self, now: Instant) -> bool {
+        let Line::Up(pump) = &mut self.line else { return true };
+        let Some(stanza) = self.agent.next_stanza() else { return false };
+        match pump.send(now, &stanza) {
+            Ok(()) => true,
+            Err(error) => {
+                self.agent.unsent(stanza);
+                let is_full = error == PumpError::Full;
+                if !is_full {
+                    self.lost(now, error, true);
+                }
+                !is_full
             }
         }
     }
@@ -249,7 +264,11 @@ impl<X: Extensions> Device<X> {
 
     fn over(&mut self, now: Instant, why: Disconnected, disconnects: bool) {
         let down = Line::Down { session: None, last_words: Vec::new(), disconnects };
-        let Line::Up(pump) = mem::replace(&mut self.line, down) else { return };
+        let Line::Up(mut pump) = mem::replace(&mut self.line, down) else { return };
+        // The server takes what was kept to have been heard.
+        while let Some(event) = pump.take_kept() {
+            let _ = self.agent.take(now, event, pump.client());
+        }
         let output = if disconnects { Vec::from(pump.output()) } else { Vec::new() };
         let next = Box::new(pump.into_session());
         if self.is_closing {
@@ -258,14 +277,25 @@ impl<X: Extensions> Device<X> {
             self.line = Line::Down { session: None, last_words: output, disconnects };
         } else {
             self.agent.offline(now, why, next.resumable().is_some());
-            self.line = Line::Down { session: Some(next), last_words: output, disconnects };
+            let session = if self.agent.end().is_some() {
+                self.give_back(&next);
+                None
+            } else {
+                Some(next)
+            };
+            self.line = Line::Down { session, last_words: output, disconnects };
         }
     }
 
     /// Nothing goes on. What may not have arrived is the owner's again, in front of what was not sent.
     fn end(&mut self, now: Instant, session: Option<Box<Session>>) {
         self.agent.offline(now, Disconnected::ByOwner, false);
-        let sent: Vec<_> = session.iter().flat_map(|session| session.unacknowledged()).cloned().collect();
+        session.iter().for_each(|session| self.give_back(session));
+    }
+
+    /// What may not have arrived in a session is the owner's again.
+    fn give_back(&mut self, session: &Session) {
+        let sent: Vec<_> = session.unacknowledged().cloned().collect();
         for stanza in sent.into_iter().rev() {
             self.agent.unsent(stanza);
         }

@@ -207,6 +207,11 @@ impl Pump {
         Ok(())
     }
 
+    /// The oldest event kept.
+    pub(crate) fn take_kept(&mut self) -> Option<MachineEvent> {
+        self.kept.pop()
+    }
+
     fn fresh(&mut self, now: Instant) -> Result<Step, PumpError> {
         let mut rest = self.input.get(self.taken..).unwrap_or_default();
         let result = self.client.advance(now, &mut rest, &mut self.out);

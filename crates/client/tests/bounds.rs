@@ -5,12 +5,13 @@
 use std::time::Duration;
 
 use balcony_client::{
-    Agent, AgentConfig, AgentEvent, ClientConfig, ClientMachine, Completion, Contacts, Context, Disconnected,
-    Extension, Iq, MachineEvent, Message, OutboxError, Pump, PumpError, RequestError, RequestKind, Step,
+    Agent, AgentConfig, AgentEvent, ClientConfig, ClientMachine, Completion, Contacts, Context, Device,
+    DeviceStep, Disconnected, Extension, Iq, MachineEvent, Message, OutboxError, Pump, PumpError,
+    RequestError, RequestKind, Step,
 };
 use balcony_jid::{FullJid, Jid};
 use balcony_machine::{Instant, Secret, Seed};
-use balcony_stanza::{IqType, MessageType, Payload, Stanza};
+use balcony_stanza::{ErrorCondition, IqType, MessageType, Payload, Stanza};
 use balcony_stream::client::Management;
 use balcony_stream::{Security, TlsPolicy};
 use balcony_xep::ping::Ping;
@@ -430,4 +431,53 @@ fn what_contacts_say_of_themselves_is_bounded_in_bytes() {
     // A message of the same does no harm.
     let message: Stanza = Message::chat(romeo()).body("x").into();
     assert_eq!(contacts.take(&message), None);
+}
+
+/// A device that is online.
+fn device() -> Device<()> {
+    let mut config = ClientConfig::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()));
+    config.stream.tls = TlsPolicy::Direct;
+    let mut device = Device::new(config, AgentConfig::default(), (), &Seed::from_u64(1));
+    assert!(matches!(device.step(NOW), DeviceStep::Connect));
+    device.connected(NOW);
+    device.secured(Security::default()).unwrap();
+    device.received(BEFORE.as_bytes());
+    device.received(ENABLED.as_bytes());
+    while !matches!(device.step(NOW), DeviceStep::Wait) {}
+    device
+}
+
+/// Refuses all that it is asked, as an owner does who has no use for it.
+fn refuse_all(device: &mut Device<()>) {
+    loop {
+        match device.step(NOW) {
+            DeviceStep::Event(AgentEvent::Request((id, _))) => {
+                device.agent().refuse(id, &ErrorCondition::ServiceUnavailable.into());
+            }
+            DeviceStep::Wait => return,
+            _ => {}
+        }
+    }
+}
+
+// Answers are kept until they are acknowledged. Who asks without end and acknowledges nothing is not read at last; when it does, all are answered.
+#[test]
+fn a_device_does_not_answer_for_ever_what_nobody_acknowledges() {
+    let mut device = device();
+    let (mut asked, mut answers) = (0, String::new());
+    loop {
+        let request = format!("<iq type='get' id='n{asked}' from='x@example.net/y'><q xmlns='u'/></iq>");
+        refuse_all(&mut device);
+        answers.push_str(std::str::from_utf8(device.output()).unwrap());
+        device.wrote(usize::MAX);
+        if device.room() < request.len() {
+            break;
+        }
+        device.received(request.as_bytes());
+        asked += 1;
+        assert!(asked < 20_000, "it takes whatever comes");
+    }
+    let kept = answers.matches("type='error'").count();
+    assert!(kept <= 1_024 + 8, "{kept}");
+    assert!(asked > 3_000);
 }

@@ -243,6 +243,24 @@ fn a_device_that_is_closed_while_its_line_is_cut_has_what_was_sent() {
     assert_eq!(wall.device.agent().take_unsent().len(), 1, "the message");
 }
 
+// It is replaced by another client and does not come back: what may not have arrived is its owner's again, as when it is closed.
+#[test]
+fn a_device_that_ends_for_good_has_what_was_sent() {
+    let mut wall = Wall::new("pencil");
+    wall.run();
+    wall.take();
+    let words = Message::chat("romeo@example.com/garden".parse().unwrap()).body("Good night");
+    wall.device.agent().send(words.to_stanza()).unwrap();
+    assert!(matches!(wall.device.step(wall.world.now), DeviceStep::Wait));
+    wall.device.received(
+        b"<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",
+    );
+    wall.run();
+    let told = wall.take();
+    assert!(told[0] == "offline, again: false" && told[1].starts_with("ended: "), "{told:?}");
+    assert_eq!(wall.device.agent().take_unsent().len(), 1, "the message");
+}
+
 // The same where it has not come online yet.
 #[test]
 fn a_device_that_closes_during_its_login_ends() {
