@@ -7,7 +7,9 @@
     reason = "tests"
 )]
 
-use std::io::{Read as _, Write as _};
+#[path = "../../runtime/tests/world/relay.rs"]
+mod relay;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,8 @@ use balcony::prelude::*;
 use balcony::runtime::{Runtime, timeout};
 use balcony::server::{MemoryAccounts, ServerHandle, Transport, pipe, test_certificate};
 use balcony::{Backoff, ClientBuilder, Delivered, Disconnected, ErrorType, Push, StanzaError};
+
+use relay::Relay;
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -391,8 +395,8 @@ async fn an_echo_gets_through_a_flood<R: Runtime>(runtime: R) {
 // XEP-0198 §5: the network breaks, the session does not.
 async fn a_session_survives_its_connection<R: Runtime>(runtime: R) {
     let world = World::new(runtime);
-    let relay = Relay::new(world.at);
-    let romeo = world.client("romeo").connect(&relay.at.to_string());
+    let relay = Relay::to(world.at.port());
+    let romeo = world.client("romeo").connect(&format!("localhost:{}", relay.port));
     let mut romeo = world.soon(romeo.start()).await.unwrap();
     let mut juliet = world.online("juliet").await;
     let (romeo_at, juliet_at) = (full(&romeo), full(&juliet));
@@ -429,8 +433,8 @@ async fn a_session_survives_its_connection<R: Runtime>(runtime: R) {
 // XEP-0352 1.0.0 §3.2, §5.2: as long as nobody looks presence waits, also on the next connection.
 async fn nobody_looks<R: Runtime>(runtime: R) {
     let world = World::new(runtime);
-    let relay = Relay::new(world.at);
-    let phone = world.client("romeo").connect(&relay.at.to_string());
+    let relay = Relay::to(world.at.port());
+    let phone = world.client("romeo").connect(&format!("localhost:{}", relay.port));
     let mut phone = world.soon(phone.start()).await.unwrap();
     let desk = world.online("romeo").await;
     let ping =
@@ -472,9 +476,9 @@ async fn nobody_looks<R: Runtime>(runtime: R) {
 // XEP-0198 §5: a device that comes out of its sleep, whose link has died meanwhile, is back at once, whatever it would have waited otherwise.
 async fn waking_up_goes_on_with_the_session<R: Runtime>(runtime: R) {
     let world = World::new(runtime);
-    let relay = Relay::new(world.at);
+    let relay = Relay::to(world.at.port());
     let hours = Backoff::new(Duration::from_secs(36_000), Duration::from_secs(36_000));
-    let romeo = world.client("romeo").connect(&relay.at.to_string()).backoff(hours.clone());
+    let romeo = world.client("romeo").connect(&format!("localhost:{}", relay.port)).backoff(hours.clone());
     let mut romeo = world.soon(romeo.start()).await.unwrap();
     let juliet = world.online("juliet").await;
     assert!(matches!(world.event(&mut romeo).await, Event::Online(_)));
@@ -513,57 +517,6 @@ async fn waking_up_goes_on_with_the_session<R: Runtime>(runtime: R) {
     romeo.wake();
     while let Event::Offline { .. } = world.event(&mut romeo).await {}
     assert!(romeo.jid().is_some());
-}
-
-/// Passes on what clients and a server say to each other, on threads of its own, until it is cut.
-struct Relay {
-    at: SocketAddr,
-    is_silent: Arc<std::sync::atomic::AtomicBool>,
-    sockets: Arc<std::sync::Mutex<Vec<std::net::TcpStream>>>,
-}
-
-impl Relay {
-    fn new(to: SocketAddr) -> Relay {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let (at, sockets) = (listener.local_addr().unwrap(), Arc::default());
-        let is_silent = Arc::<std::sync::atomic::AtomicBool>::default();
-        let relay = Relay { at, is_silent: Arc::clone(&is_silent), sockets: Arc::clone(&sockets) };
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                // Nobody may be there.
-                let Ok(server) = std::net::TcpStream::connect(to) else { continue };
-                let client = client.unwrap();
-                let both = || (client.try_clone().unwrap(), server.try_clone().unwrap());
-                sockets.lock().unwrap().extend(<[_; 2]>::from(both()));
-                for (mut from, mut to) in [both(), (both().1, both().0)] {
-                    let is_silent = Arc::clone(&is_silent);
-                    std::thread::spawn(move || {
-                        let mut buffer = [0; 4_096];
-                        while let Ok(count @ 1..) = from.read(&mut buffer) {
-                            let is_silent = is_silent.load(std::sync::atomic::Ordering::SeqCst);
-                            if !is_silent && to.write_all(&buffer[..count]).is_err() {
-                                break;
-                            }
-                        }
-                        // Whoever is cut off is told so.
-                        let _ = to.shutdown(std::net::Shutdown::Both);
-                    });
-                }
-            }
-        });
-        relay
-    }
-
-    /// From now on, or no longer, what comes is dropped, and nobody is told.
-    fn is_silent(&self, is_silent: bool) {
-        self.is_silent.store(is_silent, std::sync::atomic::Ordering::SeqCst);
-    }
-
-    fn cut(&self) {
-        for socket in self.sockets.lock().unwrap().drain(..) {
-            let _ = socket.shutdown(std::net::Shutdown::Both);
-        }
-    }
 }
 
 // Whoever waits on another thread is not left waiting.

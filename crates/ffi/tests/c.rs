@@ -7,16 +7,21 @@
     reason = "tests"
 )]
 
+#[path = "../../runtime/tests/world/relay.rs"]
+#[allow(dead_code, reason = "others fall silent as well")]
+mod relay;
+
 use core::time::Duration;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc;
 use std::thread;
 
 use balcony::prelude::*;
 use balcony::server::{MemoryAccounts, test_certificate};
+
+use relay::Relay;
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -60,39 +65,6 @@ fn compiled(name: &str, folder: &Path) -> Option<PathBuf> {
     }
 }
 
-/// A network that breaks when it is told to, says so, and takes the next connection then.
-fn network(server: String) -> (String, Sender<Sender<()>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let (breaks, broken) = mpsc::channel();
-    thread::spawn(move || {
-        for inside in listener.incoming() {
-            carry(inside.unwrap(), TcpStream::connect(&server).unwrap(), &broken);
-        }
-    });
-    (address, breaks)
-}
-
-/// Carries bytes both ways, until it is to break.
-fn carry(inside: TcpStream, outside: TcpStream, broken: &Receiver<Sender<()>>) {
-    for (mut from, mut to) in [(&inside, &outside), (&outside, &inside)]
-        .map(|(a, b)| (a.try_clone().unwrap(), b.try_clone().unwrap()))
-    {
-        thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(count @ 1..) = from.read(&mut bytes) {
-                if to.write_all(&bytes[..count]).is_err() {
-                    break;
-                }
-            }
-        });
-    }
-    if let Ok(done) = broken.recv() {
-        let _ = (inside.shutdown(Shutdown::Both), outside.shutdown(Shutdown::Both));
-        let _ = done.send(());
-    }
-}
-
 #[test]
 fn memory_is_the_callers() {
     let folder = tempfile::tempdir().unwrap();
@@ -119,10 +91,9 @@ async fn a_client_in_c_goes_on_with_its_session() {
         Client::builder("juliet@localhost").password("j").connect(&at).trust_pem(certificate.as_bytes());
     let mut juliet = builder.start().await.unwrap();
 
-    let (network, breaks) = network(at);
-    let (host, port) = network.rsplit_once(':').unwrap();
+    let relay = Relay::to(server.local_addrs()[0].port());
     let mut client = Command::new(program)
-        .args([host, port, "juliet@localhost", "But soft"])
+        .args(["127.0.0.1", &relay.port.to_string(), "juliet@localhost", "But soft"])
         .env("BALCONY_JID", "romeo@localhost/c")
         .env("BALCONY_PASSWORD", "r")
         .env("BALCONY_CA", &ca)
@@ -148,13 +119,10 @@ async fn a_client_in_c_goes_on_with_its_session() {
     };
     assert_eq!(message.body(), Some("But soft"));
     next("the server has taken over: first");
-    let (done, is_broken) = mpsc::channel();
-    breaks.send(done).unwrap();
-    is_broken.recv().unwrap();
+    relay.cut();
     juliet.send(message.reply().body("Wherefore art thou?")).await.unwrap();
     next("the session goes on");
     next("<body>Wherefore art thou?</body>");
     assert!(client.wait().unwrap().success());
     juliet.close().await.unwrap();
-    drop(breaks);
 }

@@ -1,4 +1,4 @@
-//! A network between a client and its server that can be cut, and that can fall silent.
+//! A network between a client and its server that can be cut, and that can fall silent. The tests of `balcony` and `balcony-ffi` have it, too.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::io::{Read as _, Write as _};
@@ -25,7 +25,8 @@ impl Relay {
         let (streams, is_silent) = (Arc::clone(&relay.streams), Arc::clone(&relay.is_silent));
         spawn(move || {
             while let Ok((client, _)) = listener.accept() {
-                let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { return };
+                // Nobody may be there.
+                let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
                 for (from, to) in [(&client, &server), (&server, &client)] {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                     let is_silent = Arc::clone(&is_silent);
@@ -55,9 +56,9 @@ fn bring(mut from: TcpStream, mut to: TcpStream, is_silent: &AtomicBool) {
     let mut buffer = [0; 4096];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         if !is_silent.load(Ordering::SeqCst) && to.write_all(&buffer[..count]).is_err() {
-            return;
+            break;
         }
     }
-    // The same.
+    // Whoever is cut off is told so, unless it is closed already.
     let _ = to.shutdown(Shutdown::Both);
 }
