@@ -17,7 +17,7 @@ use std::time::Duration;
 use balcony::prelude::*;
 use balcony::runtime::{Runtime, timeout};
 use balcony::server::{MemoryAccounts, ServerHandle, Transport, pipe, test_certificate};
-use balcony::{Backoff, ClientBuilder, Delivered, Disconnected, ErrorType, Push, StanzaError};
+use balcony::{Backoff, ClientBuilder, Contacts, Delivered, Disconnected, ErrorType, Push, StanzaError};
 
 use relay::Relay;
 
@@ -338,6 +338,40 @@ async fn extensions<R: Runtime>(runtime: R) {
     assert_eq!(world.message(&mut romeo).await.body(), Some("x"));
     let count = romeo.ext::<Roster>().unwrap().contacts(|contacts| contacts.items().len()).unwrap();
     assert_eq!(count, Some(0));
+
+    // A contact is added, asked, and removed again (RFC 6121 sections 2.3, 2.5 and 3.1).
+    let her: BareJid = "juliet@localhost".parse().unwrap();
+    let named = balcony::roster::Set { jid: her.clone(), name: Some("Juliet".into()), groups: Vec::new() };
+    world.soon(romeo.ext::<Roster>().unwrap().set(named)).await.unwrap();
+    world.soon(romeo.ext::<Roster>().unwrap().subscribe(&her)).await.unwrap();
+    let asked = loop {
+        match world.soon(juliet.next()).await.unwrap().unwrap() {
+            Event::Presence(asked) if asked.is_subscription_request() => break asked,
+            _ => {}
+        }
+    };
+    world.soon(juliet.send(asked.approve())).await.unwrap();
+    let is_approved = |news: &News| matches!(news, News::Approved(who) if *who == her);
+    while !is_approved(&news(&world, &mut romeo).await) {}
+    let name = |contacts: &Contacts| contacts.item(&her).and_then(|item| item.name.clone());
+    let name = romeo.ext::<Roster>().unwrap().contacts(name).unwrap();
+    assert_eq!(name.flatten().as_deref(), Some("Juliet"));
+    world.soon(romeo.ext::<Roster>().unwrap().remove(her.clone())).await.unwrap();
+    let is_removed =
+        |news: &News| matches!(news, News::Roster(balcony::roster::Change::Removed(who)) if *who == her);
+    while !is_removed(&news(&world, &mut romeo).await) {}
+    let of_nobody = world.soon(romeo.ext::<Roster>().unwrap().remove(her)).await;
+    assert!(matches!(of_nobody, Err(Error::Request(RequestError::Refused(_)))), "{of_nobody:?}");
+}
+
+async fn news<R: Runtime>(world: &World<R>, client: &mut Client) -> News {
+    loop {
+        if let Event::Note(note) = world.event(client).await
+            && let Some(news) = note.get::<News>()
+        {
+            return news.clone();
+        }
+    }
 }
 
 async fn pipes<R: Runtime>(runtime: R) {

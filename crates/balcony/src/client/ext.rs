@@ -5,11 +5,12 @@ use core::marker::PhantomData;
 use std::sync::Arc;
 
 use balcony_client::{
-    Callable, CommandCall, CommandOutcome, Commands, Contacts, Extension, PrivateStorage, Push, RequestError,
-    Roster, StorageCall,
+    Callable, CommandCall, CommandOutcome, Commands, Contacts, Extension, Iq, PrivateStorage, Push,
+    RequestError, Roster, StorageCall,
 };
-use balcony_jid::Jid;
+use balcony_jid::{BareJid, Jid};
 use balcony_machine::XmlLimits;
+use balcony_stanza::{PresenceType, Stanza};
 use balcony_xep::commands::{Action, Request, Response as Step};
 use balcony_xep::data_form::DataForm;
 use balcony_xep::private::{Document, Key};
@@ -178,6 +179,40 @@ impl Ext<'_, Roster> {
     /// [`Error::NoExtension`]
     pub fn contacts<T>(&self, look: impl FnOnce(&Contacts) -> T) -> Result<Option<T>, Error> {
         self.with(|roster| roster.contacts().map(look))
+    }
+
+    /// Adds a contact to the account's roster, or gives it another name and other groups (RFC 6121 section 2.3). What is new comes as
+    /// [`News`](balcony_client::News), here and at the account's other clients.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Request`]: the client is or goes offline, or the server refuses it. [`Error::Ended`].
+    pub async fn set(&self, contact: balcony_roster::Set) -> Result<(), Error> {
+        self.change(balcony_roster::Request::Set(contact)).await
+    }
+
+    /// Removes a contact, and by that both subscriptions (RFC 6121 section 2.5).
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Ext::set).
+    pub async fn remove(&self, contact: BareJid) -> Result<(), Error> {
+        self.change(balcony_roster::Request::Remove(contact)).await
+    }
+
+    /// Asks a contact whether we may see its presence (RFC 6121 section 3.1). The answer comes when its user has decided: as
+    /// [`News`](balcony_client::News), and then presence does. It adds the contact if it is none yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ended`]
+    pub async fn subscribe(&self, contact: &BareJid) -> Result<(), Error> {
+        let ask = Stanza::presence(PresenceType::Subscribe).to(contact.to_jid());
+        self.shared.send(&mut Some(ask)).await.map(drop)
+    }
+
+    async fn change(&self, request: balcony_roster::Request) -> Result<(), Error> {
+        self.shared.request(Iq::set(request.to_element()))?.response().await.map(drop)
     }
 }
 
