@@ -150,7 +150,7 @@ pub use error::Error;
 pub use minidom;
 pub use rt::DefaultRuntime;
 #[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
-pub use rt::block_on;
+pub use rt::{block_on, sleep, spawn};
 #[cfg(feature = "async-std")]
 pub use rt::on_async_std;
 #[cfg(feature = "smol")]

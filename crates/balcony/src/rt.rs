@@ -2,10 +2,15 @@
 
 #[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
 mod usual {
+    use core::future::{pending, poll_fn};
+    use core::time::Duration;
+
     #[cfg(all(not(feature = "tokio"), not(feature = "smol"), feature = "async-std"))]
     use async_std::task::block_on as run;
     #[cfg(all(not(feature = "tokio"), feature = "smol"))]
     use smol::block_on as run;
+
+    use balcony_runtime::{Runtime as _, Timer as _};
 
     /// The runtime that is used unless another one is named: tokio where the feature is on, otherwise smol, otherwise async-std.
     #[cfg(feature = "tokio")]
@@ -14,10 +19,6 @@ mod usual {
     #[cfg(not(feature = "tokio"))]
     pub type DefaultRuntime = balcony_async_std::AsyncIo;
 
-    #[cfg_attr(
-        not(any(feature = "client", feature = "server")),
-        allow(dead_code, reason = "nothing runs on it")
-    )]
     pub(crate) fn usual() -> DefaultRuntime {
         #[cfg(feature = "tokio")]
         return balcony_tokio::Tokio::default();
@@ -45,13 +46,56 @@ mod usual {
         #[cfg(not(feature = "tokio"))]
         run(program)
     }
+
+    /// Runs something beside the program, on the [`DefaultRuntime`], for those who need nothing else of it. It goes on until it is done, or until
+    /// [`block_on`] has returned.
+    ///
+    /// ```no_run
+    /// use balcony::prelude::*;
+    /// use core::time::Duration;
+    ///
+    /// fn main() -> Result<(), Error> {
+    ///     block_on(async {
+    ///         let mut client = Client::from_env().start().await?;
+    ///         let (sender, juliet) = (client.sender(), "juliet@example.com".parse::<Jid>()?);
+    ///         balcony::spawn(async move {
+    ///             // Until the client has ended.
+    ///             while sender.send(Message::chat(juliet.clone()).body("All is well")).await.is_ok() {
+    ///                 balcony::sleep(Duration::from_secs(3_600)).await;
+    ///             }
+    ///         });
+    ///         while client.next().await?.is_some() {}
+    ///         Ok(())
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// With some runtimes, such as tokio, if it is called outside of them.
+    pub fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+        usual().spawn(Box::pin(task));
+    }
+
+    /// Waits for so long, by the clock of the [`DefaultRuntime`].
+    ///
+    /// # Panics
+    ///
+    /// As [`spawn`].
+    pub async fn sleep(length: Duration) {
+        let runtime = usual();
+        // What no clock reaches is waited for for ever.
+        let Some(until) = runtime.now().checked_add(length) else { return pending().await };
+        let mut timer = runtime.timer();
+        poll_fn(|cx| timer.poll_until(cx, until)).await;
+    }
 }
 
 #[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
 #[allow(unused_imports, reason = "without client and server nothing runs")]
 pub(crate) use usual::usual;
 #[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
-pub use usual::{DefaultRuntime, block_on};
+pub use usual::{DefaultRuntime, block_on, sleep, spawn};
 
 /// Where the runtimes do not stand: one has to be named.
 #[cfg(not(any(feature = "tokio", feature = "smol", feature = "async-std")))]

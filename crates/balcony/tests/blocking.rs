@@ -183,3 +183,20 @@ fn commands_and_corrections_through_sockets() {
     assert_eq!((seen[0].1.as_deref(), seen[1].1.as_deref()), (None, Some(&*id)));
     assert_eq!(seen[0].0.as_deref(), Some(&*id));
 }
+
+// A program with no other package has tasks and time.
+#[test]
+fn a_task_waits_beside_the_program() {
+    let (said, heard) = std::sync::mpsc::channel();
+    let began = Instant::now();
+    balcony::block_on(async {
+        balcony::spawn(async move {
+            balcony::sleep(Duration::from_millis(30)).await;
+            said.send(()).unwrap();
+        });
+        while heard.try_recv().is_err() {
+            balcony::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!((Duration::from_millis(30)..PATIENCE).contains(&began.elapsed()));
+}
