@@ -3,7 +3,7 @@
 //! `cargo run -p balcony-examples --example client_blocking -- juliet@example.com But soft`
 //!
 //! The account is in the environment: BALCONY_JID and BALCONY_PASSWORD; and if need be BALCONY_CONNECT, `host:port`, and BALCONY_CA, a
-//! file with certificates. All that is asked of the network is in `exchange`; whoever has another transport writes that anew.
+//! file with certificates. All that is asked of the network is in `exchange` and `finish`; whoever has another transport writes these anew.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::disallowed_methods,
@@ -11,17 +11,15 @@
     reason = "it has a clock and a socket of its own"
 )]
 
-use core::time::Duration;
 use std::env;
-use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Instant as Clock;
 
+use balcony::blocking::{exchange, finish};
 use balcony::prelude::*;
 use balcony::runtime::seed;
-use balcony_client::{ClientMachine, MachineEvent, Pump, Step, answer};
+use balcony::{ClientMachine, Instant, MachineEvent, Pump, Step, answer};
 use balcony_examples::Failure;
-use balcony_machine::Instant;
 
 fn main() -> Result<(), Failure> {
     let mut words = env::args().skip(1);
@@ -55,41 +53,7 @@ fn main() -> Result<(), Failure> {
             }
             Step::Event(_) => {}
             Step::Wait => exchange(&mut socket, &mut pump, now())?,
-            // Its last words, for which the server has no longer than a moment.
-            Step::Closed => {
-                socket.set_write_timeout(Some(Duration::from_secs(5)))?;
-                return Ok(socket.write_all(pump.output())?);
-            }
+            Step::Closed => return Ok(finish(socket, pump.output())?),
         }
-    }
-}
-
-/// Writes what there is to write, or reads; no longer than until something is due, also where the server takes or sends nothing.
-fn exchange(socket: &mut TcpStream, pump: &mut Pump, now: Instant) -> std::io::Result<()> {
-    // Zero would mean to wait for ever.
-    let wait = pump.deadline().map(|due| (due - now).max(Duration::from_millis(1)));
-    let mut buffer = [0; 4096];
-    let room = pump.room().min(buffer.len());
-    let done = match pump.output() {
-        // No bytes: the server has closed its side, and the pump says what that means.
-        [] => socket
-            .set_read_timeout(wait)
-            .and_then(|()| socket.read(&mut buffer[..room]))
-            .map(|count| pump.received(&buffer[..count])),
-        // What is left is written the next time.
-        output => {
-            socket.set_write_timeout(wait).and_then(|()| socket.write(output)).map(|count| pump.wrote(count))
-        }
-    };
-    match done {
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-            ) =>
-        {
-            Ok(())
-        }
-        done => done,
     }
 }

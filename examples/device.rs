@@ -10,11 +10,10 @@
     reason = "it has a clock and a socket of its own"
 )]
 
-use core::time::Duration;
-use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Instant as Clock;
 
+use balcony::blocking::{exchange, finish};
 use balcony::prelude::*;
 use balcony::{AgentEvent, DeviceStep, Instant, answer};
 
@@ -23,7 +22,7 @@ const NS: &str = "urn:example:thermometer";
 fn main() -> Result<(), Error> {
     let about = Discovery::new("Thermometer", "1.0").identity("client", "bot").feature(NS);
     let (mut device, place) = Client::from_env().with(about).patient().device()?;
-    let (clock, mut socket) = (Clock::now(), None::<TcpStream>);
+    let (clock, mut socket) = (Clock::now(), None);
     let now = || Instant::from_elapsed(clock.elapsed());
     loop {
         match device.step(now()) {
@@ -48,41 +47,18 @@ fn main() -> Result<(), Error> {
             DeviceStep::Event(_) | DeviceStep::Completed(..) | DeviceStep::StartTls => {}
             // The answer to a question of the login, which takes some time to compute.
             DeviceStep::Ask(ticket, ask) => device.answer(ticket, answer(ask)),
-            DeviceStep::Disconnect => {
-                // Its last words, as far as they fit; whoever has gone does not hear them.
-                let _ = socket.take().map(|mut socket| socket.write(device.output()));
-            }
+            // Whoever has gone does not hear the last words.
+            DeviceStep::Disconnect => drop(socket.take().map(|socket| finish(socket, device.output()))),
             DeviceStep::Ended(why) => return Err(Error::Ended(why)),
-            DeviceStep::Wait => {
-                // Zero would mean to wait for ever.
-                let wait = device.deadline().map(|due| (due - now()).max(Duration::from_millis(1)));
-                let Some(tcp) = &mut socket else {
-                    std::thread::sleep(wait.unwrap_or_default());
-                    continue;
-                };
-                let mut buffer = [0; 4096];
-                let room = device.room().min(buffer.len());
-                // Whoever reads nothing any more must not hold the loop past what is due. What is left is written the next time.
-                let done = match device.output() {
-                    [] => tcp
-                        .set_read_timeout(wait)
-                        .and_then(|()| tcp.read(&mut buffer[..room]))
-                        .map(|count| device.received(&buffer[..count])),
-                    output => tcp
-                        .set_write_timeout(wait)
-                        .and_then(|()| tcp.write(output))
-                        .map(|count| device.wrote(count)),
-                };
-                match done {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                    Err(error) => {
+            DeviceStep::Wait => match &mut socket {
+                Some(tcp) => {
+                    if let Err(error) = exchange(tcp, &mut device, now()) {
                         socket = None;
                         device.broken(now(), &error.to_string());
                     }
                 }
-            }
+                None => std::thread::sleep(device.deadline().map(|due| due - now()).unwrap_or_default()),
+            },
         }
     }
 }

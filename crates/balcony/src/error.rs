@@ -7,7 +7,7 @@ use std::sync::Arc;
 #[cfg(feature = "client")]
 use balcony_client::component::Detached;
 #[cfg(feature = "client")]
-use balcony_client::{Disconnected, RequestError};
+use balcony_client::{Disconnected, OutboxError, PumpError, RequestError};
 use balcony_jid::JidError;
 #[cfg(feature = "client")]
 use balcony_stanza::Stanza;
@@ -28,6 +28,12 @@ pub enum Error {
     /// A request has no result.
     #[cfg(feature = "client")]
     Request(RequestError),
+    /// A stanza was not taken by an [`Agent`](crate::Agent), such as that of a [`Device`](crate::Device).
+    #[cfg(feature = "client")]
+    Outbox(OutboxError),
+    /// A [`Pump`](crate::Pump), which is one connection, has ended, or can't do what it was told.
+    #[cfg(feature = "client")]
+    Pump(PumpError),
     /// The client has ended for good, or could not begin.
     #[cfg(feature = "client")]
     Ended(Arc<Disconnected>),
@@ -56,6 +62,10 @@ impl fmt::Display for Error {
             Error::Tls(error) => error.fmt(f),
             #[cfg(feature = "client")]
             Error::Request(error) => error.fmt(f),
+            #[cfg(feature = "client")]
+            Error::Outbox(error) => error.fmt(f),
+            #[cfg(feature = "client")]
+            Error::Pump(error) => error.fmt(f),
             #[cfg(feature = "client")]
             Error::Ended(why) => why.fmt(f),
             #[cfg(feature = "client")]
@@ -92,6 +102,8 @@ impl core::error::Error for Error {
             #[cfg(feature = "client")]
             Error::Request(error) => core::error::Error::source(error),
             #[cfg(feature = "client")]
+            Error::Pump(error) => core::error::Error::source(error),
+            #[cfg(feature = "client")]
             Error::Ended(why) => core::error::Error::source(&**why),
             _ => None,
         }
@@ -102,6 +114,20 @@ impl core::error::Error for Error {
 impl From<RequestError> for Error {
     fn from(error: RequestError) -> Self {
         Error::Request(error)
+    }
+}
+
+#[cfg(feature = "client")]
+impl From<OutboxError> for Error {
+    fn from(error: OutboxError) -> Self {
+        Error::Outbox(error)
+    }
+}
+
+#[cfg(feature = "client")]
+impl From<PumpError> for Error {
+    fn from(error: PumpError) -> Self {
+        Error::Pump(error)
     }
 }
 

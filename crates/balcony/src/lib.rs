@@ -57,7 +57,8 @@
 //!
 //! # Without async
 //!
-//! [`ClientBuilder::start_blocking`] gives a client whose methods wait, and can be woken: see [`blocking`].
+//! [`ClientBuilder::start_blocking`] gives a client whose methods wait, and can be woken: see [`blocking`]. [`ClientBuilder::device`] gives one
+//! that is a value in a loop of its owner's, without a runtime and without a thread: see [the manual](manual::device).
 //!
 //! # A server
 //!
@@ -90,7 +91,7 @@
 // Adapters are where clocks and sockets live.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
-#[cfg(all(feature = "client", any(feature = "tokio", feature = "smol", feature = "async-std")))]
+#[cfg(feature = "client")]
 pub mod blocking;
 #[cfg(feature = "client")]
 mod client;
@@ -112,9 +113,10 @@ pub use balcony_client::{
     Agent, AgentConfig, AgentEvent, Attempt, Backoff, CallId, Callable, Carbon, Chat, ClientConfig,
     ClientMachine, CommandAnswer, CommandAsker, CommandCall, CommandOutcome, CommandStep, Commands,
     Completion, ConnectError, Contacts, Context, Delivered, Device, DeviceStep, Disconnected, Discovery,
-    Endpoint, Extension, Extensions, IncomingId, IncomingRequest, Iq, Message, MessageBuilder, News, Note,
-    OutboxError, Presence, PrivateStorage, Push, Receipts, ReceivedPresence, RequestError, RequestKind,
-    Response, Roster, Show, Undelivered, answer, held_back,
+    Endpoint, Extension, Extensions, IncomingId, IncomingRequest, Iq, MachineEvent, Mark, Message,
+    MessageBuilder, News, Note, OutboxError, Presence, PrivateStorage, Pump, PumpError, Push, Receipts,
+    ReceivedPresence, RequestError, RequestKind, Response, Roster, Session, Show, Step, Undelivered, answer,
+    held_back,
 };
 #[cfg(any(feature = "client", feature = "server"))]
 pub use balcony_connection as connection;
@@ -149,11 +151,11 @@ pub use error::Error;
 #[cfg(feature = "minidom")]
 pub use minidom;
 pub use rt::DefaultRuntime;
-#[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
-pub use rt::{block_on, sleep, spawn};
 #[cfg(feature = "async-std")]
 pub use rt::on_async_std;
 #[cfg(feature = "smol")]
 pub use rt::on_smol;
+#[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
+pub use rt::{block_on, sleep, spawn};
 #[cfg(feature = "server")]
 pub use server::Server;

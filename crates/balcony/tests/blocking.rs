@@ -184,6 +184,83 @@ fn commands_and_corrections_through_sockets() {
     assert_eq!(seen[0].0.as_deref(), Some(&*id));
 }
 
+/// A machine that wants what a test says.
+struct Wants {
+    due: Duration,
+    room: usize,
+    output: Vec<u8>,
+    received: Vec<Vec<u8>>,
+}
+
+impl blocking::Buffered for Wants {
+    fn deadline(&self) -> Option<balcony::Instant> {
+        Some(balcony::Instant::ZERO + self.due)
+    }
+
+    fn room(&self) -> usize {
+        self.room
+    }
+
+    fn output(&self) -> &[u8] {
+        &self.output
+    }
+
+    fn received(&mut self, bytes: &[u8]) {
+        self.received.push(bytes.into());
+    }
+
+    fn wrote(&mut self, count: usize) {
+        self.output.drain(..count);
+    }
+}
+
+fn sockets() -> (std::net::TcpStream, std::net::TcpStream) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let here = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (here, listener.accept().unwrap().0)
+}
+
+// A peer that takes nothing, or says nothing, does not hold the loop past what is due, and neither is an error.
+#[test]
+fn nothing_waits_longer_than_until_something_is_due() {
+    let (mut here, _there) = sockets();
+    let due = Duration::from_millis(20);
+    let mut machine = Wants { due, room: 10, output: vec![b' '; 50_000_000], received: Vec::new() };
+    let began = Instant::now();
+    // The buffers of the system are full some time.
+    while !machine.output.is_empty() && began.elapsed() < PATIENCE {
+        let (left, asked) = (machine.output.len(), Instant::now());
+        blocking::exchange(&mut here, &mut machine, balcony::Instant::ZERO).unwrap();
+        if machine.output.len() == left {
+            assert!(asked.elapsed() >= due / 2);
+            break;
+        }
+    }
+    assert!(!machine.output.is_empty() && began.elapsed() < PATIENCE);
+    machine.output.clear();
+    blocking::exchange(&mut here, &mut machine, balcony::Instant::ZERO).unwrap();
+    // What is due already is not waited for for ever.
+    machine.due = Duration::ZERO;
+    blocking::exchange(&mut here, &mut machine, balcony::Instant::ZERO).unwrap();
+    assert!(machine.received.is_empty() && began.elapsed() < PATIENCE);
+}
+
+// No more is read than there is room for, without room the end is not seen in what was not read, and the last words are.
+#[test]
+fn as_much_is_read_as_there_is_room_for() {
+    let (mut here, there) = sockets();
+    let mut machine =
+        Wants { due: Duration::from_millis(20), room: 0, output: Vec::new(), received: Vec::new() };
+    blocking::finish(there, b"soft").unwrap();
+    blocking::exchange(&mut here, &mut machine, balcony::Instant::ZERO).unwrap();
+    assert!(machine.received.is_empty());
+    machine.room = 3;
+    for _ in 0..3 {
+        blocking::exchange(&mut here, &mut machine, balcony::Instant::ZERO).unwrap();
+    }
+    assert_eq!(machine.received, [&b"sof"[..], b"t", b""]);
+}
+
 // A program with no other package has tasks and time.
 #[test]
 fn a_task_waits_beside_the_program() {

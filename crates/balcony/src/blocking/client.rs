@@ -1,23 +1,4 @@
-//! Clients for programs without async: their methods wait, and whoever has something else to do wakes them.
-//!
-//! ```no_run
-//! use balcony::prelude::*;
-//!
-//! fn main() -> Result<(), Error> {
-//!     let mut client = Client::builder("romeo@example.com/bot").password("r0m30").start_blocking()?;
-//!     while let Some(event) = client.next()? {
-//!         if let Event::Message(message) = event
-//!             && let Some(body) = message.body()
-//!         {
-//!             client.send(message.reply().body(body))?;
-//!         }
-//!     }
-//!     Ok(())
-//! }
-//! ```
-//!
-//! Each client has a thread of its own, on which a runtime does the work; it ends with the client. Other threads have a [`BlockingSender`]. A thread
-//! that has to look after something else as well [waits](BlockingClient::wait) with a bound, or has a [`Waker`] that ends the waiting.
+//! A client on a thread of its own, whose methods wait.
 
 use core::fmt;
 use core::pin::pin;
@@ -40,7 +21,7 @@ use crate::{DefaultRuntime, Error};
 /// How long dropping a client waits at most: a little longer than its task takes to say goodbye.
 const LEAVING: Duration = Duration::from_secs(6);
 
-/// A client whose methods wait. See the [module](self).
+/// A client whose methods wait. See the [module](crate::blocking).
 ///
 /// Dropping it says goodbye and waits for that, for a few seconds at most; [`close`](BlockingClient::close) says besides what may not have
 /// arrived. A process that is killed, or exits without dropping it, leaves its session waiting at the server for some minutes, in which
