@@ -8,12 +8,13 @@
 )]
 
 use std::io::{BufRead as _, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use balcony::Secret;
 use balcony::prelude::*;
-use balcony::server::test_certificate;
+use balcony::server::{ServerHandle, test_certificate};
 
 /// Longer than any of them takes on a machine that is busy.
 const LONG: Duration = Duration::from_secs(60);
@@ -119,38 +120,73 @@ impl Drop for Running {
     }
 }
 
-// The bot is one program and the server another; what is said to it comes back, also after the server was away.
-#[test]
-fn the_bot_echoes_and_comes_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let (certificate, key) = test_certificate("localhost").unwrap();
-    let ca = folder.path().join("ca.pem");
-    std::fs::write(&ca, &certificate).unwrap();
-    let serve = |at: &str| {
-        let accounts = MemoryAccounts::new().with("romeo@localhost", "r").unwrap();
+/// A server in this process, with a certificate, its accounts, and what programs have to know of it.
+struct Stage {
+    folder: tempfile::TempDir,
+    certificate: (String, Secret<String>),
+    accounts: MemoryAccounts,
+}
+
+impl Stage {
+    fn new(accounts: &[(&str, &str)]) -> Stage {
+        let add = |known: MemoryAccounts, (name, password): &(&str, &str)| {
+            known.with(&format!("{name}@localhost"), password).unwrap()
+        };
+        let stage = Stage {
+            folder: tempfile::tempdir().unwrap(),
+            certificate: test_certificate("localhost").unwrap(),
+            accounts: accounts.iter().fold(MemoryAccounts::new(), add),
+        };
+        std::fs::write(stage.ca(), &stage.certificate.0).unwrap();
+        stage
+    }
+
+    fn ca(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    fn serve(&self, at: &str) -> ServerHandle {
+        let (certificate, key) = &self.certificate;
         Server::builder("localhost")
-            .accounts(accounts.with("juliet@localhost", "j").unwrap())
+            .accounts(self.accounts.clone())
             .certificate_pem(certificate.as_bytes(), key.expose().as_bytes())
             .configure(|config| config.iq_needs_presence = false)
             .listen(at.parse().unwrap())
             .start()
             .unwrap()
-    };
-    let program = async {
-        let server = serve("127.0.0.1:0");
+    }
+
+    /// Juliet, who is a client in this process.
+    async fn juliet(&self, server: &ServerHandle) -> Client {
         let at = server.local_addrs()[0].to_string();
-        let environment = [
-            ("JID", "romeo@localhost/bot"),
-            ("PASSWORD", "r"),
-            ("CONNECT", &at),
-            ("CA", ca.to_str().unwrap()),
-        ];
-        let environment = environment.map(|(name, value)| (format!("BALCONY_{name}"), value));
-        let _bot = Running(example("echo_bot").envs(environment).spawn().unwrap());
-        let client = || {
-            Client::builder("juliet@localhost").password("j").connect(&at).trust_pem(certificate.as_bytes())
-        };
-        let mut juliet = client().start().await.unwrap();
+        let client = Client::builder("juliet@localhost/balcony").password("j").connect(&at);
+        client.trust_pem(self.certificate.0.as_bytes()).start().await.unwrap()
+    }
+
+    /// An example that logs in as somebody.
+    fn example(&self, name: &str, server: &ServerHandle, jid: &str, password: &str) -> Command {
+        let mut program = example(name);
+        program.envs([("BALCONY_JID", jid), ("BALCONY_PASSWORD", password)]);
+        program.env("BALCONY_CONNECT", server.local_addrs()[0].to_string()).env("BALCONY_CA", self.ca());
+        program
+    }
+}
+
+/// Runs a program to its end, which is there in time.
+fn in_time(program: impl Future<Output = ()>) {
+    block_on(async { tokio::time::timeout(3 * LONG, program).await.expect("too slow") });
+}
+
+// The bot is one program and the server another; what is said to it comes back, also after the server was away.
+#[test]
+fn the_bot_echoes_and_comes_back() {
+    let stage = Stage::new(&[("romeo", "r"), ("juliet", "j")]);
+    in_time(async {
+        let server = stage.serve("127.0.0.1:0");
+        let at = server.local_addrs()[0].to_string();
+        let mut bot = stage.example("echo_bot", &server, "romeo@localhost/bot", "r");
+        let _bot = Running(bot.spawn().unwrap());
+        let mut juliet = stage.juliet(&server).await;
         echo(&mut juliet, "But soft").await;
         let version =
             Iq::get(balcony::xep::version::Query.to_element()).to("romeo@localhost/bot".parse().unwrap());
@@ -159,14 +195,11 @@ fn the_bot_echoes_and_comes_back() {
         assert_eq!(version.name, "Echo bot");
         server.shutdown().await;
         drop(juliet);
-        let server = serve(&at);
+        let server = stage.serve(&at);
         // It waits up to a minute (RFC 6120 section 3.3).
-        let mut juliet = client().start().await.unwrap();
+        let mut juliet = stage.juliet(&server).await;
         echo(&mut juliet, "what light").await;
         server.shutdown().await;
-    };
-    block_on(async {
-        tokio::time::timeout(3 * LONG, program).await.expect("too slow");
     });
 }
 
@@ -193,29 +226,12 @@ async fn echo(juliet: &mut Client, words: &str) {
 // The same without a runtime: it answers, and says what it is.
 #[test]
 fn the_device_answers() {
-    let folder = tempfile::tempdir().unwrap();
-    let (certificate, key) = test_certificate("localhost").unwrap();
-    let ca = folder.path().join("ca.pem");
-    std::fs::write(&ca, &certificate).unwrap();
-    let program = async {
-        let accounts = MemoryAccounts::new().with("thermometer@localhost", "t").unwrap();
-        let server = Server::builder("localhost")
-            .accounts(accounts.with("juliet@localhost", "j").unwrap())
-            .certificate_pem(certificate.as_bytes(), key.expose().as_bytes())
-            .configure(|config| config.iq_needs_presence = false)
-            .listen("127.0.0.1:0".parse().unwrap())
-            .start()
-            .unwrap();
-        let at = server.local_addrs()[0].to_string();
-        let environment = [
-            ("BALCONY_JID", "thermometer@localhost/wall"),
-            ("BALCONY_PASSWORD", "t"),
-            ("BALCONY_CONNECT", &at),
-            ("BALCONY_CA", ca.to_str().unwrap()),
-        ];
-        let _device = Running(example("device").envs(environment).spawn().unwrap());
-        let juliet = Client::builder("juliet@localhost").password("j").connect(&at);
-        let juliet = juliet.trust_pem(certificate.as_bytes()).start().await.unwrap();
+    let stage = Stage::new(&[("thermometer", "t"), ("juliet", "j")]);
+    in_time(async {
+        let server = stage.serve("127.0.0.1:0");
+        let mut device = stage.example("device", &server, "thermometer@localhost/wall", "t");
+        let _device = Running(device.spawn().unwrap());
+        let juliet = stage.juliet(&server).await;
         let wall: Jid = "thermometer@localhost/wall".parse().unwrap();
         let ask = |element: Element| juliet.request(Iq::get(element).to(wall.clone()));
         let temperature = || Element::new(Name::from_static("temperature"), "urn:example:thermometer");
@@ -236,57 +252,30 @@ fn the_device_answers() {
         let unknown = ask(Element::new(Name::from_static("humidity"), "urn:example:thermometer")).await;
         assert!(matches!(unknown, Err(Error::Request(RequestError::Refused(_)))), "{unknown:?}");
         server.shutdown().await;
-    };
-    block_on(async {
-        tokio::time::timeout(LONG, program).await.expect("too slow");
     });
 }
 
 // It says something, prints what is answered, and ends.
 #[test]
 fn the_blocking_client_has_an_answer() {
-    let folder = tempfile::tempdir().unwrap();
-    let (certificate, key) = test_certificate("localhost").unwrap();
-    let ca = folder.path().join("ca.pem");
-    std::fs::write(&ca, &certificate).unwrap();
-    let program = async {
-        let accounts = MemoryAccounts::new().with("romeo@localhost", "r").unwrap();
-        let server = Server::builder("localhost")
-            .accounts(accounts.with("juliet@localhost", "j").unwrap())
-            .certificate_pem(certificate.as_bytes(), key.expose().as_bytes())
-            .listen("127.0.0.1:0".parse().unwrap())
-            .start()
-            .unwrap();
-        let at = server.local_addrs()[0].to_string();
-        let juliet = Client::builder("juliet@localhost/balcony").password("j").connect(&at);
-        let mut juliet = juliet.trust_pem(certificate.as_bytes()).start().await.unwrap();
-        let environment = [
-            ("BALCONY_JID", "romeo@localhost/garden"),
-            ("BALCONY_PASSWORD", "r"),
-            ("BALCONY_CONNECT", &at),
-            ("BALCONY_CA", ca.to_str().unwrap()),
-        ];
-        let mut romeo = example("client_blocking");
-        romeo.envs(environment).args(["juliet@localhost", "But", "soft"]).stdout(Stdio::piped());
+    let stage = Stage::new(&[("romeo", "r"), ("juliet", "j")]);
+    in_time(async {
+        let server = stage.serve("127.0.0.1:0");
+        let mut juliet = stage.juliet(&server).await;
+        let mut romeo = stage.example("client_blocking", &server, "romeo@localhost/garden", "r");
+        romeo.args(["juliet@localhost", "But", "soft"]).stdout(Stdio::piped());
         let romeo = romeo.spawn().unwrap();
-        while let Some(event) = juliet.next().await.unwrap() {
-            if let Event::Message(message) = event {
-                assert_eq!(message.body(), Some("But soft"));
-                juliet.send(message.reply().body("Ay me!")).await.unwrap();
-                break;
-            }
-        }
+        let said = heard(&mut juliet).await;
+        assert_eq!(said.body(), Some("But soft"));
+        juliet.send(said.reply().body("Ay me!")).await.unwrap();
         let ended = tokio::task::spawn_blocking(|| romeo.wait_with_output().unwrap()).await.unwrap();
         assert!(ended.status.success(), "{ended:?}");
         let said = String::from_utf8(ended.stdout).unwrap();
         assert_eq!(said, "online as romeo@localhost/garden\njuliet@localhost/balcony: Ay me!\n");
         server.shutdown().await;
-    };
-    block_on(async {
-        tokio::time::timeout(LONG, program).await.expect("too slow");
     });
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("client_blocking.rs");
-    assert!(std::fs::read_to_string(source).unwrap().lines().count() <= 150);
+    assert!(std::fs::read_to_string(source).unwrap().lines().count() <= 70);
 }
 
 /// The first line that a program says.
@@ -311,7 +300,7 @@ fn the_blocking_server_has_clients_that_talk() {
             .dangerous_without_tls()
             .start()
     };
-    let program = async {
+    in_time(async {
         let (mut romeo, mut juliet) =
             (client("romeo", "r").await.unwrap(), client("juliet", "j").await.unwrap());
         for round in 0..20 {
@@ -332,9 +321,6 @@ fn the_blocking_server_has_clients_that_talk() {
         romeo.send(Message::chat(juliet.jid().unwrap().into()).body("Good night")).await.unwrap();
         assert_eq!(heard(&mut juliet).await.body(), Some("Good night"));
         romeo.close().await.unwrap();
-    };
-    block_on(async {
-        tokio::time::timeout(LONG, program).await.expect("too slow");
     });
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("server_blocking.rs");
     assert!(std::fs::read_to_string(source).unwrap().lines().count() <= 150);
@@ -353,29 +339,12 @@ async fn heard(client: &mut Client) -> Message {
 #[test]
 fn the_event_loop_has_a_conversation() {
     use std::io::Write as _;
-    let folder = tempfile::tempdir().unwrap();
-    let (certificate, key) = test_certificate("localhost").unwrap();
-    let ca = folder.path().join("ca.pem");
-    std::fs::write(&ca, &certificate).unwrap();
-    let program = async {
-        let accounts = MemoryAccounts::new().with("romeo@localhost", "r").unwrap();
-        let server = Server::builder("localhost")
-            .accounts(accounts.with("juliet@localhost", "j").unwrap())
-            .certificate_pem(certificate.as_bytes(), key.expose().as_bytes())
-            .listen("127.0.0.1:0".parse().unwrap())
-            .start()
-            .unwrap();
-        let at = server.local_addrs()[0].to_string();
-        let juliet = Client::builder("juliet@localhost/balcony").password("j").connect(&at);
-        let mut juliet = juliet.trust_pem(certificate.as_bytes()).start().await.unwrap();
-        let environment = [
-            ("BALCONY_JID", "romeo@localhost/garden"),
-            ("BALCONY_PASSWORD", "r"),
-            ("BALCONY_CONNECT", &at),
-            ("BALCONY_CA", ca.to_str().unwrap()),
-        ];
-        let mut romeo = example("client_mio");
-        romeo.envs(environment).arg("juliet@localhost").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let stage = Stage::new(&[("romeo", "r"), ("juliet", "j")]);
+    in_time(async {
+        let server = stage.serve("127.0.0.1:0");
+        let mut juliet = stage.juliet(&server).await;
+        let mut romeo = stage.example("client_mio", &server, "romeo@localhost/garden", "r");
+        romeo.arg("juliet@localhost").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut romeo = romeo.spawn().unwrap();
         let mut input = romeo.stdin.take().unwrap();
         for round in 0..3 {
@@ -402,9 +371,6 @@ fn the_event_loop_has_a_conversation() {
             format!("online as romeo@localhost/garden\n{answers}juliet@localhost/balcony: Good night\n");
         assert!(status.success() && said == expected, "{status} {said}");
         server.shutdown().await;
-    };
-    block_on(async {
-        tokio::time::timeout(LONG, program).await.expect("too slow");
     });
 }
 
