@@ -208,11 +208,14 @@ impl History {
         if self.servers[server].has_dane { says } else { Says::Nothing }
     }
 
-    /// Whether a server may take the other, which has connected to it, for this domain: by certificate, or else, if dialback is enough for
-    /// it, since the DNS says so and does not say that another certificate is the right one.
+    /// Whether a server may take the other, which has connected to it, for this domain: by certificate, or else, since the DNS leads there:
+    /// if dialback is enough for it and the DNS does not say that another certificate is the right one, or if the DNS says that this is.
     fn believes_who_comes(&self, server: usize, other: usize, domain: &str) -> bool {
-        let is_asked = self.servers[server].has_dialback && self.found(domain) == other;
-        self.servers[other].proves(domain) || (is_asked && self.says(server, domain) != Says::Wrong)
+        let is_vouched_for = match self.servers[server].has_dialback {
+            true => self.says(server, domain) != Says::Wrong,
+            false => self.says(server, domain) == Says::Right,
+        };
+        self.servers[other].proves(domain) || (self.found(domain) == other && is_vouched_for)
     }
 
     /// Whether it may take the other, to which it has connected, for this domain: what signed DNS says about the certificate counts before
@@ -237,7 +240,8 @@ impl History {
     fn is_reached(&self, from: usize, to: usize) -> bool {
         let (ours, theirs) = (self.server(from), self.found(domain(to)));
         let is_shown = self.servers[ours].proves(domain(from))
-            || (self.servers[ours].has_dialback && self.believes_who_comes(theirs, ours, domain(from)));
+            || ((self.servers[ours].has_dialback || !self.servers[theirs].has_dialback)
+                && self.believes_who_comes(theirs, ours, domain(from)));
         // Nobody takes stanzas of a domain that it says to have itself.
         let is_own = self.servers[theirs].domains.contains(&domain(from));
         self.believes_whom_it_finds(ours, domain(to)) && is_shown && !is_own
