@@ -558,7 +558,7 @@ fn malformed_dialback() {
     }
 }
 
-// XEP-0220 1.1.1 §2.4.2: policy-violation where TLS is required first.
+// XEP-0220 1.1.1 §2.4.2, XEP-0344 0.4 [DW7]: policy-violation where TLS is required first.
 #[test]
 fn dialback_before_tls() {
     let mut end = server(&[], |config| config.tls = TlsPolicy::Required);

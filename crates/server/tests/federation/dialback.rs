@@ -8,7 +8,7 @@ use balcony_server::federation::{Federation, FederationEvent, StreamId};
 use balcony_stanza::ErrorCondition::InternalServerError;
 use balcony_stream::s2s::dialback_key;
 
-use crate::world::{Trust, World, config};
+use crate::world::{AUTHORITY, STRANGER, Trust, World, config, config_of};
 
 const HEADER: &str = "<stream:stream from='b.example' to='a.example' version='1.0' xmlns='jabber:server' \
                       xmlns:db='jabber:server:dialback' xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -136,5 +136,41 @@ fn a_server_that_knows_nothing_of_the_domain() {
             "{says}: {said}"
         );
         assert!(federation.knows(id));
+    }
+}
+
+// XEP-0344 0.4 §2.4, §2.5, §3.3 [DW2, DW3]: a key in the name of a domain that the certificate of the stream proves is valid without asking
+// that domain, looked at when the key comes: the stream was opened for another one, which had to be asked about
+#[test]
+fn a_certificate_that_proves_the_domain_of_a_key_is_enough() {
+    for (names, asked) in [(&["c.example"][..], 1), (&["d.example"], 2), (&["b.example", "c.example"], 0)] {
+        let theirs = config_of(&["b.example", "c.example"], names, Trust::Dialback, &AUTHORITY);
+        let mut world = World::new(1, vec![config(&["a.example"], Trust::Dialback), theirs]);
+        world.send(1, "juliet@b.example/x", "romeo@a.example", "1");
+        world.settle();
+        world.send(1, "nurse@c.example/x", "romeo@a.example", "2");
+        world.settle();
+        assert_eq!(world.ids(0), ["1", "2"], "{:?}", world.servers[0].log);
+        assert_eq!(world.servers[0].resolved, asked, "{names:?}: {:?}", world.servers[0].log);
+    }
+}
+
+// XEP-0344 0.4 §2.3, §3 [DW1, DW5]: a certificate that nobody vouches for proves nothing, so the key on its stream is asked about at the
+// server that the DNS has for the domain; and whoever has opened the stream is believed only if that says so
+#[test]
+fn a_certificate_that_proves_nothing_is_no_answer() {
+    for is_found in [true, false] {
+        // Who says to be b.example, with a certificate for it, and who is it by the DNS.
+        let [says, other] = ["secret", "another secret"].map(|secret| {
+            let mut config = config_of(&["b.example"], &["b.example"], Trust::Dialback, &STRANGER);
+            config.dialback = Some(Secret::new(secret.into()));
+            config
+        });
+        let mut world = World::new(1, vec![config(&["a.example"], Trust::Dialback), says, other]);
+        world.hosts.insert(("b.example".into(), 5269), if is_found { 1 } else { 2 });
+        world.send(1, "juliet@b.example/x", "romeo@a.example", "1");
+        world.pass(Duration::from_secs(70));
+        assert_eq!(world.ids(0).len(), usize::from(is_found), "{:?}", world.servers[0].log);
+        assert_eq!(world.servers[0].resolved, 1);
     }
 }
