@@ -1,9 +1,10 @@
 //! `balcony check`: what clients and other servers find when they look for a domain, what will not work for whom, and what to change.
 //!
 //! It looks as they do, on the same machines: [`find`] asks the DNS, [`port`] connects to each address and gets as far as the features
-//! under TLS, [`web`] asks the web server, and [`judge`] says what that means.
+//! under TLS, [`web`] asks the web server, and [`judge`] says what that means, with [`dane`] for what signed DNS says.
 
 mod args;
+mod dane;
 mod find;
 mod judge;
 mod port;
@@ -184,6 +185,9 @@ async fn check(look: &Look, domain: &BareJid, given: Given) -> Vec<Finding> {
             let (found, more) = find::places(look, look.tokio, domain, service).await;
             findings.extend(more);
             places = found;
+            if service == Service::Server {
+                dane::look(look, domain, &mut places).await;
+            }
             is_optional = service == Service::Server && is_this_machine(domain);
         }
         if places.len() > MOST_PLACES {
@@ -272,6 +276,10 @@ async fn place(
             is_optional,
         };
         findings.extend(port.judge(&look, one));
+        if let (Service::Server, Some(tls)) = (service, &one.tls) {
+            let trust = look.tls(service);
+            findings.extend(dane::judge(&about, domain.domainpart(), &target, trust, &tls.peer_certificates));
+        }
     }
     // Once for all of its addresses, which are mostly of one server.
     if let Some((ip, _)) =
