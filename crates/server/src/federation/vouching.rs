@@ -70,22 +70,18 @@ impl Federation {
     }
 
     /// Whether these records vouch for the certificate that was shown on a stream. Any place of the domain may connect to us.
-    #[cfg(feature = "tls")]
     fn vouches(&self, asked: &Asked, domain: &BareJid, records: &[Record]) -> bool {
-        let (Some(link), Some(ours)) = (super::link_of(&self.links, asked.stream), &self.config.certificate)
-        else {
-            return false;
-        };
-        let Some(tls) = link.connected().and_then(|stream| stream.connection.tls()) else { return false };
-        records.iter().take(super::MOST_PLACES).any(|record| {
-            let vouchers = vouchers(&record.target, record.port, &record.signed);
-            ours.accepts.believes(&tls.peer_certificates, domain.domainpart(), &vouchers)
-        })
-    }
-
-    #[cfg(not(feature = "tls"))]
-    #[expect(clippy::unused_self, reason = "with TLS it looks at the stream")]
-    fn vouches(&self, _: &Asked, _: &BareJid, _: &[Record]) -> bool {
+        #[cfg(feature = "tls")]
+        if let Some(ours) = &self.config.certificate
+            && let Some(link) = super::link_of(&self.links, asked.stream)
+            && let Some(tls) = link.connected().and_then(|stream| stream.connection.tls())
+        {
+            return records.iter().take(super::MOST_PLACES).any(|record| {
+                let vouchers = vouchers(&record.target, record.port, &record.signed);
+                ours.accepts.believes(&tls.peer_certificates, domain.domainpart(), &vouchers)
+            });
+        }
+        let _ = (asked, domain, records);
         false
     }
 
