@@ -146,25 +146,37 @@ impl Federation {
             _ if self.sends_back(ours, theirs) => {}
             None => {}
             Some((condition, true)) => {
-                self.give_requests_back(ours, theirs, condition);
+                // Whoever waits for an answer hears at once that there will be none. What may have arrived is not among it.
+                self.give_back_those(ours, theirs, condition, Item::is_fresh_request);
                 let cause = self.cause_of(ours, theirs);
                 self.attempts.rest(theirs, cause);
             }
         }
     }
 
-    /// Whoever waits for an answer hears at once that there will be none. What may have arrived is not among it.
-    fn give_requests_back(&mut self, ours: &BareJid, theirs: &BareJid, condition: ErrorCondition) {
+    /// Returns of what waits for a pair what is of some kind.
+    fn give_back_those(
+        &mut self,
+        ours: &BareJid,
+        theirs: &BareJid,
+        condition: ErrorCondition,
+        is_wanted: fn(&Item) -> bool,
+    ) {
         let pair = self.peers.get_mut(theirs).and_then(|peer| peer.pairs.get_mut(ours));
-        for item in pair.map(|pair| pair.queue.extract(Item::is_fresh_request)).unwrap_or_default() {
+        for item in pair.map(|pair| pair.queue.extract(is_wanted)).unwrap_or_default() {
             self.bounds.release(&item.payer, item.bytes);
             self.give_back(item, condition);
         }
     }
 
-    /// A domain that could not be reached is not tried again for what waits. It can't be asked what has arrived, but it may still be heard
-    /// on a stream of its own; else what waits comes back.
+    /// A domain that could not be reached is not tried again for what waits. It can't be asked what has arrived, so that what may have comes back:
+    /// else it would arrive twice where it has. For the rest the domain may still be heard on a stream of its own, or it comes back as well.
     fn is_given_up(&mut self, now: Instant, ours: &BareJid, theirs: &BareJid, condition: ErrorCondition) {
+        if self.has_known_doubt(now, ours, theirs) {
+            self.give_back_those(ours, theirs, ErrorCondition::RemoteServerTimeout, |item| {
+                item.number.is_some()
+            });
+        }
         self.forget_doubt(theirs, ours);
         if self.sends_back(ours, theirs) {
             if let Some(pair) = self.peers.get_mut(theirs).and_then(|peer| peer.pairs.get_mut(ours)) {

@@ -346,6 +346,36 @@ fn what_nobody_may_ask_about_is_sent_once_more() {
     assert_eq!(world.servers[0].federation.waiting_bytes(), 0);
 }
 
+// XEP-0198 §5 [SM24], XEP-0288 §2.3: what may have arrived on a lost stream of ours comes back when the other server could not be asked, and does
+// not go over a stream of the other side, which is still there: it would arrive twice. What came after it does.
+#[test]
+fn what_may_have_arrived_comes_back_if_nobody_can_be_asked() {
+    let mut in_doubt = 0;
+    for bytes in 1..400 {
+        let mut world = two(Trust::Plain);
+        // Each opens a stream, and both go both ways.
+        world.send(0, "romeo@a.example/x", "juliet@b.example", "0");
+        world.send(1, "juliet@b.example/y", "romeo@a.example", "x");
+        world.settle();
+        assert_eq!((world.ids(0), world.ids(1), world.connections()), (vec!["x"], vec!["0"], 2));
+        world.dns.insert("b.example".into(), None);
+        world.cut_after = Some(bytes);
+        world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
+        world.settle();
+        world.cut_after = None;
+        world.send(0, "romeo@a.example/x", "juliet@b.example", "2");
+        world.pass(Duration::from_secs(100));
+        let (ids, returned) = (world.ids(1), world.returned(0));
+        let arrived = ids.iter().filter(|id| **id == "1").count();
+        assert!(arrived <= 1, "after {bytes} bytes: {ids:?}");
+        assert!(ids.contains(&"2"), "after {bytes} bytes: {ids:?} {returned:?}");
+        assert!(arrived == 1 || returned == [("1", RemoteServerTimeout)], "{ids:?} {returned:?}");
+        in_doubt += usize::from(arrived == 1 && returned.len() == 1);
+        assert_eq!(world.servers[0].federation.waiting_bytes(), 0);
+    }
+    assert!(in_doubt > 0, "there is a byte between the message and its acknowledgement");
+}
+
 /// A stream of `b.example` that goes both ways, and is proven.
 fn both_ways(world: &mut World) -> ByHand {
     let stream = world.accept(0);
