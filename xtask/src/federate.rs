@@ -48,6 +48,10 @@ const OTHERS: [&str; 5] = ["balcony", "prosody", "ejabberd", "prosody-newest", "
 /// What there is beside them.
 const PARTS: [&str; 3] = ["wrong", "triangle", "component"];
 
+/// How often a pair of servers is tried until all of its rows are as they should be: servers that are started and stopped on a busy machine are late
+/// now and then. What failed before is told.
+const TRIES: usize = 3;
+
 /// How they prove who they are.
 const PROOFS: [Proof; 3] = [Proof::Certificate, Proof::Dialback, Proof::DirectTls];
 
@@ -68,9 +72,6 @@ pub(crate) fn main(args: &[String]) -> Result {
     let all = || OTHERS.into_iter().chain(PARTS);
     if let Some(unknown) = names.iter().find(|name| !all().any(|known| known == name.as_str())) {
         return Err(format!("nothing here is called `{unknown}`"));
-    }
-    if write && names.iter().any(|name| OTHERS.contains(&name.as_str())) {
-        return Err("--write wants all servers, or parts beside them".into());
     }
     let wanted = |name: &str| !measures && names.is_empty() || names.iter().any(|wanted| wanted == name);
     if std::env::var_os(INSIDE).is_none() {
@@ -103,7 +104,17 @@ pub(crate) fn main(args: &[String]) -> Result {
         for proof in PROOFS {
             let name = format!("{other}-{}", proof.name());
             println!("{name}");
-            let result = people(other, proof, &self::folder(&name)?);
+            let folder = self::folder(&name)?;
+            let mut result = people(other, proof, &folder);
+            for _ in 1..TRIES {
+                let is_right = result.as_ref().is_ok_and(|rows| rows.iter().all(Result::is_ok));
+                if is_right || servers::version(other).is_err() {
+                    break;
+                }
+                println!("{name}, again");
+                report.again(proof, &title(other), &result);
+                result = people(other, proof, &folder);
+            }
             report.people.push((proof, title(other), result));
         }
     }

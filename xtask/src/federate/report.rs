@@ -4,7 +4,7 @@ use super::certificates::Kind;
 use super::figures::Figures;
 use super::people::{ROWS, Row};
 use super::servers::Proof;
-use super::{PROOFS, wrong};
+use super::{OTHERS, PROOFS, wrong};
 use crate::run::Result;
 
 /// What was tried, each with what has come of it.
@@ -24,6 +24,8 @@ pub(crate) struct Report {
     /// The version of slixmpp, and rows.
     pub(crate) component: Option<Result<(String, Tried)>>,
     pub(crate) figures: Option<Figures>,
+    /// What failed, and was tried again.
+    again: Vec<String>,
 }
 
 const HEAD: &str = "\
@@ -44,27 +46,74 @@ Balcony's configuration turns that off.
 /// A part of the page: its heading, and what stands below that. The first has none.
 type Section = (&'static str, String);
 
+/// What stands above the lists of a section.
+const AGAIN: &str = "Tried again, since something had failed; the first of that";
+const FAILED: &str = "What failed";
+const SKIPPED: &str = "What could not be had";
+
 const WRONG: &str = "## Wrong certificates";
 const TRIANGLE: &str = "## Three domains";
 const COMPONENT: &str = "## A component";
 const FIGURES: &str = "## What it costs";
 
 impl Report {
-    /// What was run, as parts of the page.
-    fn sections(&self) -> Vec<Section> {
+    /// Something of a pair of servers has failed, and is tried again.
+    pub(crate) fn again(&mut self, proof: Proof, title: &str, result: &Result<Vec<Result>>) {
+        let of = format!("{title}, {}", proof.words());
+        let rows = result.iter().flatten().zip(ROWS);
+        let failed = rows.filter_map(|(result, Row { what, .. })| Some((*what, result.as_ref().err()?)));
+        let failed = failed.map(|(what, error)| format!("{what}: {error}")).next();
+        let first = failed.or_else(|| result.as_ref().err().cloned()).unwrap_or_default();
+        self.again.push(format!("{of}: {first}"));
+    }
+
+    /// Whether all pairs of servers were run.
+    fn is_of_all(&self) -> bool {
+        self.people.len() >= OTHERS.len() * PROOFS.len()
+    }
+
+    /// What stands below this title of the first section about pairs of servers that were not run now.
+    fn kept(&self, heading: &str, title: &str, before: &str) -> Vec<String> {
+        if !heading.is_empty() || self.is_of_all() {
+            return Vec::new();
+        }
+        let of_new = |line: &str| {
+            let of = |(proof, title, _): &(Proof, String, _)| format!("{title}, {}: ", proof.words());
+            self.people.iter().any(|pair| line.trim_start_matches("SKIP ").starts_with(&of(pair)))
+        };
+        let standing = standing(before, "");
+        let below = standing.split_once(&format!("\n{title}:\n\n")).map_or("", |(_, rest)| rest);
+        let lines =
+            below.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.strip_prefix("- "));
+        lines.filter(|line| !of_new(line)).map(str::to_owned).collect()
+    }
+
+    /// What was run, as parts of the page. `before` is the page as it stands.
+    fn sections(&self, before: &str) -> Vec<Section> {
         let mut sections = Vec::new();
         if !self.people.is_empty() {
             let mut out = HEAD.to_owned();
+            // Of a part of the servers the others keep their columns.
+            let before = if self.is_of_all() { "" } else { before };
             for proof in PROOFS {
-                let here = self.people.iter().filter(|(of, ..)| *of == proof);
+                let mut columns = columns(before, proof);
+                for (_, title, rows) in self.people.iter().filter(|(of, ..)| *of == proof) {
+                    let cells = (0..ROWS.len())
+                        .map(|index| cell(rows.as_ref().ok().and_then(|rows| rows.get(index))));
+                    let cells = cells.map(str::to_owned).collect();
+                    match columns.iter_mut().find(|(known, _)| known == title) {
+                        Some((_, known)) => *known = cells,
+                        None => columns.push((title.clone(), cells)),
+                    }
+                }
                 out.push_str(&format!("### {}\n\n", proof.words()));
-                let titles: Vec<&str> = here.clone().map(|(_, title, _)| title.as_str()).collect();
-                header(&mut out, "what", &titles);
+                header(
+                    &mut out,
+                    "what",
+                    &columns.iter().map(|(title, _)| title.as_str()).collect::<Vec<_>>(),
+                );
                 for (index, Row { what, .. }) in ROWS.iter().enumerate() {
-                    let cells = here
-                        .clone()
-                        .map(|(.., rows)| cell(rows.as_ref().ok().and_then(|rows| rows.get(index))));
-                    row(&mut out, what, cells);
+                    row(&mut out, what, columns.iter().map(|(_, cells)| cells[index].as_str()));
                 }
                 out.push('\n');
             }
@@ -115,11 +164,13 @@ impl Report {
             sections.push((COMPONENT, out));
         }
         sections.extend(self.figures.as_ref().map(|figures| (FIGURES, figures.markdown())));
+        let again: Vec<_> = self.again.iter().map(|line| ("", line.clone())).collect();
         for (heading, text) in &mut sections {
-            for (title, list) in [("What failed", self.failures()), ("What could not be had", self.skipped())]
+            for (title, list) in
+                [(AGAIN, again.clone()), (FAILED, self.failures()), (SKIPPED, self.skipped())]
             {
-                let here: Vec<&String> =
-                    list.iter().filter(|(of, _)| of == heading).map(|(_, line)| line).collect();
+                let new = list.into_iter().filter(|(of, _)| of == heading).map(|(_, line)| line);
+                let here: Vec<String> = self.kept(heading, title, before).into_iter().chain(new).collect();
                 if !here.is_empty() {
                     text.push_str(&format!("\n{title}:\n\n"));
                     here.iter().for_each(|line| text.push_str(&format!("- {line}\n")));
@@ -131,7 +182,7 @@ impl Report {
 
     /// The page: what was run, and of what was not what stood there before.
     pub(crate) fn markdown(&self, before: &str) -> String {
-        let new = self.sections();
+        let new = self.sections(before);
         let mut out = String::new();
         for heading in ["", WRONG, TRIANGLE, COMPONENT, FIGURES] {
             let section = new.iter().find(|(of, _)| *of == heading);
@@ -202,6 +253,21 @@ impl Report {
     }
 }
 
+/// The columns that the table of a proof has in the page, each with its title and a cell for each of the rows.
+fn columns(page: &str, proof: Proof) -> Vec<(String, Vec<String>)> {
+    let table = page.split_once(&format!("\n### {}\n\n", proof.words())).map_or("", |(_, rest)| rest);
+    let lines = table.lines().take_while(|line| line.starts_with('|'));
+    let mut rows = lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
+    let titles = rows.next().unwrap_or_default();
+    let rows: Vec<_> = rows.skip(1).collect();
+    // Of other rows than those of today there is nothing to keep.
+    let is_so = rows.len() == ROWS.len()
+        && rows.iter().zip(ROWS).all(|(row, Row { what, .. })| row.len() == titles.len() && row[0] == *what);
+    let column =
+        |place: usize| (titles[place].to_owned(), rows.iter().map(|row| row[place].to_owned()).collect());
+    if is_so { (1..titles.len()).map(column).collect() } else { Vec::new() }
+}
+
 /// What stands below a heading of the page, up to the next one.
 fn standing(page: &str, heading: &str) -> String {
     let rest = match heading {
@@ -230,4 +296,32 @@ fn row<'a>(out: &mut String, first: &str, cells: impl Iterator<Item = &'a str>) 
     out.push_str(&format!("| {first} |"));
     cells.for_each(|cell| out.push_str(&format!(" {cell} |")));
     out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(titles: &[&str], result: &Result) -> Report {
+        let pair =
+            |proof, title: &str| (proof, title.to_owned(), Ok(ROWS.iter().map(|_| result.clone()).collect()));
+        let people = PROOFS.iter().flat_map(|proof| titles.iter().map(|title| pair(*proof, title)));
+        Report { people: people.collect(), ..Report::default() }
+    }
+
+    // What was not run stays, and of what was nothing old.
+    #[test]
+    fn some_servers_of_several() {
+        let page = report(&["a 1", "b 2"], &Err("no answer".into())).markdown("");
+        assert_eq!(page.matches("**no**").count(), 2 * PROOFS.len() * ROWS.len());
+        let page = report(&["b 2", "c 3"], &Ok(())).markdown(&page);
+        assert!(page.contains("| what | a 1 | b 2 | c 3 |"), "{page}");
+        for (cell, columns) in [("**no**", 1), (" ok ", 2)] {
+            assert_eq!(page.matches(cell).count(), columns * PROOFS.len() * ROWS.len(), "{page}");
+        }
+        assert!(
+            page.contains("- a 1, dialback: chat to ours: no answer") && !page.contains("- b 2"),
+            "{page}"
+        );
+    }
 }

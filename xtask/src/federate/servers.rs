@@ -17,7 +17,8 @@ use crate::run::{Result, root, target};
 /// The password of everybody, in this network and for this run only.
 pub(crate) const PASSWORD: &str = "wherefore art thou";
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a server may take to start, also on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// How servers prove who they are.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -11,13 +11,16 @@ use crate::run::{Result, command, run, target};
 /// What is installed there.
 const PACKAGES: [&str; 2] = ["prosody", "ejabberd"];
 
+/// The name of the script that enters the root, beside that.
+const SCRIPT: &str = "enter.sh";
+
 /// The suite, a root of its own.
 #[derive(Clone)]
 pub(crate) struct Newest {
     root: PathBuf,
 }
 
-/// Enters the root ($1), which has the folder of all builds ($2) at the same place, and the DNS of whoever enters, and runs the rest from $3. What is
+/// A script that enters the root ($1), which has the folder of all builds ($2) at the same place, and the DNS of whoever enters, and runs the rest from $3. What is
 /// mounted for that is seen by nobody else, and gone when it has ended.
 const ENTER: &str = r#"
 root=$1 shared=$2 folder=$3; shift 3
@@ -35,6 +38,8 @@ impl Newest {
     /// Installs it, if it isn't.
     pub(crate) fn prepare() -> Result<Self> {
         let newest = Newest { root: folder("newest")?.join("root") };
+        let script = newest.root.with_file_name(SCRIPT);
+        fs::write(&script, ENTER).map_err(|error| format!("{}: {error}", script.display()))?;
         let marker = newest.root.join("installed");
         if marker.exists() {
             return Ok(newest);
@@ -68,7 +73,9 @@ impl Newest {
     /// One of its programs, in this folder, which is below that of all builds.
     pub(crate) fn command(&self, program: &str, current: &Path) -> Command {
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "--", "sh", "-c", ENTER, "sh"]);
+        command
+            .args(["--mount", "--propagation", "private", "--", "sh"])
+            .arg(self.root.with_file_name(SCRIPT));
         command.arg(&self.root).arg(target()).arg(current).arg(program);
         command
     }
