@@ -7,11 +7,16 @@ use crate::run::{Result, cargo, command, root, run};
 
 pub(crate) const HELP: &str = "\
 Builds tiers 0 to 3 into a program without std (xtask/bare), with and without the Unicode tables, and runs
-it: a login and a message on byte slices. It does not build if anything links std. Then it checks that client and
-server compile for other machines, as far as Rust has their targets: where one is missing it says SKIP.";
+it: a login and a message on byte slices. It does not build if anything links std. Then it checks that client (also over
+embedded-io-async) and server compile for other machines, as far as Rust has their targets: where one is missing it says SKIP.";
 
-/// Machines without an operating system: a Cortex-M3, a small RISC-V with atomic instructions, and what browsers run.
-const TARGETS: &[&str] = &["thumbv7m-none-eabi", "riscv32imac-unknown-none-elf", "wasm32-unknown-unknown"];
+/// Machines without an operating system: a Cortex-M4F, a Cortex-M3, a small RISC-V with atomic instructions, and what browsers run.
+const TARGETS: &[&str] = &[
+    "thumbv7em-none-eabihf",
+    "thumbv7m-none-eabi",
+    "riscv32imac-unknown-none-elf",
+    "wasm32-unknown-unknown",
+];
 
 pub(crate) fn main(args: &[String]) -> Result {
     if let Some(arg) = args.first() {
@@ -44,7 +49,16 @@ fn compiles(target: &str) -> Result {
         return Ok(());
     }
     let mut check = cargo(&["check", "--release", "--manifest-path", "xtask/bare/Cargo.toml"]);
-    check.args(["-p", "balcony-client", "-p", "balcony-server", "-p", "balcony-roster"]);
+    check.args([
+        "-p",
+        "balcony-client",
+        "-p",
+        "balcony-server",
+        "-p",
+        "balcony-roster",
+        "-p",
+        "balcony-embedded",
+    ]);
     run(check.args(["--target-dir", "target/bare", "--target", target]))?;
     println!("bare: client and server compile for {target}");
     Ok(())

@@ -33,6 +33,7 @@ const FEATURES: &[&[&str]] = &[
         "balcony-client/tls",
     ],
     &["-p", "balcony-client", "--features", "minidom"],
+    &["-p", "balcony-embedded", "--features", "embassy"],
     &["-p", "balcony-runtime", "--no-default-features"],
     &["-p", "balcony-runtime", "--no-default-features", "--features", "client"],
     &["-p", "balcony-runtime", "--no-default-features", "--features", "server"],

@@ -44,6 +44,7 @@ pub(crate) const CRATES: &[Crate] = &[
     row("connection", 3, Std::WithTls),
     row("client", 3, Std::WithTls),
     row("server", 3, Std::WithTls),
+    row("embedded", 4, Std::Never),
     row("runtime", 4, Std::Always),
     row("tokio", 4, Std::Always),
     row("async-std", 4, Std::Always),
