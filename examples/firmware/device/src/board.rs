@@ -1,9 +1,8 @@
-//! What this program needs of a board: a line, a clock, randomness, and a way to say something and to end.
+//! What this program needs of a board: a line and a clock.
 //!
 //! The board is an Arm MPS2 with a Cortex-M4 (AN386), as QEMU plays it. Its first UART is the line to the server, like that of a
 //! modem; the second says whether there is one, `1` when the line is up, `0` when it is cut, and is
-//! told by an `r` that the program rests. What the program says, its end and its
-//! randomness go over the debugger (semihosting). Another board has another file like this one.
+//! told by an `r` that the program rests. Another board has another file like this one.
 
 use core::cell::Cell;
 use core::ptr;
@@ -12,7 +11,6 @@ use balcony_machine::Instant;
 use cortex_m::interrupt::{self, Mutex};
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_rt::exception;
-use cortex_m_semihosting::{debug, hio, syscall};
 
 /// Of the processor.
 const HERTZ: u32 = 25_000_000;
@@ -82,24 +80,6 @@ impl Board {
         Instant::from_millis(interrupt::free(|token| MILLIS.borrow(token).get()))
     }
 
-    /// Bytes that nobody can guess. A real device has a source of randomness, or mixes a secret that it was given when it was made with
-    /// a count of its starts in flash. Here the machine that plays the board gives them; `None` if it has none.
-    pub(crate) fn entropy(&self) -> Option<[u8; 32]> {
-        const NAME: &[u8] = b"/dev/urandom\0";
-        const READ_BINARY: usize = 1;
-        let mut bytes = [0; 32];
-        // SAFETY: the numbers and arguments of SYS_OPEN, SYS_READ and SYS_CLOSE; what they point to outlives the calls.
-        unsafe {
-            let file = syscall!(OPEN, NAME.as_ptr(), READ_BINARY, NAME.len() - 1);
-            if file == usize::MAX {
-                return None;
-            }
-            let left = syscall!(READ, file, bytes.as_mut_ptr(), bytes.len());
-            syscall!(CLOSE, file);
-            (left == 0).then_some(bytes)
-        }
-    }
-
     /// Whether there is a line to the server. One that was cut and is there again is another one, so each change shows once.
     pub(crate) fn is_up(&mut self) -> bool {
         if let Some(byte) = CARRIER.byte() {
@@ -147,38 +127,4 @@ fn SysTick() {
         let millis = MILLIS.borrow(token);
         millis.set(millis.get() + 1);
     });
-}
-
-/// A line for whoever watches.
-pub(crate) fn say(parts: &[&str]) {
-    if let Ok(mut out) = hio::hstdout() {
-        for part in parts {
-            // Nobody watches, perhaps.
-            let _ = out.write_all(part.as_bytes());
-        }
-        let _ = out.write_all(b"\n");
-    }
-}
-
-/// A line with a number at its end.
-pub(crate) fn say_number(name: &str, mut number: usize) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    say(&[name, " ", core::str::from_utf8(&digits[at..]).unwrap_or_default()]);
-}
-
-/// The end of the program.
-pub(crate) fn end(is_good: bool) -> ! {
-    debug::exit(if is_good { debug::EXIT_SUCCESS } else { debug::EXIT_FAILURE });
-    loop {
-        cortex_m::asm::wfi();
-    }
 }

@@ -9,10 +9,11 @@ extern crate alloc;
 
 mod board;
 mod copy;
+mod debugger;
 mod heap;
 mod lamp;
+mod stack;
 
-use core::panic::PanicInfo;
 use core::time::Duration;
 
 use alloc::string::String;
@@ -26,8 +27,9 @@ use balcony_jid::BareJid;
 use balcony_machine::{Instant, Secret, Seed};
 use balcony_sasl::Mechanism;
 use balcony_stream::TlsPolicy;
-use board::{Board, say, say_number};
+use board::Board;
 use cortex_m_rt::entry;
+use debugger::{check, end, entropy, say, say_number};
 use lamp::LampCommands;
 
 // What a device that is sold keeps in its settings.
@@ -78,7 +80,7 @@ fn main() -> ! {
         Some(mut device) => device.run(),
         None => say(&["there is no account, or no randomness"]),
     }
-    board::end(false)
+    end(false)
 }
 
 impl Device {
@@ -89,7 +91,7 @@ impl Device {
         // The line is the device's own, to a gateway that stands beside it.
         config.stream.tls = TlsPolicy::None;
         config.stream.mechanisms = vec![Mechanism::ScramSha256];
-        let seed = Seed::new(board.entropy()?);
+        let seed = Seed::new(entropy()?);
         let mut patient = AgentConfig::default();
         patient.is_patient = true;
         patient.presence = Some(Presence::available().priority(PRIORITY));
@@ -271,37 +273,7 @@ impl Device {
         say_number("figure rest", self.rest);
         say_number("figure arena", heap::ARENA);
         say_number("figure allocations", heap::allocations());
-        say_number("figure stack", stack());
-        board::end(true)
+        say_number("figure stack", stack::used());
+        end(true)
     }
-}
-
-/// How much of the stack has ever been used, in bytes: it was painted before the program began, and grows down.
-fn stack() -> usize {
-    unsafe extern "C" {
-        static mut _stack_start: u32;
-        static mut _stack_end: u32;
-    }
-    let (top, end) = ((&raw const _stack_start) as usize, (&raw const _stack_end) as usize);
-    // SAFETY: between the two lies the stack, in words.
-    let is_painted = |at: &usize| unsafe { core::ptr::read_volatile(*at as *const u32) } == PAINT;
-    top - (end..top).step_by(4).find(|at| !is_painted(at)).unwrap_or(top)
-}
-
-/// What cortex-m-rt paints the stack with.
-const PAINT: u32 = 0xcccc_cccc;
-
-/// What is not so ends the program.
-fn check(is_so: bool, what: &str) {
-    if !is_so {
-        say(&["lamp: this is wrong: ", what]);
-        board::end(false);
-    }
-}
-
-#[panic_handler]
-fn panic(info: &PanicInfo<'_>) -> ! {
-    say(&["lamp: a panic at ", info.location().map_or("an unknown place", |place| place.file())]);
-    say_number("lamp: line", info.location().map_or(0, |place| place.line() as usize));
-    board::end(false)
 }
