@@ -1,14 +1,14 @@
 //! A client over a pipe in memory, with the server of the simulator on the other end, and time that passes as a test says.
 
-use std::cell::{Cell, RefCell};
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 use std::collections::VecDeque;
-use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use balcony_client::{
     AgentConfig, AgentEvent, Backoff, ClientConfig, ConnectError, Device, Disconnected, Message, Presence,
@@ -69,7 +69,7 @@ impl fmt::Display for Cut {
     }
 }
 
-impl std::error::Error for Cut {}
+impl core::error::Error for Cut {}
 
 impl embedded_io_async::Error for Cut {
     fn kind(&self) -> ErrorKind {
@@ -192,7 +192,8 @@ impl Clock for Time {
 type TestClient = Client<(), Line, Time>;
 
 fn client(line: &Line, time: &Time, change: impl FnOnce(&mut ClientConfig, &mut AgentConfig)) -> TestClient {
-    let mut config = ClientConfig::new("juliet@example.com".parse().unwrap(), Secret::new("j00l13t".into()));
+    let mut config =
+        ClientConfig::new("juliet@example.com".parse().expect("an address"), Secret::new("j00l13t".into()));
     config.stream.resource = Some("lamp".into());
     config.stream.tls = TlsPolicy::None;
     let mut agent = AgentConfig::patient();
@@ -297,7 +298,7 @@ impl Test {
 
     fn message(&mut self) -> Message {
         loop {
-            if let Event::Agent(AgentEvent::Message(message)) = self.next().unwrap() {
+            if let Event::Agent(AgentEvent::Message(message)) = self.next().expect("it goes on") {
                 return *message;
             }
         }
