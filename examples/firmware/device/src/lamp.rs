@@ -107,16 +107,24 @@ impl Extension for LampCommands {
         let Ok(content) = stanza.payload.parse() else { return false };
         let Some(element) = content.root().children().next() else { return false };
         let is_owner = from.bare_str() == self.owner;
-        let lists = |query: &Query<'_>| query.about == About::Items && query.node.as_deref() == Some(NS);
+        let asks = match kind {
+            IqType::Get => Query::read(element)
+                .is_some_and(|query| query.about == About::Items && query.node.as_deref() == Some(NS)),
+            _ => element.is("command", NS),
+        };
+        if !asks {
+            return false;
+        }
         let answer = match kind {
-            IqType::Get if Query::read(element).is_some_and(|query| lists(&query)) => {
-                Ok(list(is_owner, context.jid().as_str()))
+            // As if nobody were there, to whoever is not known to see that it is. There is no roster, so that is the own account.
+            _ if !is_owner && context.sender_sees() != Some(true) => {
+                Err(ErrorCondition::ServiceUnavailable.into())
             }
-            IqType::Set if element.is("command", NS) && is_owner => Request::read(element)
+            IqType::Get => Ok(list(is_owner, context.jid().as_str())),
+            _ if is_owner => Request::read(element)
                 .and_then(|request| self.step(from, &request))
                 .map(|step| step.to_element()),
-            IqType::Set if element.is("command", NS) => Err(ErrorCondition::Forbidden.into()),
-            _ => return false,
+            _ => Err(ErrorCondition::Forbidden.into()),
         };
         let answer = match answer {
             Ok(element) => stanza.result().map(|result| result.child(element)),

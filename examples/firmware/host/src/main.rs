@@ -10,7 +10,7 @@ use core::time::Duration;
 use std::path::Path;
 use std::time::Instant;
 
-use balcony_client::{CommandCall, CommandOutcome};
+use balcony_client::{CommandCall, CommandOutcome, RequestError};
 use balcony_jid::Jid;
 use balcony_server::Notice;
 use balcony_stanza::ErrorCondition;
@@ -67,6 +67,15 @@ fn story(world: &mut World) -> Result<(), Failure> {
     assert_eq!(done.status, Status::Completed);
     assert_eq!(done.notes.first().map(|note| &*note.text), Some("The lamp is at 70 %"));
     rest(world, rests)?;
+
+    // Who may not see that the lamp is there does not learn it from its commands.
+    let sleep = CommandCall::Step(lamp.clone(), Box::new(Request::begin("sleep")));
+    for call in [CommandCall::List(lamp.clone()), sleep] {
+        match called(world, romeo, call)? {
+            Err(RequestError::Refused(why)) => assert_eq!(why.condition, ErrorCondition::ServiceUnavailable),
+            other => return Err(format!("romeo has learned of the lamp: {other:?}").into()),
+        }
+    }
 
     // The line is cut. What comes meanwhile waits for the device, which goes on with its session.
     let rests = world.board().rests()?;
@@ -142,13 +151,21 @@ fn heard(world: &mut World, who: usize, count: usize, text: &str) -> Result<(), 
 }
 
 fn command(world: &mut World, who: usize, call: CommandCall) -> Result<CommandOutcome, Failure> {
+    Ok(called(world, who, call)??)
+}
+
+fn called(
+    world: &mut World,
+    who: usize,
+    call: CommandCall,
+) -> Result<Result<CommandOutcome, RequestError>, Failure> {
     let call = world.command(who, call)?;
     let mut outcome = None;
     until(world, "the command is answered", |world| {
         outcome = world.outcome(who, call);
         outcome.is_some()
     })?;
-    Ok(outcome.ok_or("no outcome")??)
+    Ok(outcome.ok_or("no outcome")?)
 }
 
 fn step(

@@ -55,6 +55,8 @@ impl World {
         let domain: BareJid = "example.com".parse()?;
         let mut config = balcony_server::ServerConfig::new(vec![domain], Secret::new([7; 32]));
         config.tls = TlsPolicy::None;
+        // The lamp itself has to know who may ask it.
+        config.iq_needs_presence = false;
         let mut kept = Memory::default();
         for account in ["juliet@example.com", "romeo@example.com"] {
             kept.create(account.parse()?);
