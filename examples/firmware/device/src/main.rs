@@ -20,8 +20,7 @@ use alloc::string::String;
 use alloc::vec;
 
 use balcony_client::{
-    Agent, AgentConfig, AgentEvent, ClientConfig, ClientMachine, Disconnected, Discovery, MachineEvent,
-    Presence, Pump, PumpError, Session, Step, answer,
+    AgentConfig, AgentEvent, ClientConfig, ClientMachine, Device, DeviceStep, Discovery, Presence, answer,
 };
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Secret, Seed};
@@ -58,11 +57,11 @@ const QUIET: Duration = Duration::from_millis(200);
 /// The loop's own buffer.
 const CHUNK: usize = 128;
 
-struct Device {
+struct Lamp {
     board: Board,
-    config: ClientConfig,
-    agent: Agent<(Discovery, LampCommands)>,
-    seed: Seed,
+    device: Device<(Discovery, LampCommands)>,
+    /// There is a connection on the line.
+    is_connected: bool,
     told: usize,
     level: u8,
     /// When something has come last.
@@ -76,33 +75,30 @@ struct Device {
 #[entry]
 fn main() -> ! {
     heap::start();
-    match Board::start().and_then(Device::new) {
-        Some(mut device) => device.run(),
+    match Board::start().and_then(Lamp::new) {
+        Some(mut lamp) => lamp.run(),
         None => say(&["there is no account, or no randomness"]),
     }
     end(false)
 }
 
-impl Device {
-    fn new(board: Board) -> Option<Device> {
+impl Lamp {
+    fn new(board: Board) -> Option<Lamp> {
         let account = BareJid::parse(ACCOUNT).ok()?;
-        let mut config = ClientConfig::new(account, Secret::new(String::from(PASSWORD))).for_agent();
+        let mut config = ClientConfig::new(account, Secret::new(String::from(PASSWORD)));
         config.stream.resource = Some(String::from(RESOURCE));
         // The line is the device's own, to a gateway that stands beside it.
         config.stream.tls = TlsPolicy::None;
         config.stream.mechanisms = vec![Mechanism::ScramSha256];
         let seed = Seed::new(entropy()?);
-        let mut patient = AgentConfig::default();
-        patient.is_patient = true;
-        patient.presence = Some(Presence::available().priority(PRIORITY));
+        let mut agent = AgentConfig::patient();
+        agent.presence = Some(Presence::available().priority(PRIORITY));
         let extensions =
             (Discovery::new("Lamp", "1.0").identity("client", "bot"), LampCommands::new(ACCOUNT));
-        let agent = Agent::new(patient, extensions, &seed);
-        Some(Device {
+        Some(Lamp {
             board,
-            config,
-            agent,
-            seed,
+            device: Device::new(config, agent, extensions, &seed),
+            is_connected: false,
             told: 0,
             level: 0,
             heard: Instant::ZERO,
@@ -112,99 +108,52 @@ impl Device {
     }
 
     fn run(&mut self) {
-        let mut session = None;
         loop {
             let now = self.board.now();
-            self.agent.tick(now);
-            if !self.board.is_up() {
-                self.board.forget();
-            } else if self.agent.connects(now) {
-                let why = self.connection(&mut session);
-                let resumable =
-                    session.as_ref().is_some_and(|session: &Session| session.resumable().is_some());
-                self.agent.offline(self.board.now(), why, resumable);
-                self.tell();
-            }
-            if self.agent.end().is_some() {
-                return self.finish();
+            match self.device.step(now) {
+                DeviceStep::Connect if self.board.is_up() => {
+                    self.device.connected(now);
+                    self.is_connected = true;
+                }
+                DeviceStep::Connect => self.board.forget(),
+                DeviceStep::Event(event) => self.tell(event),
+                DeviceStep::Ask(ticket, ask) => self.device.answer(ticket, answer(ask)),
+                DeviceStep::Wait if self.is_connected => {
+                    self.look(now);
+                    self.exchange(now);
+                }
+                DeviceStep::Wait if !self.board.is_up() => self.board.forget(),
+                DeviceStep::Disconnect => {
+                    self.board.write(self.device.output());
+                    self.is_connected = false;
+                }
+                DeviceStep::Ended(_) => return self.finish(),
+                DeviceStep::Wait | DeviceStep::StartTls | DeviceStep::Completed(..) => {}
             }
         }
     }
 
-    /// From the first byte of a connection to the last.
-    #[inline(never)]
-    fn connection(&mut self, session: &mut Option<Session>) -> Disconnected {
-        // What is random in one connection must not be so in the next.
-        self.seed = self.seed.random().seed();
-        let (config, now) = (self.config.clone(), self.board.now());
-        let client = match session.take() {
-            Some(session) => match ClientMachine::resuming(config, session, &self.seed, now) {
-                Ok(client) => client,
-                Err(misuse) => return Disconnected::Lost(misuse.into()),
-            },
-            None => ClientMachine::new(config, &self.seed, now),
-        };
-        let mut pump = Pump::new(client);
+    /// Writes what there is to write, and reads.
+    fn exchange(&mut self, now: Instant) {
+        self.board.write(self.device.output());
+        self.device.wrote(usize::MAX);
+        if !self.board.is_up() {
+            self.is_connected = false;
+            return self.device.broken(now, "the line is cut");
+        }
         let mut buffer = [0; CHUNK];
-        let why = loop {
-            match self.turn(&mut pump) {
-                Ok(true) => {}
-                Ok(false) if lamp::sleeps() => break Disconnected::ByOwner,
-                Ok(false) => break Disconnected::ByServer,
-                Err(error) if self.agent.jid().is_none() => {
-                    break Disconnected::Failed(pump.connect_error(error));
-                }
-                Err(error) => break Disconnected::Lost(error),
-            }
-            self.board.write(pump.output());
-            pump.wrote(usize::MAX);
-            if !self.board.is_up() {
-                break Disconnected::Lost(PumpError::Broken(String::from("the line is cut")));
-            }
-            let room = pump.room().min(buffer.len());
-            match self.board.read(&mut buffer[..room]) {
-                0 => self.idle(&pump),
-                count => {
-                    (self.heard, self.rests) = (self.board.now(), false);
-                    pump.received(&buffer[..count]);
-                }
-            }
-        };
-        *session = Some(pump.into_session());
-        why
-    }
-
-    /// Does all that can be done without input, output or time. `false`: the stream is closed.
-    fn turn(&mut self, pump: &mut Pump) -> Result<bool, PumpError> {
-        loop {
-            let now = self.board.now();
-            self.agent.tick(now);
-            match pump.step(now)? {
-                Step::Event(event) => match self.agent.take(now, event, pump.client()) {
-                    Some(MachineEvent::Ask(ticket, ask)) => pump.answer(ticket, answer(ask)),
-                    Some(MachineEvent::Authenticated { mechanism: Mechanism::ScramSha256, .. }) => {
-                        self.happened("authenticated");
-                    }
-                    _ => self.tell(),
-                },
-                Step::Wait => {
-                    if let Some(stanza) = self.agent.next_stanza() {
-                        if let Err(error) = pump.send(now, &stanza) {
-                            self.agent.unsent(stanza);
-                            return if error == PumpError::Full { Ok(true) } else { Err(error) };
-                        }
-                    } else {
-                        self.look(now, pump);
-                        return Ok(true);
-                    }
-                }
-                Step::Closed => return Ok(false),
+        let room = self.device.room().min(buffer.len());
+        match self.board.read(&mut buffer[..room]) {
+            0 => self.idle(),
+            count => {
+                (self.heard, self.rests) = (self.board.now(), false);
+                self.device.received(&buffer[..count]);
             }
         }
     }
 
     /// What the commands have done.
-    fn look(&mut self, now: Instant, pump: &mut Pump) {
+    fn look(&mut self, now: Instant) {
         let level = lamp::level();
         if level != self.level {
             self.level = level;
@@ -212,40 +161,46 @@ impl Device {
         }
         if lamp::sleeps() && STORY.get(self.told) == Some(&"sleep") {
             self.happened("sleep");
-            let gone = pump.send(now, &Presence::unavailable(None));
-            check(gone.is_ok(), "goodbye");
-            pump.close(now);
+            self.device.close(now);
         }
     }
 
-    fn tell(&mut self) {
-        while let Some(event) = self.agent.next_event() {
-            match event {
-                AgentEvent::Online(_) => {
-                    self.happened("online");
-                    say_number("figure login-allocations", heap::allocations());
-                    say_number("figure login-peak", heap::take_peak());
-                }
-                AgentEvent::Resumed => self.happened("resumed"),
-                AgentEvent::Offline { .. } if lamp::sleeps() => self.happened("closed"),
-                AgentEvent::Offline { .. } => self.happened("offline"),
-                AgentEvent::Message(message) => {
-                    self.happened("message");
-                    if STORY.get(self.told) == Some(&"sleep") {
-                        // What comes next is more than there is memory for.
-                        say_number("figure peak", heap::take_peak());
-                    }
-                    let text = if self.level == 0 { "It is dark." } else { "There is light." };
-                    let sent = self.agent.send(message.reply().body(text).to_stanza());
-                    check(sent.is_ok(), "a reply");
-                }
-                // Others do not get it: a device has to know no more than this.
-                AgentEvent::Request((id, _)) => {
-                    self.agent.refuse(id, &balcony_stanza::ErrorCondition::ServiceUnavailable.into());
-                }
-                _ => {}
+    fn tell(&mut self, event: AgentEvent) {
+        match event {
+            AgentEvent::Online(_) => {
+                self.authenticated();
+                self.happened("online");
+                say_number("figure login-allocations", heap::allocations());
+                say_number("figure login-peak", heap::take_peak());
             }
+            AgentEvent::Resumed => {
+                self.authenticated();
+                self.happened("resumed");
+            }
+            AgentEvent::Offline { .. } if lamp::sleeps() => self.happened("closed"),
+            AgentEvent::Offline { .. } => self.happened("offline"),
+            AgentEvent::Message(message) => {
+                self.happened("message");
+                if STORY.get(self.told) == Some(&"sleep") {
+                    // What comes next is more than there is memory for.
+                    say_number("figure peak", heap::take_peak());
+                }
+                let text = if self.level == 0 { "It is dark." } else { "There is light." };
+                let sent = self.device.agent().send(message.reply().body(text).to_stanza());
+                check(sent.is_ok(), "a reply");
+            }
+            // Others do not get it: a device has to know no more than this.
+            AgentEvent::Request((id, _)) => {
+                self.device.agent().refuse(id, &balcony_stanza::ErrorCondition::ServiceUnavailable.into());
+            }
+            _ => {}
         }
+    }
+
+    fn authenticated(&mut self) {
+        let mechanism = self.device.client().and_then(|client| client.mechanism());
+        check(mechanism == Some(Mechanism::ScramSha256), "the mechanism is another one");
+        self.happened("authenticated");
     }
 
     /// Something has happened: is it what should?
@@ -257,9 +212,11 @@ impl Device {
 
     /// Nothing is to be done. A device with a battery sleeps here until a byte comes or something is due (`wfi`, with the interrupts of the
     /// line and of a timer); this one only looks how much memory it holds.
-    fn idle(&mut self, pump: &Pump) {
+    fn idle(&mut self) {
         let is_quiet = self.board.now() - self.heard >= QUIET;
-        if is_quiet && self.agent.jid().is_some() && pump.client().unacknowledged().next().is_none() {
+        let is_settled =
+            |client: &ClientMachine| client.jid().is_some() && client.unacknowledged().next().is_none();
+        if is_quiet && self.device.client().is_some_and(is_settled) {
             self.rest = self.rest.max(heap::used());
             if !core::mem::replace(&mut self.rests, true) {
                 self.board.rests();
