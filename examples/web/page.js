@@ -138,7 +138,7 @@ function device({ name, priority }, password) {
   const there = node("input", "", { type: "checkbox", checked: true });
   const thereLabel = node("label", "", { className: "row" });
   thereLabel.append(there, "is there (sends its presence)");
-  const inbox = node("ul", "", { className: "inbox" });
+  const inbox = node("ul", "", { className: "inbox", tabIndex: 0 });
   inbox.setAttribute("aria-label", `Messages that have come to the ${name}`);
   card.append(title, state, label, slider, thereLabel, inbox);
   $("resources").append(card);

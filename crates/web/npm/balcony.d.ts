@@ -87,7 +87,7 @@ export interface Events {
   wire: Wire;
 }
 
-/** A client, which begins to connect at once. */
+/** A client, which begins to connect at once: as soon as `balcony.wasm` is loaded. Before that, as before `online()`, nothing can be sent. */
 export class Client {
   /** Throws a `TypeError` if a priority or an address of a server is none. What else is wrong is told by `end`. */
   constructor(options: Options);

@@ -48,8 +48,8 @@ pub(crate) struct Settings {
     #[serde(deserialize_with = "one_or_more")]
     pub(crate) listen_ws: Vec<Address>,
     /// Listen here for browsers, which see at http://ADDR:PORT/ how messages find their way, and speak by the WebSocket at
-    /// /xmpp-websocket there; only on loopback addresses; may be given several times [default: 127.0.0.1:5280 with --demo,
-    /// unless another --listen-... is given]
+    /// /xmpp-websocket there; only on loopback addresses; may be given several times [default: 127.0.0.1:5280 with --demo, or
+    /// another port if that is in use, unless another --listen-... is given]
     #[arg(long, value_name = "ADDR:PORT")]
     #[serde(deserialize_with = "one_or_more")]
     pub(crate) listen_http: Vec<Address>,

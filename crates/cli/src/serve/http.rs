@@ -52,13 +52,20 @@ pub(super) struct Http {
 }
 
 impl Http {
-    /// Listens at these addresses.
+    /// Listens at these addresses; if it `may_move`, on another port where one is in use.
     pub(super) async fn listen(
         addresses: impl Iterator<Item = SocketAddr>,
+        may_move: bool,
     ) -> Result<Http, (SocketAddr, io::Error)> {
         let mut listeners = Vec::new();
         for address in addresses {
-            listeners.push(TcpListener::bind(address).await.map_err(|error| (address, error))?);
+            let listener = match TcpListener::bind(address).await {
+                Err(error) if may_move && error.kind() == io::ErrorKind::AddrInUse => {
+                    TcpListener::bind(SocketAddr::new(address.ip(), 0)).await
+                }
+                bound => bound,
+            };
+            listeners.push(listener.map_err(|error| (address, error))?);
         }
         Ok(Http { listeners })
     }
@@ -366,6 +373,17 @@ mod tests {
                 "{host}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_page_that_nobody_has_given_a_place_moves() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = taken.local_addr().unwrap();
+        let failed =
+            Http::listen([address].into_iter(), false).await.err().map(|(at, error)| (at, error.kind()));
+        assert_eq!(failed, Some((address, io::ErrorKind::AddrInUse)));
+        let moved = Http::listen([address].into_iter(), true).await.ok().unwrap().addresses().unwrap();
+        assert!(moved[0].ip() == address.ip() && moved[0].port() != address.port(), "{moved:?}");
     }
 
     // RFC 6455 §10.2

@@ -180,7 +180,9 @@ async fn serve(
             server = server.listen(*to, transport).map_err(|error| in_use(*to, option, &error))?;
         }
     }
-    let http = Http::listen(settings.listen_http.iter().map(|Address(to)| *to)).await;
+    // Where the page is by default is no promise: its address is printed.
+    let may_move = demo && options.typed.listen_http.is_empty();
+    let http = Http::listen(settings.listen_http.iter().map(|Address(to)| *to), may_move).await;
     let http = http.map_err(|(to, error)| in_use(to, "--listen-http", &error))?;
     let pages = http.addresses()?;
     let accounts = if demo { demo::accounts(&worker, &domains).await? } else { Vec::new() };
