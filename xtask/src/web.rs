@@ -94,9 +94,7 @@ fn record() -> Result<String> {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
     let compiler = command(&rustc, &["-V"]).output().map_err(|error| format!("{rustc}: {error}"))?;
     let compiler = String::from_utf8_lossy(&compiler.stdout).trim().to_owned();
-
     let mut files = vec![root().join("Cargo.toml"), root().join("Cargo.lock")];
-
     for name in CRATES {
         let folder = root().join("crates").join(name);
         files.push(folder.join("Cargo.toml"));

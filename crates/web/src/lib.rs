@@ -13,7 +13,7 @@
 //! | [`balcony_connected`], [`balcony_unreachable`], [`balcony_broken`] | there is a WebSocket; there is none; it is gone |
 //! | [`balcony_received`], [`balcony_message`] | a message that has come on it; the next one for it |
 //! | [`balcony_deadline`] | when to step even if nothing has come |
-//! | [`balcony_send`], [`balcony_stanza`], [`balcony_presence`] | a message with a text; a stanza; presence |
+//! | [`balcony_send`], [`balcony_stanza()`], [`balcony_presence`] | a message with a text; a stanza; presence |
 //! | [`balcony_close`], [`balcony_wake`] | the end, in good order; out of sleep |
 //! | [`balcony_shown`] | a message of the wire without what is secret in it |
 //!
