@@ -26,9 +26,9 @@ use script::{ROLES, script};
 pub(crate) const USAGE: &str = "[--write] [--seconds N] [--seed N]";
 pub(crate) const HELP: &str = "\
 Lets two clients on bad networks of their own (loss, delay, jitter, outages, changes of address) exchange numbered
-messages through Balcony, and at the same time, in the same weather, through Prosody and ejabberd with slixmpp, and counts
-what was lost, came twice, or in another order, and how long each took to be back.
-  --seconds N  how long they write, 1200 unless told otherwise
+messages through Balcony, and at the same time, in the same weather, through Prosody and ejabberd, and others with slixmpp
+through all three, and counts what was lost, came twice, or in another order, and how long each took to be back.
+  --seconds N  how long they write, an hour unless told otherwise
   --seed N     the weather; 1 unless told otherwise
   --write      puts the figures into docs/survival.md
 It needs root, network namespaces, /dev/net/tun and Python 3, and says SKIP where they are missing.";
@@ -42,16 +42,18 @@ const PURPOSE: Purpose = Purpose { folder: "survive", host: HOST, resumption: 60
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A server, the one that takes its place where it cannot be had, and the client.
-const SYSTEMS: [(&str, Option<&str>, &str); 4] = [
+const SYSTEMS: [(&str, Option<&str>, &str); 6] = [
     ("balcony", None, "balcony"),
     ("balcony", None, "slixmpp"),
+    ("prosody-newest", Some("prosody"), "balcony"),
     ("prosody-newest", Some("prosody"), "slixmpp"),
+    ("ejabberd-newest", Some("ejabberd"), "balcony"),
     ("ejabberd-newest", Some("ejabberd"), "slixmpp"),
 ];
 
 pub(crate) fn main(args: &[String]) -> Result {
     let mut options = Options::new(args);
-    let seconds = options.number("--seconds")?.unwrap_or(1200);
+    let seconds = options.number("--seconds")?.unwrap_or(3600);
     let seed = options.number("--seed")?.unwrap_or(1);
     let write = options.flag("--write");
     if let Some(unknown) = options.rest()?.first() {
