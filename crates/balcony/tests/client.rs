@@ -464,6 +464,40 @@ async fn a_session_survives_its_connection<R: Runtime>(runtime: R) {
     assert_eq!(full(&romeo), romeo_at);
 }
 
+// XEP-0198 §4 [SM10], §5 [SM14]: a program is told of each message that its server has taken over, once, also where the network breaks before.
+async fn the_server_has_taken_it<R: Runtime>(runtime: R) {
+    let world = World::new(runtime);
+    let relay = Relay::new(world.at);
+    let romeo = world.client("romeo").connect(&relay.at.to_string()).tell_acknowledged();
+    let mut romeo = world.soon(romeo.start()).await.unwrap();
+    let mut sent = Vec::new();
+    for number in 0..30 {
+        let message = Message::chat("juliet@localhost".parse().unwrap()).body(&number.to_string());
+        sent.push(world.soon(romeo.send(message)).await.unwrap());
+        if number == 20 {
+            relay.cut();
+        }
+    }
+    let (mut acknowledged, mut resumed) = (Vec::new(), false);
+    while acknowledged.len() < sent.len() {
+        match world.event(&mut romeo).await {
+            Event::Acknowledged(id) => acknowledged.push(id),
+            Event::Resumed => resumed = true,
+            Event::Online(_) | Event::Offline { next: Some(_), .. } => {}
+            event => panic!("{event:?}"),
+        }
+    }
+    assert_eq!((resumed, acknowledged), (true, sent));
+    // Who has not asked for it hears nothing, and may send without taking events.
+    let mut quiet = world.online("romeo").await;
+    let message = || Message::chat("juliet@localhost".parse().unwrap()).body("x");
+    world.soon(quiet.send(message())).await.unwrap();
+    let nobody = Message::chat("nobody@localhost".parse().unwrap()).body("x").id("lost");
+    world.soon(quiet.send(nobody)).await.unwrap();
+    let event = world.event(&mut quiet).await;
+    assert!(matches!(event, Event::Undelivered(_)), "{event:?}");
+}
+
 // XEP-0352 1.0.0 §3.2, §5.2: as long as nobody looks presence waits, also on the next connection.
 async fn nobody_looks<R: Runtime>(runtime: R) {
     let world = World::new(runtime);
@@ -613,6 +647,7 @@ on_both!(
     it_comes_back,
     waking_up_goes_on_with_the_session,
     a_session_survives_its_connection,
+    the_server_has_taken_it,
     nobody_looks,
     what_is_of_no_use_fails_at_once,
     elements_as_types_of_others,

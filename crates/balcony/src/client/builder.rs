@@ -239,6 +239,13 @@ impl<R> ClientBuilder<R> {
         self
     }
 
+    /// Has the client tell of each message that its server has taken over: [`Acknowledged`](crate::AgentEvent::Acknowledged), with the id that
+    /// [`send`](crate::Sender::send) has returned. Take its events then, also where it only sends: past a thousand it waits for that.
+    pub fn tell_acknowledged(mut self) -> Self {
+        self.agent.tells_acknowledged = true;
+        self
+    }
+
     /// How long to wait before connecting again: at random within a minute, and growing up to an hour, if this is not called. Where the
     /// session can go on (XEP-0198), the first attempt is made within two seconds, and more of them for some ten minutes, half a minute
     /// apart at most.

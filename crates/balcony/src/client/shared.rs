@@ -412,6 +412,10 @@ impl Shared {
         self.change_here(|state, _| state.agent.token(token));
     }
 
+    pub(super) fn acknowledged(&self, id: Arc<str>) {
+        self.change_here(|state, _| state.agent.acknowledged(id));
+    }
+
     /// Whether there is another attempt.
     pub(super) fn offline(&self, why: Disconnected, resumable: bool) -> bool {
         self.change_here(|state, now| {

@@ -121,6 +121,7 @@ impl<R: Runtime> Task<R> {
         match event {
             MachineEvent::Stanza(stanza) => self.shared.stanza(*stanza),
             MachineEvent::Token(token) => self.shared.token(token),
+            MachineEvent::Acknowledged(id) => self.shared.acknowledged(id),
             _ => {}
         }
     }

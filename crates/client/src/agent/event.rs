@@ -40,6 +40,10 @@ pub enum AgentEvent<R = (IncomingId, Box<IncomingRequest>)> {
     Message(Box<Message>),
     /// Somebody is there or has gone, or wants to see our presence.
     Presence(Box<ReceivedPresence>),
+    /// The server has taken over the message with this id, which is the one that [`Agent::send`](crate::Agent::send) has returned (XEP-0198):
+    /// it is the server's now, and is not sent again. That the recipient has it a receipt tells (XEP-0184). Only if that is
+    /// [wanted](crate::AgentConfig::tells_acknowledged), and where the server counts.
+    Acknowledged(Arc<str>),
     /// Something that was sent could not be delivered.
     Undelivered(Box<Undelivered>),
     /// Somebody asks for something that no extension has answered. It must be answered (RFC 6120 section 8.2.3).
@@ -63,6 +67,7 @@ impl<R> AgentEvent<R> {
             AgentEvent::Offline { why, next } => AgentEvent::Offline { why, next },
             AgentEvent::Message(message) => AgentEvent::Message(message),
             AgentEvent::Presence(presence) => AgentEvent::Presence(presence),
+            AgentEvent::Acknowledged(id) => AgentEvent::Acknowledged(id),
             AgentEvent::Undelivered(undelivered) => AgentEvent::Undelivered(undelivered),
             AgentEvent::Request(request) => AgentEvent::Request(map(request)),
             AgentEvent::Note(note) => AgentEvent::Note(note),
@@ -85,6 +90,7 @@ impl AgentEvent {
             }
             AgentEvent::Request((_, request)) => request.memory(),
             AgentEvent::Stanza(stanza) => cost(stanza),
+            AgentEvent::Acknowledged(id) => ENTRY + id.len(),
             AgentEvent::Online(_)
             | AgentEvent::Resumed
             | AgentEvent::Offline { .. }

@@ -47,6 +47,9 @@ pub struct AgentConfig {
     pub is_patient: bool,
     /// Whether there is another connection after the first.
     pub reconnects: bool,
+    /// Whether the owner is told of each message that the server has taken over: [`AgentEvent::Acknowledged`]. Who wants that takes events also
+    /// while it only sends.
+    pub tells_acknowledged: bool,
 }
 
 impl AgentConfig {
@@ -66,6 +69,7 @@ impl Default for AgentConfig {
             backoff: Backoff::default(),
             is_patient: false,
             reconnects: true,
+            tells_acknowledged: false,
         }
     }
 }
@@ -197,6 +201,7 @@ impl<X: Extensions> Agent<X> {
             }
             MachineEvent::Stanza(stanza) => self.stanza(now, *stanza),
             MachineEvent::Token(token) => self.token(token),
+            MachineEvent::Acknowledged(id) => self.acknowledged(id),
             other => return Some(other),
         }
         None
@@ -205,6 +210,13 @@ impl<X: Extensions> Agent<X> {
     /// The server has given a token for the next login (XEP-0484).
     pub fn token(&mut self, token: Box<Token>) {
         self.state.event(AgentEvent::Token(token));
+    }
+
+    /// The server has taken over the message with this id (XEP-0198).
+    pub fn acknowledged(&mut self, id: Arc<str>) {
+        if self.config.tells_acknowledged {
+            self.state.event(AgentEvent::Acknowledged(id));
+        }
     }
 
     /// A stanza has come. Where no session is any more, a message that had come in the last one is told all the same; presence and requests
