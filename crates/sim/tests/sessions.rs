@@ -282,6 +282,8 @@ proptest! {
             world.run();
             world.vanish(juliet, left, true);
             got.extend(self::got(&mut world, juliet).0);
+            // What was on its way to a connection is on disk when the server, in all of its parts, knows that this is lost.
+            world.run();
             world.slow_store = true;
             for _ in 0..count {
                 world.send(romeo, &chat(JULIET, sent, size));
