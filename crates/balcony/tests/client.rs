@@ -467,8 +467,8 @@ async fn a_session_survives_its_connection<R: Runtime>(runtime: R) {
 // XEP-0198 §4 [SM10], §5 [SM14]: a program is told of each message that its server has taken over, once, also where the network breaks before.
 async fn the_server_has_taken_it<R: Runtime>(runtime: R) {
     let world = World::new(runtime);
-    let relay = Relay::new(world.at);
-    let romeo = world.client("romeo").connect(&relay.at.to_string()).tell_acknowledged();
+    let relay = Relay::to(world.at.port());
+    let romeo = world.client("romeo").connect(&format!("localhost:{}", relay.port)).tell_acknowledged();
     let mut romeo = world.soon(romeo.start()).await.unwrap();
     let mut sent = Vec::new();
     for number in 0..30 {

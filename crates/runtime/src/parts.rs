@@ -117,7 +117,8 @@ impl AtHub for Common {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use core::panic::AssertUnwindSafe;
+    use std::panic::catch_unwind;
 
     use balcony_machine::{Secret, Seed};
     use balcony_server::ServerConfig;
