@@ -4,8 +4,9 @@
 
 mod common;
 
+use core::time::Duration;
 use std::sync::LazyLock;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use balcony_machine::Tlsa;
 use balcony_tls::{Authority, Error, Refusal, TlsIdentity, TlsTrust, Vouchers};
