@@ -37,11 +37,12 @@ use crate::session::Session;
 /// 4. **Looking**: [`jid`](ClientMachine::jid), [`features`](ClientMachine::features), [`is_resumable`](ClientMachine::is_resumable);
 ///    and when the connection is over [`into_session`](ClientMachine::into_session), of which [`resuming`](ClientMachine::resuming) makes the next one.
 ///
-/// The whole loop on a socket that blocks, without the deadline, for which the socket needs a time-out; a [`Pump`](crate::Pump) has the buffers in it:
+/// The whole loop on a socket that blocks; a [`Pump`](crate::Pump) has the buffers in it:
 ///
 /// ```no_run
-/// use std::io::{Read, Write};
+/// use std::io::{ErrorKind, Read, Write};
 /// use std::net::TcpStream;
+/// use std::time::Duration;
 /// use balcony_client::{ClientConfig, ClientMachine, MachineEvent, Presence};
 /// use balcony_machine::{Instant, Progress, Seed};
 ///
@@ -49,27 +50,41 @@ use crate::session::Session;
 ///     let start = std::time::Instant::now();
 ///     let now = || Instant::ZERO + start.elapsed();
 ///     let mut client = ClientMachine::new(config, seed, now());
-///     let (mut bytes, mut out) = (Vec::new(), Vec::new());
+///     let (mut bytes, mut out, mut chunk) = (Vec::new(), Vec::new(), [0; 4096]);
 ///     loop {
 ///         let mut input = bytes.as_slice();
-///         loop {
+///         let is_over = loop {
 ///             match client.advance(now(), &mut input, &mut out)? {
 ///                 Progress::Event(MachineEvent::Ask(ticket, ask)) => client.answer(ticket, balcony_client::answer(ask))?,
 ///                 Progress::Event(MachineEvent::Online(_)) => {
 ///                     client.send(now(), &Presence::default().to_stanza(), &mut out)?;
 ///                 }
 ///                 Progress::Event(event) => println!("{event:?}"),
-///                 Progress::Closed => return Ok(socket.write_all(&out)?),
-///                 Progress::NeedInput | Progress::Blocked(_) => break,
+///                 Progress::Closed => break true,
+///                 Progress::NeedInput | Progress::Blocked(_) => break false,
 ///             }
+///         };
+///         if is_over {
+///             // Its last words, for which the server has no longer than a moment.
+///             socket.set_write_timeout(Some(Duration::from_secs(5)))?;
+///             return Ok(socket.write_all(&out)?);
 ///         }
-///         socket.write_all(&out)?;
-///         out.clear();
-///         bytes.resize(4096, 0);
-///         let length = socket.read(&mut bytes)?;
-///         bytes.truncate(length);
-///         if length == 0 {
-///             client.eof(now(), &mut out)?;
+///         // What the client has not taken is for the next time.
+///         let taken = bytes.len() - input.len();
+///         bytes.drain(..taken);
+///         // Neither reading nor writing waits longer than until something is due. Zero would mean for ever.
+///         let due = client.deadline().map(|due| (due.at - now()).max(Duration::from_millis(1)));
+///         let read = if out.is_empty() {
+///             socket.set_read_timeout(due).and_then(|()| socket.read(&mut chunk)).map(Some)
+///         } else {
+///             socket.set_write_timeout(due).and_then(|()| socket.write(&out)).map(|count| drop(out.drain(..count))).map(|()| None)
+///         };
+///         match read {
+///             Ok(None) => {}
+///             Ok(Some(0)) => drop(client.eof(now(), &mut out)?),
+///             Ok(Some(count)) => bytes.extend_from_slice(&chunk[..count]),
+///             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
+///             Err(error) => return Err(error.into()),
 ///         }
 ///     }
 /// }

@@ -32,7 +32,8 @@ use crate::{
 /// 4. **Looking**: the [`client`](Device::client) of the connection that there is; and of the agent [`jid`](Agent::jid),
 ///    [`has_room`](Agent::has_room).
 ///
-/// The whole loop on a socket that blocks:
+/// The whole loop on a socket that blocks; what is done at `DeviceStep::Wait` and `DeviceStep::Disconnect` the package `balcony` has as functions, for the sockets of
+/// the standard library (`balcony::blocking`):
 ///
 /// ```no_run
 /// use std::io::{ErrorKind, Read, Write};
@@ -67,8 +68,10 @@ use crate::{
 ///             // The configuration has no TLS of its own then.
 ///             DeviceStep::StartTls => return Err("TLS is not there".into()),
 ///             DeviceStep::Disconnect => {
-///                 // Its last words, as far as they fit; the time-out for writing is that of the last wait.
-///                 let _ = socket.take().map(|mut socket| socket.write(device.output()));
+///                 // Its last words, for which the server has no longer than a moment. Whoever has gone does not hear them.
+///                 if let Some(mut tcp) = socket.take() {
+///                     let _ = tcp.set_write_timeout(Some(Duration::from_secs(5))).and_then(|()| tcp.write_all(device.output()));
+///                 }
 ///             }
 ///             DeviceStep::Ended(why) => return Err(why.to_string().into()),
 ///             DeviceStep::Wait => {
@@ -87,8 +90,7 @@ use crate::{
 ///                 };
 ///                 match done {
 ///                     Ok(()) => {}
-///                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
-///                     Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+///                     Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
 ///                     Err(error) => {
 ///                         socket = None;
 ///                         device.broken(now(), &error.to_string());

@@ -41,7 +41,8 @@ const INPUT: usize = 65_536;
 /// 4. **Looking**: the [`client`](Pump::client), [`is_closed`](Pump::is_closed), [`is_full`](Pump::is_full),
 ///    [`has_written`](Pump::has_written); and when the connection is over [`into_session`](Pump::into_session), for the next one.
 ///
-/// To read, to write and to wait can be abandoned at any time, and nothing is lost. The whole loop on a socket that blocks:
+/// To read, to write and to wait can be abandoned at any time, and nothing is lost. The whole loop on a socket that blocks; what is done at `Step::Wait` and
+/// `Step::Closed` the package `balcony` has as functions, for the sockets of the standard library (`balcony::blocking`):
 ///
 /// ```no_run
 /// use std::io::{ErrorKind, Read, Write};
@@ -59,7 +60,11 @@ const INPUT: usize = 65_536;
 ///             Step::Event(MachineEvent::Ask(ticket, ask)) => pump.answer(ticket, answer(ask)),
 ///             Step::Event(MachineEvent::Online(_)) => pump.send(now(), &Presence::available().to_stanza())?,
 ///             Step::Event(event) => println!("{event:?}"),
-///             Step::Closed => return Ok(socket.write_all(pump.output())?),
+///             Step::Closed => {
+///                 // Its last words, for which the server has no longer than a moment.
+///                 socket.set_write_timeout(Some(Duration::from_secs(5)))?;
+///                 return Ok(socket.write_all(pump.output())?);
+///             }
 ///             Step::Wait => {
 ///                 // Zero would mean to wait for ever.
 ///                 let wait = pump.deadline().map(|due| (due - now()).max(Duration::from_millis(1)));
@@ -71,8 +76,7 @@ const INPUT: usize = 65_536;
 ///                 };
 ///                 match done {
 ///                     Ok(()) => {}
-///                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
-///                     Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+///                     Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
 ///                     Err(error) => return Err(error.into()),
 ///                 }
 ///             }

@@ -78,12 +78,13 @@ pub type ComponentConnection = Connection<Component>;
 ///    [`failure`](Connection::failure), [`answers_ping`](Connection::answers_ping), and with TLS [`tls`](Connection::tls).
 ///
 /// So the order is: what has happened, `advance` until it returns no event, what the owner wants, `flush`, write the buffer, wait for bytes or
-/// the deadline. The whole loop of a component on a socket whose reads time out:
+/// the deadline. The whole loop of a component on a socket that blocks:
 ///
 /// ```no_run
 /// use std::io::{ErrorKind, Read, Write};
 /// use std::net::TcpStream;
 /// use std::sync::Arc;
+/// use std::time::Duration;
 /// use balcony_connection::ComponentConnection;
 /// use balcony_machine::{Instant, Progress, Seed};
 /// use balcony_stanza::{MessageType, Stanza};
@@ -113,17 +114,24 @@ pub type ComponentConnection = Connection<Component>;
 ///         bytes.drain(..taken);
 ///         // After an error as well: the peer is told why.
 ///         let _ = connection.flush(&mut out);
-///         socket.write_all(&out)?;
-///         out.clear();
 ///         if let Some(result) = over {
+///             // Its last words, for which the peer has no longer than a moment.
+///             socket.set_write_timeout(Some(Duration::from_secs(5)))?;
+///             socket.write_all(&out)?;
 ///             return Ok(result?);
 ///         }
-///         let due = connection.deadline().map(|deadline| deadline.at.saturating_since(now()));
-///         socket.set_read_timeout(due.map(|due| due.max(std::time::Duration::from_millis(1))))?;
-///         match socket.read(&mut chunk) {
-///             Ok(0) => drop(connection.eof(now(), &mut out)?),
-///             Ok(length) => bytes.extend_from_slice(&chunk[..length]),
-///             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+///         // Neither reading nor writing waits longer than until something is due. Zero would mean for ever.
+///         let due = connection.deadline().map(|due| (due.at - now()).max(Duration::from_millis(1)));
+///         let read = if out.is_empty() {
+///             socket.set_read_timeout(due).and_then(|()| socket.read(&mut chunk)).map(Some)
+///         } else {
+///             socket.set_write_timeout(due).and_then(|()| socket.write(&out)).map(|count| drop(out.drain(..count))).map(|()| None)
+///         };
+///         match read {
+///             Ok(None) => {}
+///             Ok(Some(0)) => drop(connection.eof(now(), &mut out)?),
+///             Ok(Some(count)) => bytes.extend_from_slice(&chunk[..count]),
+///             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
 ///             Err(error) => return Err(error.into()),
 ///         }
 ///     }

@@ -83,6 +83,8 @@ impl AtHub for Hub {
 ///         match listener.accept() {
 ///             Ok((tcp, from)) if !shard.is_closing() => {
 ///                 tcp.set_read_timeout(Some(Duration::from_millis(1)))?;
+///                 // A client that takes nothing for so long is let go, since the others wait for it.
+///                 tcp.set_write_timeout(Some(Duration::from_secs(1)))?;
 ///                 let place = sockets.len();
 ///                 let id = shard.accept(now, Transport::Stream, from.to_string(), Some(from.ip()), place);
 ///                 sockets.push(Some(Socket { tcp, id, reads: true }));

@@ -62,7 +62,7 @@ pub struct ComponentRequestId(u64);
 /// 4. **Looking**: [`wants_input`](Component::wants_input) (else read no more, and `tick` when events are taken),
 ///    [`has_room`](Component::has_room), [`is_online`](Component::is_online), [`is_over`](Component::is_over), [`end`](Component::end).
 ///
-/// The whole loop of a component that echoes, on a socket that blocks as long as the deadline allows:
+/// The whole loop of a component that echoes, on a socket that blocks:
 ///
 /// ```no_run
 /// use std::io::{ErrorKind, Read, Write};
@@ -105,26 +105,34 @@ pub struct ComponentRequestId(u64);
 ///         }
 ///         // Events that were taken have made room for others.
 ///         component.tick(now());
-///         let due = component.deadline().map(|at| at.saturating_since(now()).max(Duration::from_millis(1)));
-///         let Some(stream) = &mut socket else {
+///         // Neither reading nor writing waits longer than until something is due. Zero would mean for ever.
+///         let due = component.deadline().map(|at| (at - now()).max(Duration::from_millis(1)));
+///         let Some(tcp) = &mut socket else {
 ///             std::thread::sleep(due.unwrap_or_default());
 ///             continue;
 ///         };
-///         let result = stream.write_all(component.output());
-///         component.output().clear();
 ///         if component.is_over() {
+///             // Its last words, for which the server has no longer than a moment. Whoever has gone does not hear them.
+///             let _ = tcp.set_write_timeout(Some(Duration::from_secs(5))).and_then(|()| tcp.write_all(component.output()));
 ///             socket = None;
 ///             component.disconnected(now(), None);
 ///             continue;
 ///         }
-///         stream.set_read_timeout(due)?;
-///         match result.and_then(|()| stream.read(&mut chunk)) {
-///             Ok(0) => {
+///         let output = component.output();
+///         let read = if output.is_empty() {
+///             tcp.set_read_timeout(due).and_then(|()| tcp.read(&mut chunk)).map(Some)
+///         } else {
+///             // What is left is written the next time.
+///             tcp.set_write_timeout(due).and_then(|()| tcp.write(output)).map(|count| drop(output.drain(..count))).map(|()| None)
+///         };
+///         match read {
+///             Ok(None) => {}
+///             Ok(Some(0)) => {
 ///                 socket = None;
 ///                 component.disconnected(now(), None);
 ///             }
-///             Ok(length) => component.receive(now(), &chunk[..length]),
-///             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+///             Ok(Some(count)) => component.receive(now(), &chunk[..count]),
+///             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
 ///             Err(error) => {
 ///                 socket = None;
 ///                 component.disconnected(now(), Some(&error.to_string()));
