@@ -21,7 +21,7 @@ use crate::small_file;
 use crate::values::{ChannelBinding, Place};
 
 /// How a client gets to its server.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ConnectArgs {
     /// Take the password from the first line of this file; `-` is the standard input [default: BALCONY_PASSWORD, or a prompt]
     #[arg(long, global = true, value_name = "FILE")]

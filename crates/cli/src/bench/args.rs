@@ -5,6 +5,7 @@ use balcony_sasl::Mechanism;
 use clap::Subcommand;
 
 use crate::connect::ConnectArgs;
+use crate::values::Place;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -13,6 +14,8 @@ Examples, with a server on this machine and its process id in $PID:
   balcony bench chat --window 1 --connect 127.0.0.1:5222 --plain
       one message at a time, without TLS
   balcony bench logins --as bench@example.org --connect 10.0.0.7:5222 --register --insecure
+  balcony bench chat --as bench@a.example --readers-as bench@b.example --pid $PID --pid $OTHER
+      from one server to another
   balcony bench chat --connect ws://127.0.0.1:5280/xmpp-websocket --plain
 
 With --as bench@localhost, which is the default, the accounts are bench0@localhost, bench1@localhost and so on, all with the same password; each load says how many it needs. --register creates those that \
@@ -35,7 +38,7 @@ pub(crate) struct BenchArgs {
 }
 
 /// What all loads have in common.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Common {
     /// What the accounts are called; a number follows the name, from 0. Without --connect the domain is also the host to connect to
     #[arg(long = "as", global = true, value_name = "JID", default_value = "bench@localhost", value_parser = accounts)]
@@ -49,9 +52,9 @@ pub(crate) struct Common {
     /// Log in by this mechanism only, such as SCRAM-SHA-1, in the way of RFC 6120 that all servers know
     #[arg(long, global = true, value_name = "NAME", value_parser = mechanism)]
     pub(crate) mechanism: Option<Mechanism>,
-    /// The process of the server, if it is on this machine: its CPU time and memory are measured (Linux)
+    /// The process of the server, if it is on this machine: its CPU time and memory are measured (Linux). Of several, those of all together
     #[arg(long, global = true, value_name = "PID")]
-    pub(crate) pid: Option<u32>,
+    pub(crate) pid: Vec<u32>,
     /// Measure for so long
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) seconds: u64,
@@ -93,7 +96,7 @@ pub(crate) enum Load {
     },
     /// Pairs, of which one writes to the other's full JID
     ///
-    /// Two accounts for each pair.
+    /// Two accounts for each pair. With --readers-as those who read have theirs at another server, so that each message goes from one to the other.
     Chat {
         /// So many pairs
         #[arg(long, value_name = "PAIRS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -104,6 +107,12 @@ pub(crate) enum Load {
         /// Bytes of a body
         #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(64..=200_000))]
         size: u32,
+        /// What the accounts of those who read are called, where these are at another server. They have the same password
+        #[arg(long, value_name = "JID", value_parser = accounts)]
+        readers_as: Option<BareJid>,
+        /// Connect to this place for them, instead of the one that DNS names
+        #[arg(long, value_name = "PLACE", requires = "readers_as")]
+        readers_connect: Option<Place>,
     },
     /// Headlines to accounts with several resources: each gets them but the last one, whose priority is negative
     ///

@@ -37,15 +37,17 @@ pub(crate) async fn pairs(
     pace: Pace,
     size: u32,
 ) -> core::result::Result<Option<Vec<Group>>, Failure> {
-    let wanted: Vec<_> = (0..pairs * 2).map(|account| (account, resource(world, 0))).collect();
-    let Some(mut links) = open_all(world, &wanted).await.map_err(Failure::new)? else { return Ok(None) };
-    for link in &mut links {
-        link.send(&Presence::available().to_stanza()).map_err(Failure::new)?;
-    }
+    let all = (0..pairs * 2).map(|account| (account, resource(world, 0)));
+    let (writers, readers): (Vec<_>, Vec<_>) = all.partition(|(account, _)| account % 2 == 0);
+    let at = world.readers.as_ref().unwrap_or(world);
+    let Some(writers) = open_all(world, &writers).await.map_err(Failure::new)? else { return Ok(None) };
+    let Some(readers) = open_all(at, &readers).await.map_err(Failure::new)? else { return Ok(None) };
     let mut groups = Vec::new();
-    let mut links = links.into_iter();
-    for number in 0..pairs {
-        let pair: Vec<Link> = links.by_ref().take(2).collect();
+    for (number, (writer, reader)) in (0..pairs).zip(writers.into_iter().zip(readers)) {
+        let mut pair = vec![writer, reader];
+        for link in &mut pair {
+            link.send(&Presence::available().to_stanza()).map_err(Failure::new)?;
+        }
         let words = Words::Message(MessageType::Chat, pair[1].jid.to_jid());
         groups.push(Group::new(world, number, (words, size), pace, pair, 1));
     }

@@ -19,12 +19,12 @@ mod world;
 use std::rc::Rc;
 
 pub(crate) use args::BenchArgs;
-use args::Load;
+use args::{Common, Load};
 use report::Report;
 use tokio::task::LocalSet;
 use world::World;
 
-use crate::connect::runtime;
+use crate::connect::{ConnectArgs, runtime};
 use crate::failure::Failure;
 use crate::open_files;
 use crate::output::note;
@@ -36,18 +36,30 @@ const INTERRUPTED: i32 = 130;
 pub(crate) fn run(args: BenchArgs) -> Result<(), Failure> {
     let local = LocalSet::new();
     local.block_on(&runtime()?, async {
-        let world = World::new(&args.common, &args.connect).await?;
+        let mut world = World::new(&args.common, &args.connect).await?;
+        if let Load::Chat { readers_as: Some(accounts), readers_connect, .. } = &args.load {
+            let connect = ConnectArgs { connect: readers_connect.clone(), ..args.connect.clone() };
+            let common = Common { accounts: accounts.clone(), pid: Vec::new(), ..args.common.clone() };
+            world.readers = Some(Rc::new(World::new(&common, &connect).await?));
+        }
+        let world = Rc::new(world);
         open_files::make_room(connections(&args.load));
         tokio::task::spawn_local(interrupts(world.clone(), Stop::new()?));
-        if args.common.register && register::all(&world, accounts(&args.load)).await?.is_none() {
-            return Err(Failure::new("ended before anything was measured"));
+        for world in
+            [Some(&world), world.readers.as_ref()].into_iter().flatten().filter(|_| args.common.register)
+        {
+            if register::all(world, accounts(&args.load)).await?.is_none() {
+                return Err(Failure::new("ended before anything was measured"));
+            }
         }
         let (name, told) = match args.load {
             Load::Logins { users, parallel } => ("logins", sessions::logins(&world, users, parallel).await?),
             Load::Idle { sessions, resources } => {
                 ("idle", sessions::idle(&world, sessions, resources).await?)
             }
-            Load::Chat { pairs, window, size } => ("chat", loads::chat(&world, pairs, window, size).await?),
+            Load::Chat { pairs, window, size, .. } => {
+                ("chat", loads::chat(&world, pairs, window, size).await?)
+            }
             Load::FanOut { groups, resources, window, size } => {
                 ("fan-out", loads::fan_out(&world, groups, resources, (window, size)).await?)
             }

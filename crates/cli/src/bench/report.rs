@@ -197,10 +197,17 @@ impl Report {
     pub(crate) fn new(load: &'static str, world: &Rc<World>, told: Told) -> Report {
         let meter = &world.meter;
         let wrong = meter.wrong.take().into_iter();
-        let tls = world.protection.take().into_iter();
+        let mut protection = world.protection.take();
+        for (how, count) in world.readers.iter().flat_map(|readers| readers.protection.take()) {
+            *protection.entry(how).or_default() += count;
+        }
+        let tls = protection.into_iter();
         Report {
             load,
-            server: world.address.to_string(),
+            server: match &world.readers {
+                None => world.address.to_string(),
+                Some(readers) => format!("{}, to {}", world.address, readers.address),
+            },
             tls: tls.map(|(protection, connections)| Protected { protection, connections }).collect(),
             interrupted: world.is_interrupted(),
             server_lost_after_seconds: world.lost().map(|after| after.as_secs_f64().into()),

@@ -83,7 +83,7 @@ pub(crate) async fn idle(world: &Rc<World>, sessions: u32, resources: u32) -> Re
         return Ok(told);
     }
     // Of a server that has ended meanwhile there is none.
-    let memory = || world.server.and_then(|server| server.kib().ok());
+    let memory = || world.kib();
     let (before, start) = (memory(), Instant::now());
     let wanted: Vec<_> = (0..sessions)
         .map(|session| (session / resources, resource(world, 1 + session % resources)))

@@ -62,7 +62,10 @@ pub(crate) struct World {
     registers: bool,
     /// The name of this run, in everything that it sends.
     pub(crate) run: String,
-    pub(crate) server: Option<Process>,
+    /// Where those are who read, if it is another server.
+    pub(crate) readers: Option<Rc<World>>,
+    /// The processes that are measured.
+    servers: Vec<Process>,
     seconds: Duration,
     warm_up: Duration,
     pub(crate) start: Instant,
@@ -171,7 +174,7 @@ pub(crate) struct Stretch {
 
 impl World {
     /// Finds the server, and makes sure that it may be loaded.
-    pub(crate) async fn new(common: &Common, connect: &ConnectArgs) -> Result<Rc<World>, Failure> {
+    pub(crate) async fn new(common: &Common, connect: &ConnectArgs) -> Result<World, Failure> {
         let connector = Connector::new(&Jid::from(numbered(&common.accounts, 0)?), connect)?;
         let domain = common.accounts.domainpart();
         let target = connector
@@ -191,7 +194,7 @@ impl World {
                 address.ip()
             )));
         }
-        let server = common.pid.map(Process::other).transpose()?;
+        let servers = common.pid.iter().map(|pid| Process::other(*pid)).collect::<Result<Vec<_>, _>>()?;
         let mut config = connector.config.clone();
         config.stream.management = Management::Off;
         if common.plain && target.direct_tls {
@@ -208,7 +211,7 @@ impl World {
         }
         let config = config.for_endpoint(connector.endpoint(), &target);
         let mut random = random()?;
-        Ok(Rc::new(World {
+        Ok(World {
             config,
             connector,
             address,
@@ -217,7 +220,8 @@ impl World {
             accounts: common.accounts.clone(),
             registers: common.register,
             run: random.token(8),
-            server,
+            readers: None,
+            servers,
             seconds: Duration::from_secs(common.seconds),
             warm_up: Duration::from_secs(common.warm_up),
             start: Instant::now(),
@@ -229,7 +233,7 @@ impl World {
             cpu: Cell::new(None),
             looked: Cell::new(0),
             meter: Meter::default(),
-        }))
+        })
     }
 
     /// The account with this number.
@@ -346,6 +350,20 @@ impl World {
     /// All tasks are to come to their end.
     pub(crate) fn stop(&self) {
         self.stop.send_replace(true);
+        if let Some(readers) = &self.readers {
+            readers.stop();
+        }
+    }
+
+    /// CPU time so far, and memory in KiB, of all that is measured; `None` if there is nothing, or it has ended.
+    fn used(&self) -> Option<Duration> {
+        let all = self.servers.iter().map(|server| server.cpu().ok());
+        all.sum::<Option<Duration>>().filter(|_| !self.servers.is_empty())
+    }
+
+    pub(crate) fn kib(&self) -> Option<u64> {
+        let all = self.servers.iter().map(|server| server.kib().ok());
+        all.sum::<Option<u64>>().filter(|_| !self.servers.is_empty())
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -383,15 +401,13 @@ impl World {
     /// Looks whether the server is gone: its process has ended, or, after something has failed, nobody listens there any more. Then everything
     /// ends.
     async fn look(&self) {
-        if let Some(server) = self.server {
-            self.cpu.set(server.cpu().ok().or(self.cpu.get()));
-        }
+        self.cpu.set(self.used().or(self.cpu.get()));
         let failures = self.meter.failures.get();
         let has_news = self.looked.replace(failures) != failures;
         if self.lost.get().is_some() {
             return;
         }
-        let is_gone = match self.server.is_some_and(Process::has_ended) {
+        let is_gone = match self.servers.iter().any(|server| server.has_ended()) {
             true => true,
             false => has_news && self.nobody_listens().await,
         };

@@ -85,6 +85,37 @@ fn two(more: [&str; 2]) -> [Side; 2] {
     [side(0, "romeo"), side(1, "juliet")]
 }
 
+// `bench chat --readers-as`: those who read are at another server, and what both servers cost is measured.
+#[test]
+fn bench_writes_from_one_server_to_the_other() {
+    let [romeo, juliet] = two(["require-certificate = true"; 2]);
+    for (side, account) in
+        [(&romeo, "bench0@a.example"), (&romeo, "bench2@a.example"), (&juliet, "bench1@b.example")]
+    {
+        side.world.account(account);
+    }
+    let [ours, theirs] = [&romeo, &juliet].map(|side| side.server());
+    let pids = [ours, theirs].map(|server| server.process.id().to_string());
+    let bench = |pairs: &str| {
+        let from = ["bench", "chat", "--as", "bench@a.example", "--connect", &ours.address, "--ca", "ca.pem"];
+        let to = ["--readers-as", "bench@b.example", "--readers-connect", &theirs.address, "--pairs", pairs];
+        let how = ["--seconds", "1", "--pid", &pids[0], "--pid", &pids[1], "--json"];
+        romeo.world.run_as(PASSWORD, &[&from[..], &to, &how].concat())
+    };
+    let ended = bench("1");
+    ended.succeeded();
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!((&report["wrong"], &report["failed"]), (&serde_json::json!([]), &serde_json::json!([])));
+    assert_eq!(report["server"], format!("{}, to {}", ours.address, theirs.address));
+    assert_eq!(report["tls"][0]["connections"], 2, "{report}");
+    for figure in ["messages", "messages_per_cpu_second"] {
+        assert!(report["figures"][figure].as_f64().unwrap() > 0.0, "{report}");
+    }
+    ours.process.stderr_with("a.example sends to b.example, proven by our certificate");
+    // The second of those who read has no account there.
+    bench("2").failed(1, &["bench3@b.example"]);
+}
+
 // RFC 6121 §3.1, §3.4, §4.2, §4.3, §8.5: as two people of one server, on two, also after one of them was away for a moment
 #[test]
 fn two_people_on_two_servers() {
