@@ -146,7 +146,10 @@ fn idle(name: &'static str, streams: u32, folder: &Path) -> Result<f64> {
     if opened < f64::from(streams) {
         return Err(format!("there are {opened} streams of {streams}"));
     }
-    Ok((theirs.kib()? - before) / f64::from(streams))
+    match (theirs.kib()? - before) / f64::from(streams) {
+        grown if grown > 0.0 => Ok(grown),
+        _ => Err(format!("its memory did not grow with {streams} streams; it takes more of them")),
+    }
 }
 
 /// Who lives in a domain below another one.

@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Instant;
 
 use super::listener::{Listener, PATIENCE, done};
 use super::servers::{Proof, Server};
@@ -277,9 +278,17 @@ impl Stage {
             Err(error) if error.contains("remote-server-timeout") => {}
             other => return Err(format!("{other:?}")),
         }
+        let away = Instant::now();
         self.theirs.start()?;
-        // It is left alone for five seconds.
-        std::thread::sleep(Duration::from_secs(6));
+        // It is left alone for five seconds, or, where it was slow to start, for as long again as it has been tried in vain.
+        let mut last = Ok(());
+        let is_back = eventually(PATIENCE + away.elapsed() * 2, || {
+            last = self.send(true, &self.theirs.user(), "Are you back?");
+            last.is_ok()
+        });
+        if !is_back {
+            return last;
+        }
         self.chat(true, "Art thou not Romeo?")?;
         self.chat(false, "Neither, fair saint")
     }
