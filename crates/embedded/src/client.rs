@@ -123,9 +123,14 @@ impl<X: Extensions, L: Link, C: Clock> Client<X, L, C> {
         let opened = within(self.link.open(), alarm(&self.clock, Some(due))).await;
         let now = self.clock.now();
         match opened {
-            Some(Ok(())) => {
+            Some(Ok(security)) => {
                 (self.line, self.is_flushed) = (Line::Up, true);
                 self.device.connected(now);
+                if let Some(Err(error)) = security.map(|security| self.device.secured(security)) {
+                    // TLS where the configuration wants none. Or it was closed meanwhile, and hangs up anyway.
+                    self.device.broken(now, &error.to_string());
+                    self.hang_up();
+                }
             }
             Some(Err(error)) => self.unreachable(now, &error.to_string()),
             None if now >= until => self.unreachable(now, "the link could not be opened in time"),

@@ -45,6 +45,7 @@
 //!
 //! ```
 //! use balcony_embedded::Link;
+//! use balcony_stream::Security;
 //! use embedded_io_async::{Read, Write};
 //!
 //! struct Line<R, W> {
@@ -55,8 +56,8 @@
 //! impl<R: Read, W: Write> Link for Line<R, W> {
 //!     type Error = core::convert::Infallible;
 //!
-//!     async fn open(&mut self) -> Result<(), Self::Error> {
-//!         Ok(()) // it is always there
+//!     async fn open(&mut self) -> Result<Option<Security>, Self::Error> {
+//!         Ok(None) // it is always there, and has no TLS
 //!     }
 //!
 //!     fn split(&mut self) -> (impl Read, impl Write) {

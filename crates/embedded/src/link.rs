@@ -16,11 +16,12 @@ pub trait Link {
     /// Why it could not be opened.
     type Error: Error;
 
-    /// Opens it anew; what is left of the time before is gone. It has 30 seconds.
+    /// Opens it anew; what is left of the time before is gone. It has 30 seconds. A link with TLS from its first byte (XEP-0368), for which the
+    /// configuration says [`Direct`](balcony_stream::TlsPolicy::Direct), says what that is worth; any other says `None`.
     ///
     /// If it is dropped before that, it is called again: it goes on with what it has begun, or begins anew. An owner that
     /// drops [`next`](crate::Client::next) more often than opening takes needs the former.
-    fn open(&mut self) -> impl Future<Output = Result<(), Self::Error>>;
+    fn open(&mut self) -> impl Future<Output = Result<Option<Security>, Self::Error>>;
 
     /// Its two halves, once it is open. A read of no bytes is its end; a write of none is a mistake, and ends it too.
     fn split(&mut self) -> (impl Read, impl Write);
@@ -28,8 +29,6 @@ pub trait Link {
     /// Puts TLS on what is open (STARTTLS, RFC 6120 section 5), and says what that is worth; `None`, as it is unless written otherwise, where there is no TLS.
     /// It is only called where the configuration says [`Required`](balcony_stream::TlsPolicy::Required) or
     /// [`Optional`](balcony_stream::TlsPolicy::Optional). If it is dropped it is called again, as [`open`](Link::open) is.
-    ///
-    /// A link that has TLS from its first byte does that in `open`, with the policy [`Direct`](balcony_stream::TlsPolicy::Direct).
     fn start_tls(&mut self) -> impl Future<Output = Result<Option<Security>, Self::Error>> {
         ready(Ok(None))
     }

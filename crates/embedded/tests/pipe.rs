@@ -43,6 +43,8 @@ struct Pipe {
     pieces: VecDeque<usize>,
     /// What it says when TLS is wanted, if it has that.
     security: Option<Security>,
+    /// What it says when it is opened with TLS.
+    direct: Option<Security>,
     /// How often TLS was begun, and how many turns it takes.
     secured: u32,
     handshake: u32,
@@ -131,7 +133,7 @@ impl Write for Line {
 impl Link for Line {
     type Error = Cut;
 
-    async fn open(&mut self) -> Result<(), Cut> {
+    async fn open(&mut self) -> Result<Option<Security>, Cut> {
         poll_fn(|_| {
             let mut pipe = self.0.borrow_mut();
             assert!(!pipe.is_open, "it is open already");
@@ -139,7 +141,7 @@ impl Link for Line {
                 return Poll::Pending;
             }
             pipe.is_open = true;
-            Poll::Ready(Ok(()))
+            Poll::Ready(Ok(pipe.direct.clone()))
         })
         .await
     }
@@ -454,6 +456,27 @@ fn tls_is_put_on_the_link() {
     assert_eq!(line.0.borrow().secured, 6, "each time the future was dropped it was begun again");
     let said: Vec<u8> = line.0.borrow_mut().up.drain(..).collect();
     assert!(String::from_utf8_lossy(&said).contains("<stream:stream"), "{said:?}");
+}
+
+// XEP-0368: TLS is there before the first byte of the stream; and where none is wanted it is refused.
+#[test]
+fn tls_may_be_there_from_the_first_byte() {
+    for policy in [TlsPolicy::Direct, TlsPolicy::None] {
+        let (line, time) = (Line::default(), Time::default());
+        let mut client = client(&line, &time, |config, _| config.stream.tls = policy);
+        {
+            let mut pipe = line.0.borrow_mut();
+            (pipe.is_there, pipe.direct) = (true, Some(Security::default()));
+        }
+        let event = poll(&mut client, 3);
+        let said: Vec<u8> = line.0.borrow_mut().up.drain(..).collect();
+        if policy == TlsPolicy::Direct {
+            assert!(event.is_none() && String::from_utf8_lossy(&said).contains("<?xml"), "{event:?}");
+        } else {
+            assert!(matches!(event, Some(Ok(Event::Agent(AgentEvent::Offline { .. })))), "{event:?}");
+            assert!(said.is_empty() && !line.0.borrow().is_open);
+        }
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use core::ptr;
 use core::task::{Poll, Waker};
 
 use balcony_embedded::Link;
+use balcony_stream::Security;
 use cortex_m::interrupt::InterruptNumber;
 use cortex_m::peripheral::NVIC;
 use cortex_m_rt::exception;
@@ -271,7 +272,7 @@ impl Write for Line {
 impl Link for Line {
     type Error = Cut;
 
-    async fn open(&mut self) -> Result<(), Cut> {
+    async fn open(&mut self) -> Result<Option<Security>, Cut> {
         self.0 = poll_fn(|context| {
             shared(|shared| {
                 shared.serve();
@@ -281,7 +282,7 @@ impl Link for Line {
         })
         .await;
         shared(|shared| shared.received = Ring::EMPTY);
-        Ok(())
+        Ok(None)
     }
 
     fn split(&mut self) -> (impl Read, impl Write) {
