@@ -49,16 +49,9 @@ fn compiles(target: &str) -> Result {
         return Ok(());
     }
     let mut check = cargo(&["check", "--release", "--manifest-path", "xtask/bare/Cargo.toml"]);
-    check.args([
-        "-p",
-        "balcony-client",
-        "-p",
-        "balcony-server",
-        "-p",
-        "balcony-roster",
-        "-p",
-        "balcony-embedded",
-    ]);
+    for package in ["client", "server", "roster", "embedded", "example-tls"] {
+        check.args(["-p", &format!("balcony-{package}")]);
+    }
     run(check.args(["--target-dir", "target/bare", "--target", target]))?;
     println!("bare: client and server compile for {target}");
     Ok(())

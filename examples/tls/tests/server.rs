@@ -2,10 +2,11 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "it has its own clock and sockets")]
 
 use core::future::{pending, poll_fn};
+use core::net::SocketAddr;
 use core::task::Poll;
 use core::time::Duration;
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 
 use balcony::prelude::*;
 use balcony::server::{MemoryAccounts, test_certificate};
