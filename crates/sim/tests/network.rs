@@ -455,7 +455,8 @@ fn priority() -> balcony_stanza::Payload {
 
 #[test]
 fn networks() {
-    for_each_seed("BALCONY_NETWORKS", &[916, 1_079, 1_493, 381_909_301, 4_151_905_233], 24, |seed| {
+    let seeds = [916, 1_079, 1_493, 24_957, 25_709, 30_581, 381_909_301, 4_151_905_233];
+    for_each_seed("BALCONY_NETWORKS", &seeds, 24, |seed| {
         let mut history = History::new(seed);
         // What breaks loses nothing in most of them.
         history.network.is_lossy = seed % 4 == 3;

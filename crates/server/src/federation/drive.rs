@@ -185,7 +185,7 @@ impl Federation {
     pub(super) fn forget(&mut self, now: Instant, id: StreamId) {
         self.arm_link(id, None);
         let Some(mut link) = self.links.remove(id) else { return };
-        link.sending.name = self.note_earlier(now, &link);
+        link.sending.name = self.note_earlier(now, id, &link);
         let Link { way, stage, sending, listed, .. } = link;
         let unanswered = sending.asks_about.clone();
         let (ended, was_connected) = match stage {

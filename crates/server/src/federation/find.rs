@@ -169,8 +169,8 @@ impl Federation {
         }
     }
 
-    /// A domain that could not be reached is not tried again for what waits. It can't be asked what has arrived, so that what may have comes back:
-    /// else it would arrive twice where it has. For the rest the domain may still be heard on a stream of its own, or it comes back as well.
+    /// A domain that could not be reached is not tried again for what waits. It can't be asked what has arrived, so what may have comes back. It
+    /// may still be heard on a stream of its own, which takes the rest; else that comes back, too.
     fn is_given_up(&mut self, now: Instant, ours: &BareJid, theirs: &BareJid, condition: ErrorCondition) {
         if self.has_known_doubt(now, ours, theirs) {
             self.give_back_those(ours, theirs, ErrorCondition::RemoteServerTimeout, |item| {
@@ -178,7 +178,8 @@ impl Federation {
             });
         }
         self.forget_doubt(theirs, ours);
-        if self.sends_back(ours, theirs) {
+        let pair = self.peers.get(theirs).and_then(|peer| peer.pairs.get(ours));
+        if pair.is_some_and(|pair| !pair.queue.is_empty()) && self.sends_back(ours, theirs) {
             if let Some(pair) = self.peers.get_mut(theirs).and_then(|peer| peer.pairs.get_mut(ours)) {
                 pair.since = now;
             }

@@ -61,6 +61,8 @@ struct Earlier {
     counts: Counts,
     /// What we have sent on it and was not acknowledged, in order.
     open: VecDeque<Sent>,
+    /// It was lost and went both ways: the other server may want to know what has come on it, and hears it when it is asked.
+    tells: bool,
     /// The stream that is to ask about it.
     asked_on: Option<StreamId>,
     until: Instant,
@@ -219,6 +221,13 @@ impl EarlierStreams {
         }
     }
 
+    /// The last stream with a domain of which that may want to know what has come on it.
+    fn last_to_tell(&self, domain: &BareJid) -> Option<StreamName> {
+        let ages = self.by_domain.get(domain).into_iter().flat_map(|ages| ages.iter().rev());
+        let mut names = ages.filter_map(|age| self.by_age.get(age));
+        names.find(|name| self.by_id.get(*name).is_some_and(|earlier| earlier.tells)).cloned()
+    }
+
     fn get(&mut self, now: Instant, id: &StreamName) -> Option<&mut Earlier> {
         self.by_id.get_mut(id).filter(|earlier| now < earlier.until)
     }
@@ -341,7 +350,7 @@ impl Federation {
         let own = peer.pairs.get(ours).into_iter();
         let in_doubt: Vec<StreamName> =
             own.chain(peer.pairs.values()).filter_map(|pair| pair.doubt.clone()).collect();
-        for id in in_doubt.into_iter().chain(peer.last.clone()) {
+        for id in in_doubt.into_iter().chain(self.earlier.last_to_tell(theirs)) {
             let asked_on = self.earlier.get(now, &id).and_then(|earlier| earlier.asked_on);
             if asked_on.is_some_and(|other| self.is_asking(other, &id)) {
                 continue;
@@ -457,11 +466,9 @@ impl Federation {
     pub(super) fn told_about(&mut self, now: Instant, id: StreamId, h: Option<u32>) {
         let Some(link) = self.link(id) else { return };
         let Some(asked) = link.sending.asks_about.take() else { return };
-        for domain in partners(&link.way).to_vec() {
-            // Once is enough.
-            if let Some(peer) = self.peers.get_mut(&domain) {
-                peer.last.take_if(|last| *last == asked);
-            }
+        // Once is enough.
+        if let Some(earlier) = self.earlier.by_id.get_mut(&asked) {
+            earlier.tells = false;
         }
         self.has_arrived(now, id, &asked, h);
     }
@@ -547,7 +554,7 @@ impl Federation {
     }
 
     /// A stream is about to be forgotten: the other server may be asked, or may ask, what has arrived on it.
-    pub(super) fn note_earlier(&mut self, now: Instant, link: &Link) -> Option<StreamName> {
+    pub(super) fn note_earlier(&mut self, now: Instant, on: StreamId, link: &Link) -> Option<StreamName> {
         let connection = &link.connected()?.connection;
         let (id, counts) = (connection.managed_id()?, connection.counts()?.clone());
         let by = match &link.way {
@@ -565,16 +572,19 @@ impl Federation {
         // Who has closed it in good order asks if there is something to ask.
         let is_lost = matches!(link.connected().and_then(Stream::why), Some(Ended::Failed(_)));
         let tells = is_lost && connection.is_bidirectional();
-        for domain in domains.iter().filter(|_| tells) {
-            if let Some(peer) = self.peers.get_mut(domain) {
-                peer.last = Some(id.clone());
-            }
-        }
+        // A pair that was still to be proven on it is none that the other server knows it to be with.
+        let is_proven = |(ours, theirs): &&(BareJid, BareJid)| {
+            let pair = self.peers.get(theirs).and_then(|peer| peer.pairs.get(ours));
+            pair.is_none_or(|pair| pair.state != State::Opening(on))
+        };
         let ours = match &link.way {
-            Way::Out(_) => link.sending.pairs.iter().map(|(ours, _)| ours.clone()).collect(),
+            Way::Out(_) => {
+                link.sending.pairs.iter().filter(is_proven).map(|(ours, _)| ours.clone()).collect()
+            }
             Way::In(incoming) => incoming.back.first().map(|(ours, _)| ours.clone()).into_iter().collect(),
         };
-        let earlier = Earlier { domains, ours, counts, open, asked_on: None, until: now + KNOWN, age: 0 };
+        let until = now + KNOWN;
+        let earlier = Earlier { domains, ours, counts, open, tells, asked_on: None, until, age: 0 };
         self.earlier.add(now, id.clone(), earlier);
         Some(id)
     }
@@ -625,7 +635,7 @@ mod tests {
     fn earlier(domains: &[usize], until: Instant) -> Earlier {
         let domains = domains.iter().map(|number| domain(*number)).collect();
         let (ours, counts, open) = (Vec::new(), Counts::default(), VecDeque::new());
-        Earlier { domains, ours, counts, open, asked_on: None, until, age: 0 }
+        Earlier { domains, ours, counts, open, tells: false, asked_on: None, until, age: 0 }
     }
 
     fn named(id: impl Into<Box<str>>) -> StreamName {

@@ -45,8 +45,6 @@ pub(super) struct Peer {
     pub(super) drops_logged: bool,
     /// Whether it has had stanzas counted on the last stream that it has opened, and that goes both ways.
     pub(super) counts: Option<bool>,
-    /// The last stream that is over, went both ways, and can be asked about.
-    pub(super) last: Option<StreamName>,
     /// When something was last sent or received.
     pub(super) used: Instant,
     /// Its entry among the deadlines.
@@ -213,7 +211,6 @@ impl Peer {
             subscriptions: Bucket::FULL,
             drops_logged: false,
             counts: None,
-            last: None,
             used: now,
             armed: Armed::default(),
         }
