@@ -243,6 +243,22 @@ fn a_device_that_is_closed_while_its_line_is_cut_has_what_was_sent() {
     assert_eq!(wall.device.agent().take_unsent().len(), 1, "the message");
 }
 
+// RFC 6120 §4.9.3.4, XEP-0198 §5: the server, which has heard nothing for too long, keeps the session. Its error may come late, when the network does.
+#[test]
+fn a_device_goes_on_when_the_server_has_heard_nothing_for_too_long() {
+    let mut wall = Wall::new("pencil");
+    wall.run();
+    wall.take();
+    wall.world.cut(wall.line.take().unwrap());
+    wall.device.received(
+        b"<stream:error><connection-timeout xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",
+    );
+    while !matches!(wall.device.step(wall.world.now), DeviceStep::Disconnect) {}
+    wall.wait(20);
+    let told = wall.take();
+    assert_eq!(told, ["resumed"]);
+}
+
 // It is replaced by another client and does not come back: what may not have arrived is its owner's again, as when it is closed.
 #[test]
 fn a_device_that_ends_for_good_has_what_was_sent() {

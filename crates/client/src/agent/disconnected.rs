@@ -50,12 +50,15 @@ impl Disconnected {
     }
 
     /// Whether the session is over with its connection: the server has closed it, or ended it with an error (RFC 6120 section 4.9.1.1),
-    /// or the owner has. A server that shuts down may keep it: whoever comes back is told.
+    /// or the owner has. A server that shuts down, or has heard nothing for too long (section 4.9.3.4), may keep it: whoever comes back is told.
     #[must_use]
     pub fn ends_session(&self) -> bool {
         match self {
             Disconnected::Lost(PumpError::Ended(Error::Stream(Ended::Remote(error)))) => {
-                error.condition != StreamCondition::SystemShutdown
+                !matches!(
+                    error.condition,
+                    StreamCondition::SystemShutdown | StreamCondition::ConnectionTimeout
+                )
             }
             Disconnected::Failed(_) | Disconnected::Lost(_) => false,
             Disconnected::ByServer | Disconnected::ByOwner => true,
