@@ -54,12 +54,10 @@ impl Disconnected {
     #[must_use]
     pub fn ends_session(&self) -> bool {
         match self {
-            Disconnected::Lost(PumpError::Ended(Error::Stream(Ended::Remote(error)))) => {
-                !matches!(
-                    error.condition,
-                    StreamCondition::SystemShutdown | StreamCondition::ConnectionTimeout
-                )
-            }
+            Disconnected::Lost(PumpError::Ended(Error::Stream(Ended::Remote(error)))) => !matches!(
+                error.condition,
+                StreamCondition::SystemShutdown | StreamCondition::ConnectionTimeout
+            ),
             Disconnected::Failed(_) | Disconnected::Lost(_) => false,
             Disconnected::ByServer | Disconnected::ByOwner => true,
         }
