@@ -39,6 +39,10 @@ async function stop(child) {
 
 const serve = (port) => start(balcony, ["serve", "--demo", "--listen", "127.0.0.1:0", "--listen-http", `127.0.0.1:${port}`, "--log", "warn"], /http:\/\/(127\.0\.0\.1:(\d+))\/(#\S+)?\n/);
 
+// There is no browser that could be used, or it does not start here: nothing is known of the page then. The status says so to `cargo xtask web`.
+class NoBrowser extends Error {}
+const NO_BROWSER = 77;
+
 let driver;
 async function call(method, path, body) {
   const response = await fetch(`${driver}${path}`, { method, body: body === undefined ? undefined : JSON.stringify(body) });
@@ -92,17 +96,26 @@ async function write(to, type, expected) {
 // A presence that was sent before has been seen by the server: requests and presence keep their order, and so does what comes of them.
 const settled = () => new Promise((resolve) => setTimeout(resolve, 300));
 
+// Starts Chromium by chromedriver; its session's id.
+async function browser() {
+  if (typeof fetch === "undefined") throw new Error(`Node.js ${process.version} has no fetch, which 18 has`);
+  const { found } = await start(chromedriver, ["--port=0"], /successfully on port (\d+)/);
+  driver = `http://127.0.0.1:${found[1]}/session`;
+  const args = ["--headless=new", "--window-size=980,1080", "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"];
+  // As root, as in a container, Chromium has no sandbox.
+  if (process.getuid() === 0) args.push("--no-sandbox");
+  const { sessionId } = await call("POST", "", { capabilities: { alwaysMatch: { browserName: "chrome", "goog:chromeOptions": { args }, "goog:loggingPrefs": { browser: "ALL" } } } });
+  return sessionId;
+}
+
 async function story() {
   let server = await serve(0);
   const [, place, port, secrets] = server.found;
   const passwords = [...new URLSearchParams(secrets.slice(1)).entries()].filter(([name]) => name.endsWith("password")).map(([, value]) => value);
   assert.equal(passwords.length, 2);
-  const { found } = await start(chromedriver, ["--port=0"], /successfully on port (\d+)/);
-  driver = `http://127.0.0.1:${found[1]}/session`;
-  const args = ["--headless=new", "--window-size=980,1080", "--no-first-run", "--disable-gpu", "--hide-scrollbars"];
-  // As root, as in a container, Chromium has no sandbox.
-  if (process.getuid() === 0) args.push("--no-sandbox");
-  const { sessionId } = await call("POST", "", { capabilities: { alwaysMatch: { browserName: "chrome", "goog:chromeOptions": { args }, "goog:loggingPrefs": { browser: "ALL" } } } });
+  const sessionId = await browser().catch((error) => {
+    throw new NoBrowser(error.message);
+  });
   driver += `/${sessionId}`;
   await call("POST", "/timeouts", { script: PATIENCE });
 
@@ -188,6 +201,10 @@ try {
 if (driver?.includes("/session/")) await call("DELETE", "").catch((error) => console.error(error));
 for (const child of started) if (child.exitCode === null && child.signalCode === null) await stop(child);
 rmSync(folder, { recursive: true, force: true });
+if (failure instanceof NoBrowser) {
+  console.log(failure.message);
+  process.exit(NO_BROWSER);
+}
 if (failure !== undefined) {
   console.error(failure);
   process.exit(1);
