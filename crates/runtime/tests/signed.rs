@@ -56,6 +56,8 @@ _5269._tcp.itself.example. 60 IN TLSA {tlsa}
 nothing.example. 60 IN A 127.0.0.1
 _xmpp-server._tcp.halfway.example. 60 IN SRV 0 0 {port} host.unsigned.
 _xmpp-server._tcp.forged.example. 60 IN SRV 0 0 {port} host.example.
+_xmpps-server._tcp.direct.example. 60 IN SRV 0 0 {port} host.example.
+_xmpps-server._tcp.kept-away.example. 60 IN SRV 0 0 {port} host.example.
 _xmpp-server._tcp.fallen.example. 60 IN SRV 0 0 {port} fallen-host.example.
 fallen-host.example. 60 IN A 127.0.0.1
 _{port}._tcp.fallen-host.example. 60 IN TLSA {tlsa}
@@ -129,7 +131,9 @@ impl Dns {
             root.add_zone_signing_key_mut(signer).unwrap();
             root.secure_zone_mut().unwrap();
             let elsewhere = hickory_server::proto::rr::rdata::SRV::new(0, 0, port, name("evil.example."));
-            forge(&mut root, "_xmpp-server._tcp.forged.example.", RData::SRV(elsewhere));
+            for forged in ["_xmpp-server._tcp.forged.example.", "_xmpps-server._tcp.kept-away.example."] {
+                forge(&mut root, forged, RData::SRV(elsewhere.clone()));
+            }
             let other = Tlsa { data: vec![9; tlsa.data.len()], ..tlsa.clone() };
             let text = format!("x. 60 IN TLSA {other}\n");
             let (_, parsed) = Parser::new(&text, None, Some(Name::root())).parse().unwrap();
@@ -197,6 +201,10 @@ fn what_is_signed_all_the_way_counts() {
         assert_eq!(dns.look("halfway.example").await, without("host.unsigned"));
         let forged = dns.look("forged.example").await;
         assert!(forged.is_err(), "{forged:?}");
+        // Nor is it the same as none: the domain itself would be the place then.
+        assert_eq!(dns.look("direct.example").await, with("host.example"));
+        let kept_away = dns.look("kept-away.example").await;
+        assert!(kept_away.is_err(), "{kept_away:?}");
         let fallen = dns.look("fallen.example").await.unwrap();
         assert!(
             matches!(&*fallen, [(host, Signed::Unknown(_))] if host == "fallen-host.example"),

@@ -24,7 +24,7 @@ use super::sockets::Provider;
 use super::{Lookup, both, builder, record, words};
 use crate::timeout;
 
-/// How long the TLSA records of all places may take together.
+/// How long the TLSA records of a place may take.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// Places whose TLSA records are looked up; nobody connects to others.
 const MOST_PLACES: usize = 16;
@@ -56,11 +56,16 @@ pub async fn signed_records<R: Lookup>(
         return super::records(runtime, name_server, service, domain).await;
     }
     let [in_the_clear, with_tls] = service.labels();
-    // Not every DNS answers for a service that it has not heard of.
-    let direct = async { places(&resolver, with_tls, domain, true).await.unwrap_or_default() };
+    let direct = places(&resolver, with_tls, domain, true);
     let (clear, direct) = both(places(&resolver, in_the_clear, domain, false), direct).await;
     let mut found = clear.map_err(words)?;
-    found.extend(direct);
+    match direct {
+        Ok(direct) => found.extend(direct),
+        // Not every DNS answers for a service that it has not heard of. Where there is no other, an answer that is kept away must not pass for
+        // none: the domain itself would be the place, without the TLSA records of the one that it names.
+        Err(error) if found.is_empty() => return Err(words(error)),
+        Err(_) => {}
+    }
     let has_none = found.is_empty();
     if has_none {
         // The domain itself is the place, and may have TLSA records all the same.
@@ -68,18 +73,21 @@ pub async fn signed_records<R: Lookup>(
         let signed = Signed::Yes(Vec::new());
         found.push(Record { priority: 0, weight: 0, port, target, direct_tls, signed });
     }
+    // The best first, as they are tried.
+    found.sort_by_key(|record| record.priority);
+    let late = || Signed::Unknown("the DNS does not answer in time".into());
     let looks =
         found.iter().take(MOST_PLACES).map(|record| -> Pin<Box<dyn Future<Output = Signed> + Send>> {
             match record.signed {
                 Signed::Yes(_) if !record.target.is_empty() => {
-                    Box::pin(tlsa(&resolver, &record.target, record.port))
+                    // Each has its own time: one that is slow, and may be somebody else's, keeps nobody from the others.
+                    let look = timeout(&runtime, PATIENCE, tlsa(&resolver, &record.target, record.port));
+                    Box::pin(async move { look.await.unwrap_or_else(late) })
                 }
                 _ => Box::pin(core::future::ready(record.signed.clone())),
             }
         });
-    let signed = timeout(&runtime, PATIENCE, all(looks.collect())).await;
-    let late = || Signed::Unknown("the DNS does not answer in time".into());
-    let signed: Vec<Signed> = signed.unwrap_or_default();
+    let signed = all(looks.collect()).await;
     for (number, record) in found.iter_mut().enumerate() {
         if matches!(record.signed, Signed::Yes(_)) {
             record.signed = signed.get(number).cloned().unwrap_or_else(late);
@@ -181,7 +189,7 @@ async fn tlsa<R: Lookup>(resolver: &Resolver<Provider<R>>, host: &str, port: u16
 fn is_nothing(error: &NetError) -> bool {
     match error {
         NetError::Dns(DnsError::NoRecordsFound(_)) => true,
-        NetError::Dns(DnsError::Nsec { proof, .. }) => *proof != Proof::Bogus,
+        NetError::Dns(DnsError::Nsec { proof, .. }) => matches!(proof, Proof::Secure | Proof::Insecure),
         _ => false,
     }
 }
