@@ -7,7 +7,7 @@
 //! begins to wait; `a` is its oldest answer, and at `A` it has given all and waits no more. 0 and 1 are juliet's, 2 is romeo's,
 //! and 3 is not logged in.
 //!
-//! Every second input runs twice, whole and in pieces. What is the same in every run is done once or not at all: a session that
+//! Every eighth input runs twice, whole and in pieces. What is the same in every run is done once or not at all: a session that
 //! the input does not name is not there, and in the second run the clients say again what they said in the first, at the same
 //! places.
 #![no_main]
@@ -36,8 +36,9 @@ const LINES: usize = 64;
 
 fuzz_target!(|data: &[u8]| {
     let whole = World::run(data, None);
-    // Half of the inputs, so that the others are twice as many.
-    if Dice::new(data, 1).roll(2) == 0 {
+    // Few of the inputs, so that there is time for more of them: how a stream is cut makes a difference to its reader alone, which has
+    // targets of its own.
+    if Dice::new(data, 1).roll(8) != 0 {
         return;
     }
     let said = whole.iter().map(|session| session.said.clone()).collect();
