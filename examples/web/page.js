@@ -15,16 +15,17 @@ const LINES = 300;
 const HIGHEST = "the highest";
 const RULES = [
   ["none at all", "account", "waits", "waits", "comes back", "dropped"],
-  ["none at all", "no such resource", "comes back", "comes back", "comes back", "comes back"],
+  ["none at all", "resource", "that one", "that one", "that one", "that one"],
+  ["none at all", "no such resource", "comes back", "waits", "comes back", "dropped"],
   ["only negative ones", "account", "waits", "waits", "comes back", "dropped"],
   ["only negative ones", "resource", "that one", "that one", "that one", "that one"],
-  ["only negative ones", "no such resource", "comes back", "waits", "comes back", "comes back"],
+  ["only negative ones", "no such resource", "comes back", "waits", "comes back", "dropped"],
   ["one", "account", "that one", "that one", "comes back", "that one"],
   ["one", "resource", "that one", "that one", "that one", "that one"],
-  ["one", "no such resource", "comes back", "the one", "comes back", "comes back"],
+  ["one", "no such resource", "comes back", "the one", "comes back", "dropped"],
   ["several", "account", HIGHEST, HIGHEST, "comes back", "each of them"],
   ["several", "resource", "that one", "that one", "that one", "that one"],
-  ["several", "no such resource", "comes back", HIGHEST, "comes back", "comes back"],
+  ["several", "no such resource", "comes back", HIGHEST, "comes back", "dropped"],
 ];
 // The same in a sentence.
 const SAYS = {
@@ -43,6 +44,8 @@ const $ = (id) => document.getElementById(id);
 const node = (name, text, attributes = {}) => Object.assign(document.createElement(name), { textContent: text ?? "", ...attributes });
 
 const devices = [];
+// Juliet's resources that are not of this page, as Romeo sees them: their names, and their priorities.
+const others = new Map();
 let romeo;
 let account = "juliet@localhost";
 // The message that was sent last: where it has come to so far.
@@ -62,13 +65,18 @@ function rules() {
   }
 }
 
+// All resources of Juliet's that have sent their presence.
+function present() {
+  return [...devices.filter((device) => device.isThere), ...[...others].map(([name, priority]) => ({ name, priority }))];
+}
+
 // Which rule counts now for a message to this address.
 function rule(to) {
-  const there = devices.filter((device) => device.isThere);
+  const there = present();
   const wanting = there.filter((device) => device.priority >= 0);
   const count = there.length === 0 ? "none at all" : ["only negative ones", "one"][wanting.length] ?? "several";
   const resource = to.split("/")[1];
-  const whom = resource === undefined ? "account" : there.some((device) => device.name === resource) ? "resource" : "no such resource";
+  const whom = resource === undefined ? "account" : [...devices, ...there].some((device) => device.name === resource) ? "resource" : "no such resource";
   return RULES.findIndex((row) => row[0] === count && row[1] === whom);
 }
 
@@ -194,7 +202,7 @@ function write(event) {
   event.preventDefault();
   const { to, type, body } = Object.fromEntries(new FormData($("write")));
   const index = rule(to);
-  const priorities = devices.filter((device) => device.isThere).map(({ name, priority }) => `${name}: ${priority}`).join(", ");
+  const priorities = present().map(({ name, priority }) => `${name}: ${priority}`).join(", ");
   for (const { card } of devices) card.classList.remove("landed");
   try {
     sent = { to, type, index, priorities, at: [], id: undefined, isOver: false };
@@ -220,6 +228,13 @@ async function start(login) {
   $("resources").replaceChildren();
   devices.splice(0, devices.length, ...RESOURCES.map((resource) => device(resource, login.password)));
   romeo = connect("romeo", `${login.writer.split("/")[0]}/garden`, login["writer-password"], 0, $("writer-state"));
+  others.clear();
+  romeo.on("presence", ({ from, type, priority }) => {
+    const [owner, resource] = from.split("/");
+    if (owner !== account || resource === undefined || RESOURCES.some(({ name }) => name === resource)) return;
+    if (type === "unavailable") others.delete(resource);
+    else if (type === "available") others.set(resource, priority);
+  });
   romeo.on("undelivered", ({ id, condition, text }) => {
     if (sent?.id !== id) return;
     sent.error = text === null ? condition : `${condition} (${text})`;

@@ -186,6 +186,42 @@ async function story() {
   assert.ok(wide <= inner, `the page is ${wide} wide in a window of ${inner}`);
   await picture("web-phone.png");
 
+  // Each line of the table, with each type: what becomes of a message is what the marked cell says.
+  const there = (name, is) => run("const box = document.querySelector(`#${arguments[0]} input[type=checkbox]`); if (box.checked !== arguments[1]) box.click()", name, is);
+  const outcomes = { waits: "It waits on the server.", "comes back": "It came back to Romeo", dropped: "It was dropped without a word.", "each of them": "It went to (phone and laptop|laptop and phone)" };
+  const walked = new Set();
+  async function walk(count) {
+    await settled();
+    for (const to of [account, `${account}/phone`, `${account}/nowhere`]) {
+      for (const type of ["normal", "chat", "groupchat", "headline"]) {
+        await run("const form = document.getElementById('write'); const [to, type, body] = arguments; form.elements.to.value = to; form.elements.type.value = type; form.elements.body.value = body; form.requestSubmit()", to, type, "Which line?");
+        const [line, first, cell] = await run("const row = document.querySelector('#rules .marked'); return [row.id, row.cells[0].innerText, row.querySelector('.column').innerText]");
+        assert.equal(first, count);
+        walked.add(line);
+        await until(`a message of the type ${type} to ${to} is told of`, "return !document.getElementById('verdict').innerText.includes('on its way')");
+        const verdict = await run("return document.getElementById('verdict').innerText");
+        // The second of two comes a moment later.
+        if (cell === "each of them") await until("each of them gets it", "return new RegExp(arguments[0]).test(document.getElementById('verdict').innerText)", outcomes[cell]);
+        else assert.ok(verdict.startsWith(outcomes[cell] ?? "It went to phone."), `${count}, ${type} to ${to}: ${cell}: ${verdict}`);
+      }
+    }
+  }
+  await priority("phone", 5);
+  await priority("laptop", 0);
+  await walk("several");
+  await priority("laptop", -1);
+  await walk("one");
+  await priority("phone", -2);
+  await walk("only negative ones");
+  await there("phone", false);
+  await there("laptop", false);
+  await walk("none at all");
+  assert.equal(walked.size, await run("return document.getElementById('rules').tBodies[0].rows.length"));
+  // A resource that is not of the page counts, too.
+  await runLong("const { Client } = await import('/balcony/balcony.js'); window.tablet = new Client({ jid: `${args[1]}/tablet`, password: args[0], url: `ws://${location.host}/xmpp-websocket`, priority: 3 }); await window.tablet.online();", passwords[0], account);
+  await settled();
+  await write(account, "groupchat", "Juliet has one resource with a priority of 0 or more (tablet: 3)");
+
   // What the browser has complained of: the policy, a file that is missing.
   const complaints = (await call("POST", "/se/log", { type: "browser" })).filter(({ level, message }) => level === "SEVERE" && !/ws:\/\/|WebSocket/.test(message));
   assert.deepEqual(complaints, []);
