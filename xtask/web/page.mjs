@@ -154,6 +154,8 @@ async function story() {
   await stop(server.child);
   await until("the page sees that the server is gone", "return document.getElementById('phone').innerText.includes('connecting again')");
   server = await serve(port);
+  // Passwords are known only to whoever has made the accounts; the addresses are.
+  assert.equal(server.found[3], "#account=juliet@localhost&writer=romeo@localhost");
   await until("all are online again", "return [...document.querySelectorAll('.state')].every((state) => state.innerText.startsWith('online as'))");
   await write(account, "chat", "It went to phone.");
   await until("its session goes on", "return [...document.querySelectorAll('#wire li')].some((item) => item.textContent.includes('<resumed '))");

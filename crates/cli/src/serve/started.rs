@@ -159,16 +159,13 @@ impl Started<'_> {
 
 /// The page, with what it has to know behind a `#`, which a browser sends to nobody. A password that is not known is typed there.
 fn link(page: SocketAddr, romeo: &Account, juliet: &Account) -> String {
-    let (Some(hers), Some(his)) = (&juliet.password, &romeo.password) else {
-        return format!("http://{page}/");
-    };
-    format!(
-        "http://{page}/#account={}&password={}&writer={}&writer-password={}",
-        juliet.address,
-        hers.expose(),
-        romeo.address,
-        his.expose()
-    )
+    let mut link = format!("http://{page}/#account={}&writer={}", juliet.address, romeo.address);
+    for (name, account) in [("password", juliet), ("writer-password", romeo)] {
+        if let Some(password) = &account.password {
+            link.push_str(&format!("&{name}={}", password.expose()));
+        }
+    }
+    link
 }
 
 /// This program, as it was typed: it need not be on the search path.
