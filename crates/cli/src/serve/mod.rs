@@ -52,7 +52,8 @@ const LOOK: Duration = Duration::from_secs(43_200);
 
 pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure> {
     let options = Options { typed: args.settings, config: args.config, log, demo: args.demo };
-    let settings = options.read()?;
+    // Where the page is by default is no promise: its address is printed.
+    let (settings, may_move) = options.read()?;
     let log = log::to_stderr(settings.log.unwrap_or_default());
     if let Some(Address(open)) =
         settings.listen.iter().find(|Address(to)| settings.allow_plaintext && !to.ip().is_loopback())
@@ -87,7 +88,7 @@ pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure>
     let hashing = WorkerConfig { iterations, token_lifetime, ..usual };
     let offer = Offer::of(&store);
     let storage = Storage { worker: Arc::new(Worker::start_with(store.clone(), hashing)), store };
-    let served = runtime.block_on(serve(&options, settings, &storage, offer, args.demo, &log));
+    let served = runtime.block_on(serve(&options, settings, &storage, offer, may_move, &log));
     // With the runtime the last tasks end, then the threads of the store, then the store closes its file.
     runtime.shutdown_timeout(CLOSING);
     served.and(storage.close())
@@ -121,7 +122,7 @@ async fn serve(
     mut settings: Settings,
     storage: &Storage,
     offer: Offer,
-    demo: bool,
+    may_move: bool,
     log: &Log,
 ) -> Result<(), Failure> {
     let domains = domains(&settings)?;
@@ -180,12 +181,10 @@ async fn serve(
             server = server.listen(*to, transport).map_err(|error| in_use(*to, option, &error))?;
         }
     }
-    // Where the page is by default is no promise: its address is printed.
-    let may_move = demo && options.typed.listen_http.is_empty();
     let http = Http::listen(settings.listen_http.iter().map(|Address(to)| *to), may_move).await;
     let http = http.map_err(|(to, error)| in_use(to, "--listen-http", &error))?;
     let pages = http.addresses()?;
-    let accounts = if demo { demo::accounts(&worker, &domains).await? } else { Vec::new() };
+    let accounts = if options.demo { demo::accounts(&worker, &domains).await? } else { Vec::new() };
     let mut interrupt = signal(SignalKind::interrupt()).map_err(io("cannot catch signals"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(io("cannot catch signals"))?;
     let mut hangup = signal(SignalKind::hangup()).map_err(io("cannot catch signals"))?;

@@ -22,26 +22,27 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// What is typed wins over the file.
-    pub(super) fn read(&self) -> Result<Settings, Failure> {
+    /// What is typed wins over the file. Also whether neither says where to listen, so that it is the default.
+    pub(super) fn read(&self) -> Result<(Settings, bool), Failure> {
         let file = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
         let mut settings = self.typed.clone().or(file);
         settings.log = self.log.or(settings.log);
         let Settings { listen, listen_tls, listen_wss, listen_ws, listen_http, .. } = &settings;
         let lists = [listen, listen_tls, listen_wss, listen_ws, listen_http];
-        if lists.iter().all(|list| list.is_empty()) {
+        let is_default = lists.iter().all(|list| list.is_empty());
+        if is_default {
             let local = |port| Address(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
             settings.listen = vec![local(5222)];
             settings.listen_tls = vec![local(5223)];
             settings.listen_http = if self.demo { vec![local(5280)] } else { Vec::new() };
         }
-        Ok(settings)
+        Ok((settings, is_default))
     }
 
     /// Reads the settings and the certificate again, as that is renewed every few months. What cannot change while the
     /// server runs stays, and is named.
     pub(super) fn read_again(&self, before: &Settings) -> Result<(Settings, Certificate), Failure> {
-        let (settings, fixed) = self.read()?.with_fixed_of(before);
+        let (settings, fixed) = self.read()?.0.with_fixed_of(before);
         let certificate = Certificate::existing(&settings)?;
         if !fixed.is_empty() {
             let fixed = fixed.join(", ");

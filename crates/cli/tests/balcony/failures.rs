@@ -20,6 +20,10 @@ fn a_busy_port() {
         );
         world.run(&["serve", option, &address]).failed(1, &[&advice]);
     }
+    // Only the default may be elsewhere in a demo, not what a file says.
+    let file = world.write("demo.toml", &format!("listen-http = [\"{address}\"]\n"));
+    let failed = world.run(&["serve", "--demo", "--config", file.to_str().unwrap()]);
+    failed.failed(1, &[&format!("cannot listen on {address}: address in use.")]);
 }
 
 #[test]
