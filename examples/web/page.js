@@ -181,8 +181,16 @@ function device({ name, priority }, password) {
     card.classList.add("landed");
     explain();
   });
-  self.online = client.online();
+  self.client = client;
   return self;
+}
+
+// The first connection has to come about, so that whoever has mistyped something hears of it. One that is lost later comes back by itself.
+function firstOnline(client) {
+  return new Promise((resolve, reject) => {
+    const stop = client.on("offline", ({ reason }) => reject(new Error(reason)));
+    client.online().then(resolve, reject).finally(stop);
+  });
 }
 
 function presence(type, to) {
@@ -242,7 +250,7 @@ async function start(login) {
   });
   const names = [...RESOURCES.map(({ name }) => name), "romeo"];
   $("filter").replaceChildren(node("option", "all three", { value: "" }), ...names.map((name) => node("option", name, { value: name })));
-  await Promise.all([romeo.online(), ...devices.map((each) => each.online)]);
+  await Promise.all([romeo, ...devices.map((each) => each.client)].map(firstOnline));
   // So that he sees her, and is told of errors; she lets him.
   romeo.sendStanza(new XMLSerializer().serializeToString(presence("subscribe", account)));
   $("write").querySelector("button").disabled = false;
@@ -252,7 +260,10 @@ async function begin(login) {
   $("login").hidden = true;
   try {
     await start(login);
+    $("login-error").textContent = "";
   } catch (error) {
+    // Nobody stays half there.
+    for (const client of [romeo, ...devices.map((each) => each.client)]) client?.close().catch(() => {});
     $("login-error").textContent = error.message;
     $("login").hidden = false;
   }

@@ -122,6 +122,9 @@ async function story() {
   // Without what follows `#` the page asks.
   await call("POST", "/url", { url: `http://${place}/` });
   await until("the page asks for passwords", "return !document.getElementById('login').hidden");
+  // Whoever has mistyped a password is told so, and may try again.
+  await run("const form = document.getElementById('login'); form.elements.account.value = 'juliet@localhost'; form.elements.writer.value = 'romeo@localhost'; form.elements.password.value = form.elements['writer-password'].value = 'wrong'; form.requestSubmit()");
+  await until("a wrong password is told", "return !document.getElementById('login').hidden && document.getElementById('login-error').textContent.includes('not-authorized')");
   await call("POST", "/url", { url: `http://${place}/${secrets}` });
   await call("POST", "/refresh", {});
   await until("everybody is online", "return !document.querySelector('#write button').disabled");
