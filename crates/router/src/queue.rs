@@ -193,6 +193,8 @@ impl Router {
             next += 1;
         }
         effects.truncate(kept);
+        // Whether a session is the last one that has a message is told by how many hold its group.
+        drop(group);
         self.keeps.clear();
         self.placed.clear();
         // Who is not listened to can't acknowledge anything: what has waited for that goes now.

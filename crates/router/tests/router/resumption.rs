@@ -251,6 +251,30 @@ fn sessions_that_wait_end_as_others() {
     assert_eq!((kept(&world), world.router.queued()), ((0..30).collect(), 0));
 }
 
+// A message that is too much for two sessions at once, which wait both, is nobody's any more, and waits for the next.
+#[test]
+fn what_is_too_much_for_two_sessions_at_once_is_kept() {
+    let mut small = config();
+    small.limits.queue_bytes = 2_000;
+    let (mut world, romeo, phone) = world_with(small);
+    let desk = world.available("juliet@example.com/desk", 0);
+    assert!(world.router.manage(desk, WAIT, &[]));
+    for session in [phone, desk] {
+        // All that it was sent, so that as much waits for the one as for the other. What it was not sent it can't acknowledge.
+        let mut effects = Vec::new();
+        (0..20).for_each(|_| world.router.acknowledged(world.now, session, 1, &mut effects));
+        assert!(detach(&mut world, session));
+    }
+    assert_eq!(world.router.queued(), 0);
+    let sent: Vec<_> = (0..30).flat_map(|number| world.send(romeo, chat(number))).collect();
+    let ended = |session| {
+        sent.iter()
+            .any(|effect| matches!(effect, Effect::Close { session: closed, .. } if *closed == session))
+    };
+    assert!(ended(phone) && ended(desk));
+    assert_eq!((kept(&world), world.router.queued()), ((0..30).collect(), 0));
+}
+
 // Limits::unacknowledged: who acknowledges nothing gets no more than that, and goes on when it does.
 #[test]
 fn what_is_not_acknowledged_is_bounded() {
