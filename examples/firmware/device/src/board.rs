@@ -5,56 +5,19 @@
 //! told by an `r` that the program rests. Another board has another file like this one.
 
 use core::cell::Cell;
-use core::ptr;
 
 use balcony_machine::Instant;
 use cortex_m::interrupt::{self, Mutex};
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_rt::exception;
 
-/// Of the processor.
-const HERTZ: u32 = 25_000_000;
+use crate::uart::{CARRIER, HERTZ, LINE};
 
 /// Milliseconds since the start.
 static MILLIS: Mutex<Cell<u64>> = Mutex::new(Cell::new(0));
 
-/// A UART of the CMSDK (Cortex-M System Design Kit TRM, section 4.3).
-struct Uart(usize);
-
-const LINE: Uart = Uart(0x4000_4000);
-const CARRIER: Uart = Uart(0x4000_5000);
-
-const DATA: usize = 0x00;
-const STATE: usize = 0x04;
-const CTRL: usize = 0x08;
-const BAUDDIV: usize = 0x10;
-
-/// Bits of `STATE`.
-const IS_SENDING: u32 = 1;
-const HAS_RECEIVED: u32 = 2;
-/// Bits of `CTRL`: sends and receives.
+/// Bits of the UARTs' `CTRL`: sends and receives.
 const BOTH: u32 = 3;
-
-impl Uart {
-    fn read(&self, register: usize) -> u32 {
-        // SAFETY: a register of a UART that the board has at this address.
-        unsafe { ptr::read_volatile((self.0 + register) as *const u32) }
-    }
-
-    fn write(&self, register: usize, value: u32) {
-        // SAFETY: as above.
-        unsafe { ptr::write_volatile((self.0 + register) as *mut u32, value) }
-    }
-
-    fn start(&self) {
-        self.write(BAUDDIV, HERTZ / 115_200);
-        self.write(CTRL, BOTH);
-    }
-
-    fn byte(&self) -> Option<u8> {
-        (self.read(STATE) & HAS_RECEIVED != 0).then(|| self.read(DATA).to_le_bytes()[0])
-    }
-}
 
 /// The board, once it is started.
 pub(crate) struct Board {
@@ -70,8 +33,8 @@ impl Board {
         clock.clear_current();
         clock.enable_counter();
         clock.enable_interrupt();
-        LINE.start();
-        CARRIER.start();
+        LINE.start(BOTH);
+        CARRIER.start(BOTH);
         Some(Board { is_up: false })
     }
 
@@ -102,16 +65,12 @@ impl Board {
 
     /// Sends all of it.
     pub(crate) fn write(&self, bytes: &[u8]) {
-        for byte in bytes {
-            while LINE.read(STATE) & IS_SENDING != 0 {}
-            LINE.write(DATA, u32::from(*byte));
-        }
+        bytes.iter().for_each(|byte| LINE.put(*byte));
     }
 
     /// Says on the second UART that the program is at rest.
     pub(crate) fn rests(&self) {
-        while CARRIER.read(STATE) & IS_SENDING != 0 {}
-        CARRIER.write(DATA, u32::from(b'r'));
+        CARRIER.put(b'r');
     }
 
     /// What was sent over a line that has been cut since is of no use to the next one.

@@ -13,6 +13,7 @@ mod debugger;
 mod heap;
 mod lamp;
 mod stack;
+mod uart;
 
 use core::time::Duration;
 

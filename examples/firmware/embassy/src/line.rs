@@ -6,7 +6,6 @@
 use core::cell::RefCell;
 use core::fmt;
 use core::future::poll_fn;
-use core::ptr;
 use core::task::{Poll, Waker};
 
 use balcony_embedded::Link;
@@ -18,52 +17,15 @@ use critical_section::Mutex;
 use embassy_time::Instant;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 
-/// A UART of the CMSDK (Cortex-M System Design Kit TRM, section 4.3).
-struct Uart(usize);
+use crate::uart::{CARRIER, LINE};
 
-const LINE: Uart = Uart(0x4000_4000);
-const CARRIER: Uart = Uart(0x4000_5000);
-
-const DATA: usize = 0x00;
-const STATE: usize = 0x04;
-const CTRL: usize = 0x08;
-/// Which interrupts there are; those that are written are over.
+/// A register of the UARTs: which interrupts there are; those that are written are over.
 const INTERRUPTS: usize = 0x0c;
-const BAUDDIV: usize = 0x10;
-
-/// Bits of `STATE`.
-const IS_SENDING: u32 = 1;
-const HAS_RECEIVED: u32 = 2;
-/// Bits of `CTRL`: sends and receives, with an interrupt for each.
+/// Bits of their `CTRL`: sends and receives, with an interrupt for each.
 const ALL: u32 = 0b1111;
 
 /// The interrupts of both: received and sent.
 const NUMBERS: [u16; 4] = [0, 1, 2, 3];
-
-impl Uart {
-    fn read(&self, register: usize) -> u32 {
-        // SAFETY: a register of a UART that the board has at this address.
-        unsafe { ptr::read_volatile((self.0 + register) as *const u32) }
-    }
-
-    fn write(&self, register: usize, value: u32) {
-        // SAFETY: as above.
-        unsafe { ptr::write_volatile((self.0 + register) as *mut u32, value) }
-    }
-
-    fn byte(&self) -> Option<u8> {
-        (self.read(STATE) & HAS_RECEIVED != 0).then(|| self.read(DATA).to_le_bytes()[0])
-    }
-
-    /// Sends a byte, unless it sends one.
-    fn send(&self, byte: impl FnOnce() -> Option<u8>) {
-        if self.read(STATE) & IS_SENDING == 0
-            && let Some(byte) = byte()
-        {
-            self.write(DATA, u32::from(byte));
-        }
-    }
-}
 
 /// Bytes on their way, first in, first out.
 struct Ring<const N: usize> {
@@ -133,7 +95,11 @@ impl Shared {
                 self.heard = Instant::now();
             }
         }
-        LINE.send(|| self.to_send.pop());
+        if LINE.is_free()
+            && let Some(byte) = self.to_send.pop()
+        {
+            LINE.put(byte);
+        }
     }
 }
 
@@ -168,8 +134,7 @@ unsafe impl InterruptNumber for Number {
 /// Starts the UARTs.
 pub(crate) fn start() {
     for uart in [LINE, CARRIER] {
-        uart.write(BAUDDIV, 25_000_000 / 115_200);
-        uart.write(CTRL, ALL);
+        uart.start(ALL);
     }
     for number in NUMBERS {
         // SAFETY: no critical section stands on these being masked.
@@ -184,8 +149,7 @@ pub(crate) fn heard() -> Instant {
 
 /// Says on the second UART that the program is at rest.
 pub(crate) fn rests() {
-    while CARRIER.read(STATE) & IS_SENDING != 0 {}
-    CARRIER.write(DATA, u32::from(b'r'));
+    CARRIER.put(b'r');
 }
 
 /// The line is cut.

@@ -18,6 +18,8 @@ mod line;
 #[path = "../../device/src/stack.rs"]
 mod stack;
 mod time;
+#[path = "../../device/src/uart.rs"]
+mod uart;
 
 use core::future::poll_fn;
 use core::task::Poll;

@@ -11,8 +11,8 @@ use cortex_m_rt::exception;
 use critical_section::Mutex;
 use embassy_time_driver::Driver;
 
-/// Of the processor.
-const HERTZ: u32 = 25_000_000;
+use crate::uart::HERTZ;
+
 /// So many tasks wait for a time.
 const TASKS: usize = 4;
 
