@@ -15,7 +15,7 @@ use hashbrown::HashMap;
 
 use crate::commit::Commit;
 use crate::facts::SenderFacts;
-use crate::line::{Sent, When};
+use crate::line::{Again, Sent};
 use crate::lookup::About;
 use crate::waits::{Place, Waits, memory};
 
@@ -51,10 +51,8 @@ pub(crate) struct Charge {
     pub(crate) sent: Option<Sent>,
     /// What the sender's account has said of the sender.
     pub(crate) facts: SenderFacts,
-    /// When it was delivered, if it has been.
-    pub(crate) again: Option<When>,
-    /// The document in which it is written, if it is.
-    pub(crate) document: Option<Arc<str>>,
+    /// What is known of it from then, if it has been delivered once.
+    pub(crate) again: Option<Again>,
     /// It counts among [`Waits::undecided`].
     undecided: bool,
 }
@@ -170,17 +168,7 @@ impl Asks {
     ) -> Charge {
         self.waiting.entry(payer.clone()).or_default().add(&place, bytes);
         self.charged += 1;
-        Charge {
-            payer,
-            number: self.charged,
-            bytes,
-            place,
-            sent,
-            facts,
-            again: None,
-            document: None,
-            undecided: false,
-        }
+        Charge { payer, number: self.charged, bytes, place, sent, facts, again: None, undecided: false }
     }
 
     /// It waits elsewhere from now on.

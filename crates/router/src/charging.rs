@@ -30,7 +30,7 @@ impl Router {
             Origin::Remote
             | Origin::Server(_)
             | Origin::Answer
-            | Origin::Undelivered { .. }
+            | Origin::Undelivered(_)
             | Origin::Taken
             | Origin::Refused => (None, cost(stanza)),
         };
@@ -82,14 +82,14 @@ impl Router {
     ) -> Option<Charge> {
         let pays = if matches!(origin, Origin::Answer) { &stanza.head.to } else { &stanza.head.from };
         let payer = self.payer(pays.as_ref()?);
-        let (sees, facts, again) = (sees(stanza, origin), origin.facts(), origin.again());
+        let (sees, facts) = (sees(stanza, origin), origin.facts());
         let bytes = match origin {
             Origin::Session { bytes, .. } | Origin::Parked { bytes } => *bytes,
             Origin::Waited(charge) => charge.bytes(),
             Origin::Remote
             | Origin::Server(_)
             | Origin::Answer
-            | Origin::Undelivered { .. }
+            | Origin::Undelivered(_)
             | Origin::Taken
             | Origin::Refused => cost(stanza),
         };
@@ -107,9 +107,9 @@ impl Router {
                 charge
             }
             Origin::Session { sent, bytes, .. } => self.asks.charge(payer, bytes, place, Some(sent), facts),
-            Origin::Undelivered { document, .. } => {
+            Origin::Undelivered(again) => {
                 let mut charge = self.asks.charge(payer, bytes, place, None, facts);
-                charge.document = document;
+                charge.again = Some(again);
                 charge
             }
             Origin::Remote
@@ -119,7 +119,6 @@ impl Router {
             | Origin::Taken
             | Origin::Refused => self.asks.charge(payer, bytes, place, None, facts),
         };
-        charge.again = again;
         if !sees {
             self.handled(&mut charge, effects);
         } else if charge.sent.is_some() {

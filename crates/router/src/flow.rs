@@ -249,7 +249,7 @@ impl Router {
         let account = self.load(&name, effects);
         let queue = if has_line { &mut account.line_mut(&peer).queue } else { &mut account.queue };
         // They are told from each other by when they came first.
-        let order = |charge: &Charge| charge.again.map_or(0, |again| again.order);
+        let order = |charge: &Charge| charge.again.as_ref().map_or(0, |again| again.when.order);
         let place = queue.partition_point(|waiting| {
             matches!(waiting.task, Task::Returned) && order(&waiting.charge) <= order(&charge)
         });

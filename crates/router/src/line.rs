@@ -70,6 +70,16 @@ pub(crate) struct When {
     pub(crate) is_stamped: bool,
 }
 
+/// What is known of a message that comes once more, since a session has not got it.
+#[derive(Debug)]
+pub(crate) struct Again {
+    pub(crate) when: When,
+    /// Of which account the session was, if that is known: its successor, of the same name, may not have it.
+    pub(crate) creation: Option<u64>,
+    /// It is [written](crate::undelivered) in the document with this key, if it is, and is then for nobody else.
+    pub(crate) document: Option<Arc<str>>,
+}
+
 /// Who has brought a stanza that is on its way. Whoever has it wait takes it, and leaves `Taken`; whoever turns it away
 /// leaves `Refused`.
 #[derive(Debug)]
@@ -87,9 +97,8 @@ pub(crate) enum Origin {
     /// This server, in the name of somebody of whom the recipient may not know whether that is one: it answers the recipient, who pays
     /// for it.
     Answer,
-    /// This server, which had taken it already and could not deliver it. It may be [written](crate::undelivered) in the document with
-    /// this key, and is then for nobody else.
-    Undelivered { when: When, document: Option<Arc<str>> },
+    /// This server, which had taken it already and could not deliver it.
+    Undelivered(Again),
     /// It waits somewhere.
     Taken,
     /// There was no room for it, and its sender has been told so.
@@ -110,7 +119,7 @@ impl Origin {
             Origin::Remote
             | Origin::Parked { .. }
             | Origin::Answer
-            | Origin::Undelivered { .. }
+            | Origin::Undelivered(_)
             | Origin::Taken
             | Origin::Refused => SenderFacts::STRANGER,
         }
@@ -124,7 +133,7 @@ impl Origin {
             Origin::Remote
             | Origin::Parked { .. }
             | Origin::Answer
-            | Origin::Undelivered { .. }
+            | Origin::Undelivered(_)
             | Origin::Taken
             | Origin::Refused => {}
         }
@@ -138,17 +147,17 @@ impl Origin {
             Origin::Session { .. }
             | Origin::Remote
             | Origin::Parked { .. }
-            | Origin::Undelivered { .. }
+            | Origin::Undelivered(_)
             | Origin::Taken
             | Origin::Refused => false,
         }
     }
 
-    /// When it was delivered first, if it has been delivered once.
-    pub(crate) const fn again(&self) -> Option<When> {
+    /// What is known of it from the first time, if it has been delivered once.
+    pub(crate) const fn again(&self) -> Option<&Again> {
         match self {
-            Origin::Undelivered { when, .. } => Some(*when),
-            Origin::Waited(charge) => charge.again,
+            Origin::Undelivered(again) => Some(again),
+            Origin::Waited(charge) => charge.again.as_ref(),
             Origin::Session { .. }
             | Origin::Remote
             | Origin::Parked { .. }
@@ -162,8 +171,9 @@ impl Origin {
     /// The document in which it is written, if it is. From now on it is whoever's this is told.
     pub(crate) const fn take_document(&mut self) -> Option<Arc<str>> {
         match self {
-            Origin::Undelivered { document, .. } => document.take(),
-            Origin::Waited(charge) => charge.document.take(),
+            Origin::Undelivered(Again { document, .. })
+            | Origin::Waited(Charge { again: Some(Again { document, .. }), .. }) => document.take(),
+            Origin::Waited(_) => None,
             Origin::Session { .. }
             | Origin::Remote
             | Origin::Parked { .. }
@@ -176,7 +186,7 @@ impl Origin {
 
     /// Whether the server has said on it since when it had it (XEP-0203).
     pub(crate) fn is_stamped(&self) -> bool {
-        self.again().is_some_and(|again| again.is_stamped)
+        self.again().is_some_and(|again| again.when.is_stamped)
     }
 
     /// Whether it comes just now to where others are than its sender.
@@ -188,7 +198,7 @@ impl Origin {
             | Origin::Parked { .. }
             | Origin::Server(_)
             | Origin::Answer => true,
-            Origin::Undelivered { .. } | Origin::Taken | Origin::Refused => false,
+            Origin::Undelivered(_) | Origin::Taken | Origin::Refused => false,
         }
     }
 }

@@ -105,6 +105,11 @@ impl Router {
         let Kind::Message(kind) = stanza.head.kind else { return };
         let account = stanza.head.to.as_ref().and_then(|to| self.accounts.get(to.bare_str()));
         let Some(account) = account else { return };
+        let creation = origin.again().and_then(|again| again.creation);
+        let is_successor = |of: u64| account.known().is_some_and(|known| known.creation != of);
+        if creation.is_some_and(is_successor) {
+            return self.nobody(&stanza, effects);
+        }
         let start = effects.len();
         let placed = account.place(&self.shared, kind, stanza, false, effects);
         self.finish_placing(placed, start, origin, effects);

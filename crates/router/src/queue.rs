@@ -10,7 +10,7 @@ use balcony_machine::Instant;
 use balcony_stanza::{Kind, Stanza, StreamCondition};
 
 use crate::extension::Delivery;
-use crate::line::{Origin, When};
+use crate::line::{Again, Origin, When};
 use crate::outbox::{Entry, Group, Outbox, is_answer, is_copy};
 use crate::resumption::stamped;
 use crate::router::Router;
@@ -22,6 +22,8 @@ pub(crate) struct Leaving {
     pub(crate) account: BareJid,
     /// Which of the accounts that have had this name.
     incarnation: u64,
+    /// Of which account it was, if that is known.
+    creation: Option<u64>,
     outbox: Outbox,
     /// Messages to the account wait for its fate, so that they come behind those that are in it.
     holds: bool,
@@ -127,7 +129,7 @@ impl Router {
     /// The message that the effects from there on give to sessions has its place among all that are delivered, as it is written with that;
     /// or it has had it for long.
     pub(crate) fn put_in_order(&mut self, start: usize, origin: &Origin, effects: &[Effect]) {
-        let again = origin.again();
+        let again = origin.again().map(|again| again.when);
         // This is on the way of every message.
         if again.is_none() && self.waiting_for_clients.is_empty() {
             return;
@@ -395,8 +397,10 @@ impl Router {
         }
         let (mut holds, returns) = (outbox.matters(), outbox.returns_messages());
         let mut incarnation = 0;
+        let mut creation = outbox.management().managed().and_then(|managed| managed.creation);
         if let Some(account) = self.accounts.get_mut(name) {
             incarnation = account.incarnation;
+            creation = account.known().map(|known| known.creation).or(creation);
             // What comes next is stored, unless somebody else takes it: what is in there goes before it.
             holds |= returns && account.most_available().is_empty();
             account.leaving += usize::from(holds);
@@ -406,7 +410,8 @@ impl Router {
             self.abandoned.push(id);
             self.going += outbox.bytes();
         }
-        let left = Leaving { account: name.clone(), incarnation, outbox, holds, returns, is_ended: false };
+        let account = name.clone();
+        let left = Leaving { account, incarnation, creation, outbox, holds, returns, is_ended: false };
         self.leaving.insert(id, left);
     }
 
@@ -447,7 +452,7 @@ impl Router {
         let mut entries = Vec::new();
         // Those of a message that several of them were to get may be known to one of them only.
         let mut documents = BTreeMap::new();
-        for (session, Leaving { incarnation, outbox, holds, returns, is_ended, .. }) in left {
+        for (session, Leaving { incarnation, creation, outbox, holds, returns, is_ended, .. }) in left {
             self.queued -= outbox.bytes();
             let is_detached = outbox.is_detached();
             if is_detached {
@@ -466,10 +471,10 @@ impl Router {
             holders.extend(holds.then_some(incarnation));
             returning.extend(returns.then_some(incarnation));
             let all = outbox.into_entries().into_iter();
-            entries.extend(all.map(|entry| (entry, is_detached, is_ended)));
+            entries.extend(all.map(|entry| (entry, creation, is_detached, is_ended)));
         }
         entries.sort_by_key(|(entry, ..)| entry.order);
-        for (entry, is_detached, is_ended) in entries {
+        for (entry, creation, is_detached, is_ended) in entries {
             let (is_message, when) = (entry.is_message(), entry.when());
             let (has_waited, was_stamped) = (is_detached || entry.has_waited, entry.is_stamped);
             let document = entry.document(&documents).filter(|_| !is_ended);
@@ -481,7 +486,7 @@ impl Router {
             match stanza.head.kind {
                 Kind::Iq(_) => self.refuse_iq(&stanza, effects),
                 _ if is_message && is_ended => self.nobody(&stanza, effects),
-                _ if is_message => self.returned(&name, stanza, when, document, effects),
+                _ if is_message => self.returned(&name, stanza, Again { when, creation, document }, effects),
                 _ => {}
             }
         }
@@ -511,20 +516,19 @@ impl Router {
             .any(|other| leaving.get_mut(other).is_some_and(|left| left.outbox.take_over(group, key)))
     }
 
-    /// A message that a session has not got goes its way once more. It may be written in a document.
+    /// A message that a session has not got goes its way once more.
     pub(crate) fn returned(
         &mut self,
         name: &BareJid,
         stanza: Stanza,
-        when: When,
-        document: Option<Arc<str>>,
+        again: Again,
         effects: &mut Vec<Effect>,
     ) {
         // Copies are for the session that is no more.
         if is_copy(&stanza) || stanza.head.to.as_ref().is_none_or(|to| to.bare_str() != name.as_str()) {
             return;
         }
-        self.come_again(name, stanza, &mut Origin::Undelivered { when, document }, effects);
+        self.come_again(name, stanza, &mut Origin::Undelivered(again), effects);
     }
 
     /// The same, whether or not it has waited meanwhile: it does so for stored messages that are wanted, which are older.

@@ -130,7 +130,7 @@ impl Router {
         let Some(creation) = account.known().map(|known| known.creation) else { return };
         let is_again = origin.is_stamped();
         let Some(mut charge) = self.charge(&stanza, origin, effects) else { return };
-        let document = charge.document.take();
+        let document = charge.again.as_mut().and_then(|again| again.document.take());
         if let Some(account) = self.accounts.get_mut(name) {
             account.backlog.puts += 1;
             if let Wanted::Asked { put_since } = &mut account.backlog.wanted {

@@ -27,7 +27,7 @@ use crate::account::Account;
 use crate::asks::Purpose;
 use crate::collections::UNDELIVERED;
 use crate::extension::Absent;
-use crate::line::{Origin, Task, When};
+use crate::line::{Again, Origin, Task, When};
 use crate::outbox::{Unkept, is_copy};
 use crate::resumption::stamped;
 use crate::router::Router;
@@ -302,7 +302,8 @@ impl Router {
             if let Some(stanza) = Stanza::parse(&document.content.bytes) {
                 // Nothing that is in memory was delivered before.
                 let when = When { order: 0, at: self.asks.now(), is_stamped: true };
-                self.returned(name, stanza, when, Some(Arc::clone(&document.key)), effects);
+                let document = Some(Arc::clone(&document.key));
+                self.returned(name, stanza, Again { when, creation: None, document }, effects);
             }
         }
         for document in left {

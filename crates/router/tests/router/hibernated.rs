@@ -407,7 +407,14 @@ fn a_session_is_known_at_the_next_server() {
 
 /// The server ends in good order, is down for so long, and another one begins with what its store has, and with what was kept of these
 /// sessions, which have the same numbers there.
-fn restart(mut world: World, sessions: &[SessionId], down: Duration) -> World {
+fn restart(world: World, sessions: &[SessionId], down: Duration) -> World {
+    let (mut next, mut effects) = restored(world, sessions, down);
+    next.serve(&mut effects);
+    next
+}
+
+/// The same, and the store has not answered yet what is asked of it because of that.
+fn restored(mut world: World, sessions: &[SessionId], down: Duration) -> (World, Vec<Effect>) {
     let mut effects = Vec::new();
     let saved: Vec<_> = sessions
         .iter()
@@ -427,8 +434,7 @@ fn restart(mut world: World, sessions: &[SessionId], down: Duration) -> World {
         assert_eq!(next.router.restore(next.now, other, &saved, &mut restoring, &mut effects), None);
         assert_eq!(next.router.restore(next.now, other, &saved[1..], &mut restoring, &mut effects), None);
     }
-    next.serve(&mut effects);
-    next
+    (next, effects)
 }
 
 // XEP-0198 §5 [SM14], XEP-0280 [CR10]: a session goes on at the next process: what it has not got, in order, once; its presence, its carbons, the rest of its
@@ -558,6 +564,43 @@ fn the_successor_of_an_account_gets_nothing() {
             let effects = world.send(desk, crate::world::available(0));
             assert!(numbers(&effects, desk).is_empty(), "{effects:?}");
         }
+    }
+}
+
+// The same if the session ends before its account is here: another one is bound in its place, or the store is in trouble. If it is the
+// account that it was, it gets what was for the session, once.
+#[test]
+fn the_successor_of_an_account_gets_nothing_late() {
+    for (is_made_again, is_in_trouble) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (mut world, romeo, phone) = friends();
+        world.at_once = false;
+        let mut effects = Vec::new();
+        assert!(world.router.detach(world.now, phone, &mut effects));
+        // The store writes nothing of what waits for the phone: only the phone has it.
+        world.send(romeo, chat(0, 1));
+        refuse_for(&mut world, Duration::from_secs(1), effects);
+        world.unbound(romeo);
+        if is_made_again {
+            world.store.remove(&bare(JULIET));
+            world.store.create(bare(JULIET));
+        }
+        let (mut world, mut effects) = restored(world, &[phone], Duration::from_secs(1));
+        let now = world.now;
+        if is_in_trouble {
+            for ticket in crate::world::tickets(&core::mem::take(&mut effects)) {
+                world.router.answer(now, ticket, Answer::Refused, &mut effects);
+            }
+            assert_eq!(closed(&effects), [phone]);
+        } else {
+            world.router.bind(now, SessionId(1_000), &bare(JULIET), Some("phone"), &mut effects).unwrap();
+            assert_eq!(closed(&effects), [phone]);
+        }
+        world.serve(&mut effects);
+        let desk = world.connect("juliet@example.com/desk");
+        let effects = world.send(desk, crate::world::available(0));
+        let expected: &[usize] = if is_made_again { &[] } else { &[0] };
+        assert_eq!(numbers(&effects, desk), expected, "{is_made_again} {is_in_trouble}");
+        assert_eq!((written(&world), world.kept(JULIET).len(), world.router.queued()), (vec![], 0, 0));
     }
 }
 
