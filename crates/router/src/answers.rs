@@ -230,7 +230,12 @@ impl Router {
         for resource in resources {
             if let Some(own) = self.sessions.remove(&resource.session) {
                 self.waits_no_longer(resource.session, &own);
-                self.leave_queue(resource.session, name, own.outbox);
+                self.leave_queue(
+                    resource.session,
+                    name,
+                    account.known().map(|known| known.creation),
+                    own.outbox,
+                );
             }
             let error =
                 if is_gone { StreamCondition::NotAuthorized } else { StreamCondition::InternalServerError };

@@ -172,10 +172,11 @@ impl Router {
         let Some(account) = self.accounts.get_mut(&name) else { return };
         let Some(resource) = account.unbind(session) else { return };
         account.backlog.unbind(session);
+        let creation = account.known().map(|known| known.creation);
         if account.resources().is_empty() {
             self.online -= 1;
         }
-        self.leave_queue(session, &name, own.outbox);
+        self.leave_queue(session, &name, creation, own.outbox);
         let audience = self.audience(&name);
         self.announce_lost(resource, audience, effects);
         self.settle(&name, effects);

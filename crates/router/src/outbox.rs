@@ -14,7 +14,7 @@
 //! ```
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
@@ -36,6 +36,9 @@ mod saved;
 pub(crate) use entry::{Entry, Group, is_answer, is_copy};
 pub(crate) use management::{Managed, Management};
 pub(crate) use saved::Groups;
+
+/// Documents of what goes to groups of sessions, by the numbers of these.
+pub(crate) type OfGroups = BTreeMap<u64, Vec<Arc<str>>>;
 
 /// A message that is written nowhere.
 #[derive(Debug)]
@@ -86,40 +89,57 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// Takes a stanza in. Whether it goes into the window at once: otherwise it waits.
     pub(crate) fn push(&mut self, now: Instant, entry: Entry, limits: &Limits) -> bool {
-        self.put(now, self.entries.len(), entry, limits)
-    }
-
-    /// The same for what has come [back](crate::router::Router::returned) from another session, for one without a connection: it goes
-    /// before what was delivered later.
-    pub(crate) fn push_returned(&mut self, now: Instant, entry: Entry, limits: &Limits) -> bool {
-        let place = if self.is_detached() { self.place_of(&entry) } else { self.entries.len() };
-        self.put(now, place, entry, limits)
-    }
-
-    fn put(&mut self, now: Instant, place: usize, entry: Entry, limits: &Limits) -> bool {
-        self.bytes += entry.bytes;
-        self.answers += if entry.is_answer { entry.bytes } else { 0 };
+        self.count(&entry);
         let goes = self.passed == self.entries.len() && self.has_room(entry.bytes, limits);
         if goes {
             self.passed += 1;
             self.passed_bytes += entry.bytes;
             self.highest = self.highest.max(self.removed + self.passed as u64);
         }
-        if let Some(end) = self.replay.as_mut().filter(|end| self.removed + (place as u64) < **end) {
-            *end += 1;
-        }
-        self.entries.insert(place, entry);
+        self.entries.push_back(entry);
         self.watch(now, limits);
         goes
     }
 
-    /// Where something belongs in the queue of a session without a connection: before what has come later, but behind what was sent once,
-    /// as the client counts that.
-    fn place_of(&self, entry: &Entry) -> usize {
+    fn count(&mut self, entry: &Entry) {
+        self.bytes += entry.bytes;
+        self.answers += if entry.is_answer { entry.bytes } else { 0 };
+    }
+
+    /// Takes in what has come [back](crate::router::Router::returned) from another session, if this one has no connection; it is in its place
+    /// when all of it has come, and is [merged](Outbox::merge) then. Whether it is the first since the last time.
+    pub(crate) fn push_returned(&mut self, entry: Entry) -> bool {
+        self.count(&entry);
+        let Some(managed) = self.management.managed_mut() else { return false };
+        managed.returned.push(entry);
+        managed.returned.len() == 1
+    }
+
+    /// Puts what has come back before what was delivered later, but behind what was sent once, as the client counts that.
+    pub(crate) fn merge(&mut self) {
+        let Some(managed) = self.management.managed_mut().filter(|managed| !managed.returned.is_empty())
+        else {
+            return;
+        };
+        let mut returned = mem::take(&mut managed.returned);
+        returned.sort_by_key(|entry| entry.order);
         let sent = usize::try_from(self.highest.saturating_sub(self.removed)).unwrap_or(usize::MAX);
-        let later = |other: &&Entry| other.order > entry.order;
-        let free = self.entries.iter().skip(sent).rev();
-        self.entries.len() - free.take_while(later).count()
+        let mut free = self.entries.split_off(sent.min(self.entries.len()));
+        let end = self.replay.map(|end| end.saturating_sub(self.removed) as usize);
+        // From the end on, so that everything comes before what is later, and behind what is not.
+        let mut merged = VecDeque::with_capacity(free.len() + returned.len());
+        let mut before_end = 0;
+        while let Some(next) = returned.pop() {
+            while let Some(later) = free.pop_back_if(|entry| entry.order > next.order) {
+                merged.push_front(later);
+            }
+            // What is replayed ends behind it, if it comes before that.
+            before_end += usize::from(end.is_some_and(|end| self.entries.len() + free.len() < end));
+            merged.push_front(next);
+        }
+        self.replay = self.replay.map(|end| end + before_end as u64);
+        self.entries.append(&mut free);
+        self.entries.append(&mut merged);
     }
 
     /// Keeps in mind since when the session has to take something.
@@ -431,11 +451,18 @@ impl Outbox {
         self.entries.iter().filter_map(Entry::kept_for_others).chain(freed)
     }
 
-    /// What goes to this group is written in this document: it is this session's from now on. Whether the session is to get it.
-    pub(crate) fn take_over(&mut self, group: u64, key: &Arc<str>) -> bool {
+    /// What goes to these groups is written in these documents: those of what this session is to get are its own from now on.
+    pub(crate) fn take_over(&mut self, groups: &mut OfGroups) {
         let held = self.held.iter_mut().flat_map(|held| held.entries_mut());
-        let same = self.entries.iter_mut().chain(held).find(|entry| entry.group() == Some(group));
-        same.is_some_and(|entry| entry.kept.get_or_insert_with(|| Arc::clone(key)) == key)
+        for entry in self.entries.iter_mut().chain(held) {
+            if let Some(group) = entry.group()
+                && let Some(keys) = groups.get_mut(&group)
+                && let Some(first) = keys.first()
+            {
+                let own = entry.kept.get_or_insert_with(|| Arc::clone(first));
+                keys.retain(|key| key != own);
+            }
+        }
     }
 
     /// The documents of what the session has got since the last call.

@@ -10,33 +10,16 @@ use balcony_machine::Instant;
 use balcony_stanza::{Kind, Stanza, StreamCondition};
 
 use crate::extension::Delivery;
+use crate::leaving::Leaving;
 use crate::line::{Again, Origin, When};
-use crate::outbox::{Entry, Group, Outbox, is_answer, is_copy};
+use crate::outbox::{Entry, Group, OfGroups, Outbox, is_answer, is_copy};
 use crate::resumption::stamped;
 use crate::router::Router;
 use crate::{Effect, SessionId};
 
-/// A session that is over, as long as something may still be written to it.
-#[derive(Debug)]
-pub(crate) struct Leaving {
-    pub(crate) account: BareJid,
-    /// Which of the accounts that have had this name.
-    incarnation: u64,
-    /// Of which account it was, if that is known.
-    creation: Option<u64>,
-    outbox: Outbox,
-    /// Messages to the account wait for its fate, so that they come behind those that are in it.
-    holds: bool,
-    /// There are messages in it that go elsewhere if it does not get them.
-    returns: bool,
-    /// There is no such account any more. If there is one of this name it is another.
-    is_ended: bool,
-}
-
-/// A message that is about to be delivered.
+/// The place of a message that is about to be delivered.
 #[derive(Debug)]
 pub(crate) struct Placed {
-    pub(crate) stanza: Arc<Stanza>,
     pub(crate) when: When,
     /// It was delivered then, to a session that has not got it.
     is_returned: bool,
@@ -71,7 +54,7 @@ impl Router {
             return self.fill_window(session, before, effects);
         }
         let start = effects.len();
-        if let Some(left) = self.leaving.get_mut(&session) {
+        if let Some(left) = self.leaving.get_mut(session) {
             self.queued -= left.outbox.drain(now, through, limits);
             let (is_replayed, is_over) = (left.outbox.take_replayed(), left.outbox.is_empty());
             if is_replayed {
@@ -139,7 +122,7 @@ impl Router {
             self.delivered += 1;
             When { order: self.delivered, at: self.asks.now(), is_stamped: false }
         });
-        self.placed.push(Placed { stanza: Arc::clone(stanza), when, is_returned: again.is_some() });
+        self.placed.insert(stanza, Placed { when, is_returned: again.is_some() });
     }
 
     /// Puts what is to be delivered into the queues of its sessions. What has no room in a window yet is taken out of the effects.
@@ -197,6 +180,11 @@ impl Router {
         effects.truncate(kept);
         // Whether a session is the last one that has a message is told by how many hold its group.
         drop(group);
+        while let Some(session) = self.merging.pop() {
+            if let Some(own) = self.sessions.get_mut(&session) {
+                own.outbox.merge();
+            }
+        }
         self.keeps.clear();
         self.placed.clear();
         // Who is not listened to can't acknowledge anything: what has waited for that goes now.
@@ -211,10 +199,10 @@ impl Router {
         self.carry_out_orders(effects);
         while let Some(session) = self.abandoned.pop() {
             let start = effects.len();
-            let account = self.leaving.get(&session).map(|left| left.account.clone());
+            let account = self.leaving.get(session).map(|left| left.account.clone());
             let leaving = &self.leaving;
             let is_of_it =
-                |other: &mut SessionId| leaving.get(other).map(|left| &left.account) == account.as_ref();
+                |other: &mut SessionId| leaving.get(*other).map(|left| &left.account) == account.as_ref();
             let mut sessions: Vec<_> = self.abandoned.extract_if(.., is_of_it).collect();
             sessions.push(session);
             self.give_up(&sessions, effects);
@@ -233,7 +221,7 @@ impl Router {
     ) -> Offer {
         let now = self.asks.now();
         let kept = self.kept_as(&stanza);
-        let placed = self.placed.iter().find(|placed| Arc::ptr_eq(&placed.stanza, &stanza));
+        let placed = self.placed.get(&stanza);
         let is_returned = placed.is_some_and(|placed| placed.is_returned);
         let new = When { order: self.delivered, at: now, is_stamped: false };
         let when = placed.map_or(new, |placed| placed.when);
@@ -283,9 +271,13 @@ impl Router {
         let before = session.outbox.stalls_at(limits);
         let owed = session.outbox.owes(limits);
         self.queued += entry.bytes();
-        let goes = match is_returned {
-            true => session.outbox.push_returned(now, entry, limits),
-            false => session.outbox.push(now, entry, limits),
+        let goes = if is_returned && session.outbox.is_detached() {
+            if session.outbox.push_returned(entry) {
+                self.merging.push(id);
+            }
+            false
+        } else {
+            session.outbox.push(now, entry, limits)
         };
         if !owed && session.outbox.owes(limits) {
             effects.push(Effect::Hold { session: id, is_held: true });
@@ -317,7 +309,7 @@ impl Router {
     /// Takes in what was for a session that is over. What came to it in the call that ended it does not overtake the rest of its
     /// queue, and goes elsewhere behind that. What is said to it because of its end is the last that it hears.
     fn offer_late(&mut self, id: SessionId, entry: Entry, is_last: bool) -> Offer {
-        let Some(left) = self.leaving.get_mut(&id).filter(|_| entry.is_returned()) else {
+        let Some(left) = self.leaving.get_mut(id).filter(|_| entry.is_returned()) else {
             return Offer::Goes;
         };
         self.queued += entry.bytes();
@@ -385,8 +377,15 @@ impl Router {
         self.end_session(session, effects);
     }
 
-    /// A session is over. What is on its way to it may still get through.
-    pub(crate) fn leave_queue(&mut self, id: SessionId, name: &BareJid, mut outbox: Outbox) {
+    /// A session of the account that was made then, as far as that is known, is over. What is on its way to it may still get through.
+    pub(crate) fn leave_queue(
+        &mut self,
+        id: SessionId,
+        name: &BareJid,
+        creation: Option<u64>,
+        mut outbox: Outbox,
+    ) {
+        outbox.merge();
         let dropped = outbox.end_hold();
         self.queued -= dropped.iter().map(Entry::bytes).sum::<usize>();
         self.give_up_documents(name, dropped.iter().filter_map(Entry::kept_for_others));
@@ -397,10 +396,9 @@ impl Router {
         }
         let (mut holds, returns) = (outbox.matters(), outbox.returns_messages());
         let mut incarnation = 0;
-        let mut creation = outbox.management().managed().and_then(|managed| managed.creation);
+        let saved = outbox.management().managed().and_then(|managed| managed.creation);
         if let Some(account) = self.accounts.get_mut(name) {
             incarnation = account.incarnation;
-            creation = account.known().map(|known| known.creation).or(creation);
             // What comes next is stored, unless somebody else takes it: what is in there goes before it.
             holds |= returns && account.most_available().is_empty();
             account.leaving += usize::from(holds);
@@ -411,28 +409,31 @@ impl Router {
             self.going += outbox.bytes();
         }
         let account = name.clone();
+        let creation = creation.or(saved);
         let left = Leaving { account, incarnation, creation, outbox, holds, returns, is_ended: false };
         self.leaving.insert(id, left);
     }
 
     /// The account is no more, and its sessions are over: what they have not got is for nobody.
     pub(crate) fn end_queues(&mut self, name: &BareJid) {
-        for left in self.leaving.values_mut().filter(|left| left.account == *name) {
-            left.is_ended = true;
+        for session in self.leaving.of(name) {
+            if let Some(left) = self.leaving.get_mut(session) {
+                left.is_ended = true;
+            }
         }
     }
 
     /// These sessions of one account get nothing more. Messages that they have not got go elsewhere as soon as that is so of all sessions of
     /// the account that are over and have some: what went to different sessions is in order then.
     fn give_up(&mut self, sessions: &[SessionId], effects: &mut Vec<Effect>) {
-        let Some(left) = sessions.first().and_then(|session| self.leaving.get(session)) else { return };
+        let Some(left) = sessions.first().and_then(|session| self.leaving.get(*session)) else { return };
         let name = left.account.clone();
         let mut others = sessions.to_vec();
         if let Some(account) = self.accounts.get_mut(&name) {
             let leaving = &self.leaving;
             let waits = |session: &mut SessionId| {
                 let is_its = |left: &Leaving| left.returns && left.incarnation == account.incarnation;
-                leaving.get(session).is_some_and(is_its)
+                leaving.get(*session).is_some_and(is_its)
             };
             let waiting: Vec<_> = others.extract_if(.., waits).collect();
             account.gone.extend(waiting);
@@ -445,7 +446,8 @@ impl Router {
 
     /// What these sessions of one account have not got goes elsewhere, in the order in which it came.
     fn finish_leaving(&mut self, sessions: &[SessionId], effects: &mut Vec<Effect>) {
-        let left: Vec<_> = sessions.iter().filter_map(|session| self.leaving.remove_entry(session)).collect();
+        let left: Vec<_> =
+            sessions.iter().filter_map(|session| Some((*session, self.leaving.remove(*session)?))).collect();
         let Some(name) = left.first().map(|(_, left)| left.account.clone()) else { return };
         let (mut holders, mut returning) = (Vec::new(), Vec::new());
         let mut kept = BTreeMap::new();
@@ -507,13 +509,13 @@ impl Router {
     }
 
     /// The same as [`Outbox::take_over`], of sessions of the account that have ended as well, and whose queues are still to go elsewhere.
-    pub(crate) fn is_left_to_another(&mut self, name: &BareJid, group: u64, key: &Arc<str>) -> bool {
+    pub(crate) fn leave_to_others(&mut self, name: &BareJid, groups: &mut OfGroups) {
         let waiting = self.accounts.get(name).map(|account| account.gone.iter()).into_iter().flatten();
-        let leaving = &mut self.leaving;
-        self.abandoned
-            .iter()
-            .chain(waiting)
-            .any(|other| leaving.get_mut(other).is_some_and(|left| left.outbox.take_over(group, key)))
+        for other in self.abandoned.iter().chain(waiting) {
+            if let Some(left) = self.leaving.get_mut(*other).filter(|left| left.account == *name) {
+                left.outbox.take_over(groups);
+            }
+        }
     }
 
     /// A message that a session has not got goes its way once more.

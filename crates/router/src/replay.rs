@@ -287,7 +287,7 @@ impl Router {
 
     /// Whose session it is, or was when messages were delivered to it.
     fn recipient(&self, session: SessionId) -> Option<BareJid> {
-        let left = self.leaving.get(&session).map(|left| left.account.clone());
+        let left = self.leaving.get(session).map(|left| left.account.clone());
         left.or_else(|| self.sessions.get(&session).map(|own| own.jid.to_bare()))
     }
 

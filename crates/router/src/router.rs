@@ -13,16 +13,19 @@ use hashbrown::HashMap;
 
 use crate::account::{Account, Resource};
 use crate::asks::{Asks, cost, payer};
+use crate::by_stanza::ByStanza;
 use crate::complaints::Complaints;
 use crate::facts::SenderFacts;
+use crate::leaving::LeavingSessions;
 use crate::line::{Origin, Sent};
 use crate::lookup::Lookups;
 use crate::orders::Orders;
 use crate::outbox::{Outbox, is_answer};
 use crate::owed::{Debtors, Owed};
-use crate::queue::{Leaving, Placed};
+use crate::queue::Placed;
 use crate::shared::Shared;
 use crate::strangers::Parked;
+use crate::undelivered::Keeps;
 use crate::{Answer, Config, Effect, SessionId};
 
 /// The router of one or more local domains. The [crate documentation](crate) says what it decides.
@@ -116,7 +119,7 @@ pub struct Router {
     pub(crate) accounts: HashMap<BareJid, Account>,
     pub(crate) sessions: HashMap<SessionId, Session>,
     /// Sessions that are over, while something may still be written to them.
-    pub(crate) leaving: BTreeMap<SessionId, Leaving>,
+    pub(crate) leaving: LeavingSessions,
     /// What is on its way to all sessions, in bytes.
     pub(crate) queued: usize,
     /// What is on its way to sessions that have ended without a connection, in bytes: it goes elsewhere. Nothing between calls.
@@ -126,11 +129,13 @@ pub struct Router {
     /// How many stanzas have been delivered so far; what goes to several sessions counts once.
     pub(crate) delivered: u64,
     /// Messages that are about to be delivered and have their place already. Empty between calls.
-    pub(crate) placed: Vec<Placed>,
+    pub(crate) placed: ByStanza<Placed>,
+    /// Sessions to which messages have come back that are not in their places yet. Empty between calls.
+    pub(crate) merging: Vec<SessionId>,
     /// Its sessions are [kept elsewhere](Router::let_go).
     pub(crate) is_over: bool,
     /// Messages that are being written, with the keys of their documents. Empty between calls.
-    pub(crate) keeps: Vec<(Arc<Stanza>, Arc<str>)>,
+    pub(crate) keeps: Keeps,
     /// Distinguishes the documents that this router writes from those of all others, once it has written one; and how many it has.
     pub(crate) run: Option<u64>,
     pub(crate) kept: u64,
@@ -255,14 +260,15 @@ impl Router {
             orders: Orders::default(),
             accounts: HashMap::new(),
             sessions: HashMap::new(),
-            leaving: BTreeMap::new(),
+            leaving: LeavingSessions::default(),
             queued: 0,
             going: 0,
             groups: 0,
             delivered: 0,
-            placed: Vec::new(),
+            placed: ByStanza::default(),
+            merging: Vec::new(),
             is_over: false,
-            keeps: Vec::new(),
+            keeps: Keeps::default(),
             run: None,
             kept: 0,
             stalls: BTreeSet::new(),

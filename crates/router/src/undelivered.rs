@@ -25,10 +25,11 @@ use balcony_stanza::{Kind, MessageType, Stanza};
 
 use crate::account::Account;
 use crate::asks::Purpose;
+use crate::by_stanza::ByStanza;
 use crate::collections::UNDELIVERED;
 use crate::extension::Absent;
 use crate::line::{Again, Origin, Task, When};
-use crate::outbox::{Unkept, is_copy};
+use crate::outbox::{OfGroups, Outbox, Unkept, is_copy};
 use crate::resumption::stamped;
 use crate::router::Router;
 use crate::{Ask, Change, Content, Document, DocumentEdit, Effect, SessionId};
@@ -40,7 +41,7 @@ const VERSION: u8 = 1;
 #[derive(Debug, Default)]
 pub(crate) struct Obsolete {
     /// What was in them has gone elsewhere, and may wait to be stored there.
-    keys: Vec<Arc<str>>,
+    keys: BTreeSet<Arc<str>>,
     /// They could not be deleted. Of more than [`MOST_FAILED`] the oldest are forgotten.
     failed: VecDeque<Arc<str>>,
 }
@@ -55,7 +56,7 @@ impl Obsolete {
     }
 
     /// Whether none are to be deleted now.
-    pub(crate) const fn is_tried(&self) -> bool {
+    pub(crate) fn is_tried(&self) -> bool {
         self.keys.is_empty()
     }
 
@@ -65,10 +66,6 @@ impl Obsolete {
         self.failed.drain(..excess);
     }
 
-    pub(crate) fn add(&mut self, keys: impl IntoIterator<Item = Arc<str>>) {
-        self.keys.extend(keys);
-    }
-
     fn all(&self) -> impl Iterator<Item = Arc<str>> {
         self.keys.iter().chain(&self.failed).cloned()
     }
@@ -76,6 +73,26 @@ impl Obsolete {
     /// It is time to try it again.
     pub(crate) fn try_again(&mut self) {
         self.keys.extend(self.failed.drain(..));
+    }
+}
+
+/// Messages that are being written during one call.
+#[derive(Debug, Default)]
+pub(crate) struct Keeps {
+    by_stanza: ByStanza<Arc<str>>,
+    /// The keys of their documents.
+    keys: BTreeSet<Arc<str>>,
+}
+
+impl Keeps {
+    fn insert(&mut self, stanza: &Arc<Stanza>, key: Arc<str>) {
+        self.keys.insert(Arc::clone(&key));
+        self.by_stanza.insert(stanza, key);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.by_stanza.clear();
+        self.keys.clear();
     }
 }
 
@@ -119,21 +136,21 @@ impl Router {
             _ => None,
         };
         let Some((name, stanza)) = effects.iter().skip(start).find_map(waits) else { return };
-        let placed = self.placed.iter().find(|placed| Arc::ptr_eq(&placed.stanza, &stanza));
+        let placed = self.placed.get(&stanza);
         let Some(when) = placed.map(|placed| placed.when) else { return };
         if let Some(document) = origin.take_document() {
             // It is written already, of a session that has ended: nothing has to be done that could fail.
             if let Some(account) = self.accounts.get_mut(&name) {
-                account.obsolete.keys.retain(|key| *key != document);
+                account.obsolete.keys.remove(&document);
             }
-            return self.keeps.push((stanza, document));
+            return self.keeps.insert(&stanza, document);
         }
         let Some(change) = self.keep(&name, &stanza, when) else { return };
         let mut delivered = effects.split_off(start);
         let Some(charge) = self.charge(&stanza, origin, effects) else { return };
         effects.append(&mut delivered);
         if let Change::Document { edit, .. } = &change {
-            self.keeps.push((stanza, Arc::clone(&edit.key)));
+            self.keeps.insert(&stanza, Arc::clone(&edit.key));
         }
         self.save_beside(&name, change, Purpose::Keep, Some(charge), effects);
     }
@@ -198,7 +215,7 @@ impl Router {
 
     /// The document of a message that is being delivered.
     pub(crate) fn kept_as(&self, stanza: &Arc<Stanza>) -> Option<Arc<str>> {
-        self.keeps.iter().find(|(kept, _)| Arc::ptr_eq(kept, stanza)).map(|(_, key)| Arc::clone(key))
+        self.keeps.by_stanza.get(stanza).cloned()
     }
 
     /// A session may have acknowledged messages that are written: they are no longer needed.
@@ -238,27 +255,34 @@ impl Router {
         name: &BareJid,
         kept: impl IntoIterator<Item = (Arc<str>, Option<u64>)>,
     ) {
+        let mut groups = OfGroups::new();
         for (key, group) in kept {
-            let is_taken_over = group.is_some_and(|group| {
-                let own: Vec<SessionId> = self.sessions(name).collect();
-                let mut own = own.iter().filter_map(|other| {
-                    let outbox = &mut self.sessions.get_mut(other)?.outbox;
-                    outbox.take_over(group, &key).then_some(())
-                });
-                own.next().is_some() || self.is_left_to_another(name, group, &key)
-            });
-            if !is_taken_over {
-                self.give_up_document(name, key);
+            match group {
+                Some(group) => groups.entry(group).or_default().push(key),
+                None => self.give_up_document(name, key),
             }
+        }
+        if groups.is_empty() {
+            return;
+        }
+        let own: Vec<SessionId> = self.sessions(name).collect();
+        for session in own {
+            if let Some(own) = self.sessions.get_mut(&session) {
+                own.outbox.take_over(&mut groups);
+            }
+        }
+        self.leave_to_others(name, &mut groups);
+        for key in groups.into_values().flatten() {
+            self.give_up_document(name, key);
         }
     }
 
     /// What is in the document has gone elsewhere. If that is a queue where it is kept as well, it is that one's now.
     fn give_up_document(&mut self, name: &BareJid, key: Arc<str>) {
         if let Some(account) = self.accounts.get_mut(name)
-            && !self.keeps.iter().any(|(_, kept)| *kept == key)
+            && !self.keeps.keys.contains(&key)
         {
-            account.obsolete.add([key]);
+            account.obsolete.keys.insert(key);
         }
     }
 
@@ -280,7 +304,7 @@ impl Router {
         };
         if account.phase.is_open() && account.backlog.puts == 0 && !account.has_returned() {
             let keys = mem::take(&mut account.obsolete.keys);
-            self.forget(name, keys, effects);
+            self.forget(name, keys.into_iter().collect(), effects);
         }
     }
 
@@ -292,9 +316,13 @@ impl Router {
         }
         let Some(account) = self.accounts.get(name).filter(|_| !left.is_empty()) else { return };
         let sessions = account.resources().iter().filter_map(|own| self.sessions.get(&own.session));
+        let outboxes = sessions.map(|own| &own.outbox);
+        // Those of sessions that are over may still get through, or go elsewhere from there.
+        let over = self.leaving.of(name);
+        let over = over.iter().filter_map(|session| self.leaving.get(*session)).map(|left| &left.outbox);
         // What waits here already has come back from sessions that ended while the account could not be loaded.
         let taken: BTreeSet<Arc<str>> =
-            sessions.flat_map(|own| own.outbox.kept()).chain(account.obsolete.all()).collect();
+            outboxes.chain(over).flat_map(Outbox::kept).chain(account.obsolete.all()).collect();
         let mut left: Vec<Document> =
             left.into_iter().filter(|document| !taken.contains(&document.key)).collect();
         left.sort_by(|one, other| one.key.cmp(&other.key));

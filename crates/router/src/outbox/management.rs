@@ -1,10 +1,13 @@
 //! How far a session has come with stream management (XEP-0198): whether it acknowledges what it gets, and whether it has a connection.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
 use balcony_machine::Instant;
+
+use super::Entry;
 
 /// A session and stream management (XEP-0198).
 #[derive(Debug, Default)]
@@ -29,11 +32,22 @@ pub(crate) struct Managed {
     pub(crate) wait: Duration,
     /// Of which account it was when it was [saved](crate::Router::save), if it was: the account may be another by now.
     pub(crate) creation: Option<u64>,
+    /// What has come back to it from other sessions while it has no connection, and is not in its place yet. Nothing between calls.
+    pub(super) returned: Vec<Entry>,
 }
 
 impl Management {
     /// What there is if it acknowledges.
     pub(crate) fn managed(&self) -> Option<&Managed> {
+        match self {
+            Management::Off => None,
+            Management::Attached(managed)
+            | Management::Detached { managed, .. }
+            | Management::Resuming { managed, .. } => Some(managed),
+        }
+    }
+
+    pub(super) fn managed_mut(&mut self) -> Option<&mut Managed> {
         match self {
             Management::Off => None,
             Management::Attached(managed)
@@ -58,7 +72,12 @@ impl Management {
     pub(super) fn begin(&mut self, wait: Duration, first: u64) {
         match self {
             Management::Off => {
-                *self = Management::Attached(Box::new(Managed { first, wait, creation: None }));
+                *self = Management::Attached(Box::new(Managed {
+                    first,
+                    wait,
+                    creation: None,
+                    returned: Vec::new(),
+                }));
             }
             Management::Attached(managed)
             | Management::Detached { managed, .. }

@@ -95,7 +95,7 @@ impl Outbox {
         }
         let bytes = entries.iter().map(|entry| entry.bytes).sum();
         let answers = entries.iter().filter(|entry| entry.is_answer).map(|entry| entry.bytes).sum();
-        let managed = Box::new(Managed { first, wait, creation: Some(creation) });
+        let managed = Box::new(Managed { first, wait, creation: Some(creation), returned: Vec::new() });
         Some(Outbox {
             entries,
             highest,

@@ -7,7 +7,7 @@ use balcony_router::{Answer, Ask, Change, Effect, Restoring, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 use balcony_xep::csi::ClientState;
 
-use crate::world::{START, World, bare, config, content, jid, request, wire, wires};
+use crate::world::{START, World, bare, config, content, jid, request, roster_set, wire, wires};
 
 const JULIET: &str = "juliet@example.com";
 const WAIT: Duration = Duration::from_secs(600);
@@ -602,6 +602,38 @@ fn the_successor_of_an_account_gets_nothing_late() {
         assert_eq!(numbers(&effects, desk), expected, "{is_made_again} {is_in_trouble}");
         assert_eq!((written(&world), world.kept(JULIET).len(), world.router.queued()), (vec![], 0, 0));
     }
+}
+
+// A client that is back has not said yet what it has got when its account can't be loaded anew: what was written for it comes to whoever is
+// there next, once, though its own connection is still being closed.
+#[test]
+fn what_is_on_its_way_to_a_session_that_is_over_is_nobody_elses() {
+    let (mut world, romeo, phone) = friends();
+    detach(&mut world, phone);
+    world.send(romeo, chat(0, 1));
+    let mut effects = Vec::new();
+    assert!(world.router.resume(world.now, phone, &bare(JULIET), 0, &mut effects));
+    assert_eq!((numbers(&effects, phone), written(&world)), (vec![0], vec![0]));
+    // The store does not make a change, so the account is to be loaded anew, and is not.
+    world.at_once = false;
+    let change = roster_set("<item jid='nurse@example.org'/>");
+    let mut asked = crate::world::tickets(&world.send(phone, change));
+    let mut effects = Vec::new();
+    for answer in [Answer::Refused, Answer::Refused] {
+        assert_eq!(asked.len(), 1);
+        effects.clear();
+        world.router.answer(world.now, asked[0], answer, &mut effects);
+        asked = crate::world::tickets(&effects);
+    }
+    assert_eq!(closed(&effects), [phone]);
+    world.at_once = true;
+    let desk = world.connect("juliet@example.com/desk");
+    let mut got = numbers(&world.send(desk, crate::world::available(0)), desk);
+    effects.clear();
+    world.router.gone(world.now, phone, &mut effects);
+    world.serve(&mut effects);
+    got.extend(numbers(&effects, desk));
+    assert_eq!((got, written(&world), world.kept(JULIET).len()), (vec![0], vec![], 0));
 }
 
 // docs/guarantees.md: what still comes from other servers while the sessions are being kept is stored, and what waits for the sessions
