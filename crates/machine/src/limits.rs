@@ -94,7 +94,8 @@ pub struct Limits {
     /// The same of all accounts: past it no session gets more than its [`credit`](Limits::credit).
     pub total_queue_bytes: usize,
     /// A session that has taken less than [`stall_bytes`](Limits::stall_bytes) for so long, while more waits than its credit, or it has
-    /// not taken answers of more than [`window_bytes`](Limits::window_bytes), is closed with `resource-constraint`.
+    /// not taken answers of more than [`window_bytes`](Limits::window_bytes), is closed with `resource-constraint`; one that can be
+    /// resumed (XEP-0198) loses its connection only.
     pub stall: Duration,
     /// See [`stall`](Limits::stall).
     pub stall_bytes: usize,

@@ -34,6 +34,14 @@ pub enum Effect {
         /// Why.
         error: StreamCondition,
     },
+    /// End the session's connection with this error, as if it were lost, and call [`Router::detach`](crate::Router::detach): the session takes
+    /// nothing there, and waits for its client to come back (XEP-0198).
+    Disconnect {
+        /// Whose connection.
+        session: SessionId,
+        /// Why.
+        error: StreamCondition,
+    },
     /// Find something out or do something that may take long, then call [`Router::answer`](crate::Router::answer).
     Ask {
         /// Names the question.

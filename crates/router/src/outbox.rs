@@ -151,6 +151,11 @@ impl Outbox {
         }
     }
 
+    /// It is known that the session does not take anything.
+    pub(crate) fn unwatch(&mut self) {
+        self.waits = None;
+    }
+
     /// Takes a stanza in that is too late for the window.
     pub(crate) fn append(&mut self, entry: Entry) {
         self.bytes += entry.bytes;

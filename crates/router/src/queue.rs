@@ -197,6 +197,12 @@ impl Router {
         self.answer_resumptions(effects);
         self.flush_all(effects);
         self.carry_out_orders(effects);
+        while let Some(session) = self.superseded.pop() {
+            if self.sessions.get(&session).is_some_and(|own| own.outbox.management().waits_for_client()) {
+                effects.push(Effect::Close { session, error: StreamCondition::ResourceConstraint });
+                self.end_session(session, effects);
+            }
+        }
         while let Some(session) = self.abandoned.pop() {
             let start = effects.len();
             let account = self.leaving.get(session).map(|left| left.account.clone());
@@ -354,11 +360,19 @@ impl Router {
         }
     }
 
-    /// Closes the sessions that have taken too little.
+    /// Closes the sessions that have taken too little. Those that can wait for their clients lose their connections only.
     pub(crate) fn close_stalled(&mut self, effects: &mut Vec<Effect>) {
         let now = self.asks.now();
-        while let Some((_, session)) = self.stalls.first().filter(|(at, _)| *at <= now).copied() {
-            self.close_full(session, effects);
+        while let Some((at, session)) = self.stalls.first().filter(|(at, _)| *at <= now).copied() {
+            let own = self.sessions.get_mut(&session);
+            match own.filter(|own| own.outbox.management().outlives_its_connection()) {
+                Some(own) => {
+                    own.outbox.unwatch();
+                    self.stalls.remove(&(at, session));
+                    effects.push(Effect::Disconnect { session, error: StreamCondition::ConnectionTimeout });
+                }
+                None => self.close_full(session, effects),
+            }
         }
     }
 

@@ -5,6 +5,9 @@
 //! are delivered again. If they are more than a connection takes at once they go in parts, and a message that comes before the
 //! last part is there is stored behind it, so that order is kept.
 //!
+//! A session that has lost its connection meanwhile gets them when its client is back, unless there are more, and somebody is there who
+//! would take them: all that comes later has to wait for those, and would for as long as the session may. Then the session ends.
+//!
 //! A store in trouble keeps nobody from what comes later: then the rest waits for a while, and is tried again.
 
 use alloc::sync::Arc;
@@ -66,6 +69,20 @@ impl Delivering {
     /// Those up to this number of their log are on their way to the session.
     pub(crate) const fn to(session: SessionId, up_to: u64) -> Self {
         Delivering { session, up_to, is_written: false }
+    }
+}
+
+impl Account {
+    /// The session that was getting stored messages when it lost its connection, if there are more of them, and somebody else would take
+    /// them who has a connection.
+    fn idle_holder(&self) -> Option<SessionId> {
+        let now =
+            self.backlog.delivering.as_ref().filter(|now| self.backlog.goes_first() && !now.is_written)?;
+        let is_connected = |session: SessionId| {
+            self.resources().iter().any(|own| own.session == session && own.is_connected)
+        };
+        let waits = self.resources().iter().any(|own| own.session == now.session && !own.is_connected);
+        (waits && self.most_available().iter().any(|other| is_connected(*other))).then_some(now.session)
     }
 }
 
@@ -164,6 +181,10 @@ impl Router {
     /// If somebody takes messages again, gets those that wait. Until they are there later messages wait.
     pub(crate) fn fetch(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get_mut(name) else { return };
+        if let Some(holder) = account.idle_holder() {
+            self.superseded.push(holder);
+            return;
+        }
         let is_taken = !account.most_available().is_empty();
         let backlog = &mut account.backlog;
         if !account.phase.is_open()

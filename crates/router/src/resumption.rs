@@ -62,6 +62,10 @@ impl Router {
         let start = effects.len();
         self.keep_queue(session, effects);
         self.note_queue(session);
+        // Somebody else may have to get what it was getting.
+        if let Some(name) = self.sessions.get(&session).map(|own| own.jid.to_bare()) {
+            self.fetch(&name, effects);
+        }
         self.dispatch(start, effects);
         true
     }

@@ -10,7 +10,7 @@ use core::time::Duration;
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Deadline, Instant, Random, Reason, Seed, Ticket};
 use balcony_router::{Effect, Router, SendError, SessionId};
-use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamError};
+use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError};
 use balcony_stream::server::{ServerAnswer, ServerAsk};
 use balcony_xep::sm::{Enable, Enabled, Resumable};
 
@@ -386,7 +386,9 @@ impl Hub {
                 if let Some(before) = self.sessions.comes_back(session, back) {
                     self.not_resumed(before);
                 } else {
-                    self.say(Down::Leave { connection, session });
+                    let error =
+                        StreamError::new(StreamCondition::Conflict, "the session goes on on another stream");
+                    self.say(Down::Leave { connection, session, error: Box::new(error) });
                 }
             }
             None => self.resume_waiting(now, session, back),
@@ -465,6 +467,11 @@ impl Hub {
                 }
             }
             Effect::Close { session, error } => self.close(session, error.into(), actions),
+            Effect::Disconnect { session, error } => {
+                if let Some(connection) = self.sessions.connection(session) {
+                    self.say(Down::Leave { connection, session, error: Box::new(error.into()) });
+                }
+            }
             Effect::Ask { ticket, ask } => {
                 let ticket = self.asks.open(Asker::Router(ticket));
                 actions.push(Action::Ask(ticket, Ask::Router(ask)));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use balcony_machine::{Instant, Progress, Secret, Seed, Ticket};
 use balcony_sasl::ScramKeys;
 use balcony_server::{Action, ConnectionId, Connections, Down, ServerConfig, SessionId, Transport, Up};
-use balcony_stanza::Stanza;
+use balcony_stanza::{Stanza, StreamCondition};
 use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, ClientStreamConfig};
 use balcony_stream::server::{ServerAnswer, ServerAsk};
 use balcony_stream::{ClientStream, TlsPolicy};
@@ -201,12 +201,18 @@ fn the_last_session_is_lost_before_its_part_is_alone() {
     part.connections.broken(NOW, one, &mut part.actions);
     part.goes_on(one, &[]);
     part.connections.close_down();
-    part.is_told(Down::Leave { connection: one, session: SessionId(1) });
+    part.is_told(leave(one));
     let said = part.says();
     let place = |is_it: fn(&Up) -> bool| said.iter().position(is_it).unwrap_or_else(|| panic!("{said:?}"));
     let lost = place(|up| matches!(up, Up::Lost { session: SessionId(1), .. }));
     assert!(lost < place(|up| matches!(up, Up::Alone(true))), "{said:?}");
     assert!(part.connections.is_empty());
+}
+
+/// The session goes on elsewhere.
+fn leave(connection: ConnectionId) -> Down {
+    let error = Box::new(StreamCondition::Conflict.into());
+    Down::Leave { connection, session: SessionId(1), error }
 }
 
 // XEP-0198 §5 [SM20]: a session whose client has closed its stream can't go on elsewhere. Who wants it hears that at once, and not when the
@@ -221,7 +227,7 @@ fn a_session_that_is_over_stays() {
     part.receives(one, "</stream:stream>");
     let said = part.says();
     assert!(matches!(said[..], [Up::Ended { session: SessionId(1) }]), "{said:?}");
-    part.is_told(Down::Leave { connection: one, session: SessionId(1) });
+    part.is_told(leave(one));
     let said = part.says();
     assert!(
         matches!(said[..], [Up::Stays { session: SessionId(1), connection }] if connection == one),

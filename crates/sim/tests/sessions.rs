@@ -431,6 +431,27 @@ proptest! {
     }
 }
 
+// XEP-0198 §5, Limits::stall: a client that takes nothing, though its network seems to live, loses its connection and not its session: it
+// has that back later, and with it each message once.
+#[test]
+fn who_takes_nothing_keeps_the_session() {
+    for is_back_soon in [true, false] {
+        let mut world = world(0);
+        befriend(&mut world);
+        let romeo = world.online("romeo@example.com/garden", "pencil", 0);
+        let desk = world.online("juliet@example.com/desk", "pencil", 0);
+        world.stall(desk, true);
+        (0..40).for_each(|number| world.send(romeo, &chat(JULIET, number, 10_000)));
+        world.wait(Duration::from_secs(if is_back_soon { 310 } else { 800 }));
+        world.stall(desk, false);
+        let mut arrived = got(&mut world, desk).0;
+        let desk = world.come_back(desk);
+        world.run();
+        arrived.extend(got(&mut world, desk).0);
+        assert_eq!(arrived, (0..40).collect::<Vec<_>>(), "{is_back_soon}");
+    }
+}
+
 // XEP-0198 §5, RFC 6120 §4.9.3.20: keeping the sessions takes the store longer than the router's timers run, and an account that owes its
 // contacts a word has nothing to load for that meanwhile: what is written down for the sessions is theirs.
 #[test]

@@ -64,8 +64,18 @@ impl Management {
         }
     }
 
+    /// Whether it has no connection, and its client has not come back.
+    pub(crate) const fn waits_for_client(&self) -> bool {
+        matches!(self, Management::Detached { .. })
+    }
+
     pub(crate) const fn is_detached(&self) -> bool {
         self.until().is_some()
+    }
+
+    /// Whether it waits for its client when its connection is lost.
+    pub(crate) fn outlives_its_connection(&self) -> bool {
+        self.managed().is_some_and(|managed| managed.wait > Duration::ZERO)
     }
 
     /// From here on it acknowledges, beginning behind the first so many stanzas. If it did before nothing changes but how long it waits.

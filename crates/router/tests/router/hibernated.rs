@@ -132,7 +132,10 @@ fn numbers(effects: &[Effect], session: SessionId) -> Vec<usize> {
 
 /// Juliet's phone, which can be resumed, and Romeo, who sees her.
 fn friends() -> (World, SessionId, SessionId) {
-    let mut world = World::new();
+    friends_of(World::new())
+}
+
+fn friends_of(mut world: World) -> (World, SessionId, SessionId) {
     for (one, other) in [("romeo@example.net", JULIET), (JULIET, "romeo@example.net")] {
         world.befriend(one, other, Subscription::Both);
     }
@@ -542,6 +545,38 @@ fn stored_messages_are_on_their_way_still() {
         world.router.acknowledged(world.now, phone, more, &mut effects);
         world.serve(&mut effects);
         assert_eq!((world.kept(JULIET).len(), written(&world)), (0, vec![]));
+    }
+}
+
+// RFC 6121 §8.5.2.1.1, docs/guarantees.md: a phone loses its connection while it gets stored messages in parts. If somebody else is there
+// who takes messages, before or after that, they and what has come since go there, in order; otherwise they wait for the phone.
+#[test]
+fn stored_messages_do_not_wait_for_a_phone_that_is_away() {
+    for (others, desk_is_first) in [(1, false), (1, true), (0, false)] {
+        let mut small = config();
+        small.limits.output = 8_000;
+        let (mut world, romeo, phone) = friends_of(World::with(small));
+        world.unbind(phone);
+        (0..12).for_each(|number| drop(world.send(romeo, chat(number, 500))));
+        let phone = world.connect("juliet@example.com/phone");
+        assert!(world.router.manage(phone, WAIT, &[]));
+        let part = numbers(&world.send(phone, crate::world::available(0)), phone);
+        assert!((1..12).contains(&part.len()), "{part:?}");
+        let desk = world.connect("juliet@example.com/desk");
+        let mut got = Vec::new();
+        if others > 0 && desk_is_first {
+            got.extend(numbers(&world.send(desk, crate::world::available(0)), desk));
+        }
+        let mut effects = Vec::new();
+        assert!(world.router.detach(world.now, phone, &mut effects));
+        world.serve(&mut effects);
+        got.extend(numbers(&effects, desk));
+        if others > 0 && !desk_is_first {
+            got.extend(numbers(&world.send(desk, crate::world::available(0)), desk));
+        }
+        got.extend(numbers(&world.send(romeo, chat(12, 500)), desk));
+        let expected = if others > 0 { (0..13).collect::<Vec<_>>() } else { vec![] };
+        assert_eq!((got, world.router.jid(phone).is_some()), (expected, others == 0), "{desk_is_first}");
     }
 }
 

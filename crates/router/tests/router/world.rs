@@ -304,6 +304,7 @@ pub(crate) fn tell(effect: &Effect, name: &dyn Fn(SessionId) -> String) -> Optio
     Some(match effect {
         Effect::Deliver { session, stanza } => format!("{}: {}", name(*session), brief(stanza)),
         Effect::Close { session, error } => format!("{}: closed with {error}", name(*session)),
+        Effect::Disconnect { session, error } => format!("{}: disconnected with {error}", name(*session)),
         Effect::Ask { ask: Ask::Save { account, changes, .. }, .. } => match &changes[..] {
             [Change::Log { edit: LogEdit::Append(append), .. }] => {
                 format!("store for {account}: {}", brief(&Stanza::parse(&append.content.bytes).unwrap()))

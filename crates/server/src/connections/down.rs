@@ -8,7 +8,7 @@ use core::mem;
 use balcony_jid::FullJid;
 use balcony_machine::{Instant, Ticket};
 use balcony_router::SessionId;
-use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError};
+use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamError};
 use balcony_stream::server::ServerAnswer;
 use balcony_stream::{AckPace, AckPolicy, Counts};
 use balcony_xep::sm::Enabled;
@@ -83,13 +83,15 @@ pub enum Down {
         /// What both ends have counted.
         counts: Box<Counts>,
     },
-    /// The client of a session is back on another connection: this one has nothing more to do with it, and ends. It says [`Up::Lost`], or
-    /// [`Up::Stays`] if the session can't go on elsewhere.
+    /// The client of a session is back on another connection, or takes nothing on this one: it has nothing more to do with the session, and
+    /// ends with this error. It says [`Up::Lost`], or [`Up::Stays`] if the session can't go on elsewhere.
     Leave {
         /// Which connection.
         connection: ConnectionId,
         /// Which session.
         session: SessionId,
+        /// Why.
+        error: Box<StreamError>,
     },
     /// A stanza of [`Up::Stanza`] is handled.
     Handled {
@@ -173,7 +175,9 @@ impl Connections {
                 let (jid, counts) = (*jid, *counts);
                 self.answer(connection, ticket, ServerAnswer::Resumed { jid, counts });
             }
-            Down::Leave { connection, session } => self.leave(now, connection, session, actions),
+            Down::Leave { connection, session, error } => {
+                self.leave(now, connection, session, *error, actions)
+            }
             Down::Close { connection, error } => self.close(now, connection, *error, actions),
         }
     }
@@ -271,7 +275,14 @@ impl Connections {
         true
     }
 
-    fn leave(&mut self, now: Instant, id: ConnectionId, session: SessionId, actions: &mut Vec<Action>) {
+    fn leave(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        session: SessionId,
+        error: StreamError,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(conn) = self.conn(id) else { return };
         let goes_on =
             |attached: &Attached| attached.session == session && attached.is_resumable && !attached.is_over;
@@ -279,7 +290,6 @@ impl Connections {
         let Some(counts) = counts else { return self.up.push_back(Up::Stays { session, connection: id }) };
         conn.attached = None;
         self.up.push_back(Up::Lost { session, counts: Box::new(counts) });
-        let error = StreamError::new(StreamCondition::Conflict, "the session goes on on another stream");
         self.abort(now, id, error, actions);
     }
 
