@@ -85,6 +85,7 @@ impl Router {
     }
 
     fn loaded(&mut self, name: &BareJid, answer: Option<Answer>, effects: &mut Vec<Effect>) {
+        self.had_turn(name, matches!(answer, Some(Answer::Loaded(_))));
         // If it is about to end this is of no interest, and it is loaded once more if it does not.
         if !self.accounts.get(name).is_some_and(|account| account.phase.is_loading()) {
             return;

@@ -86,6 +86,8 @@ pub(crate) struct Debtors {
     /// Those that are to say it again, in turn, and when the next are.
     turn: VecDeque<BareJid>,
     at: Option<Instant>,
+    /// Those that are being loaded for that.
+    loading: BTreeSet<BareJid>,
 }
 
 impl Debtors {
@@ -178,9 +180,18 @@ impl Router {
                 self.say_owed(&name, effects);
             } else {
                 self.load(&name, effects);
+                self.debtors.loading.insert(name);
             }
         }
         self.wake_debtors();
+    }
+
+    /// An account has been loaded, or could not be. In the latter case it has its turn once more when the store has had its time.
+    pub(crate) fn had_turn(&mut self, name: &BareJid, is_loaded: bool) {
+        if self.debtors.loading.remove(name) && !is_loaded {
+            self.debtors.turn.push_back(name.clone());
+            self.debtors.at = self.debtors.at.max(Some(self.asks.now() + self.shared.config.limits.answer));
+        }
     }
 
     /// What a change of a roster has to write down besides: what is said of it, and that a word of the contact, `heard`, makes what was
@@ -382,9 +393,10 @@ impl Router {
 
     /// An account says again what it owes, unless that is under way.
     pub(crate) fn say_owed(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
-        let account = self.accounts.get(name).filter(|account| account.phase.is_open());
-        let Some((account, owed)) = account.zip(self.owed.get_mut(name)) else { return };
+        let Some(owed) = self.owed.get_mut(name) else { return };
+        // If it can't now it does when it has been loaded anew.
         owed.is_in_turn = false;
+        let Some(account) = self.accounts.get(name).filter(|account| account.phase.is_open()) else { return };
         let mut again = Vec::new();
         // Whom the user has asked is asked again when the user is there.
         let is_coming = account.available().next().is_none() && !account.resources().is_empty();

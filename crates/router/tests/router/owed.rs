@@ -97,6 +97,34 @@ fn a_crash_between_two_halves() {
     }
 }
 
+// The same, and the store can't load the account when it has its turn: it has it again when the store may have recovered.
+#[test]
+fn a_turn_that_failed_comes_again() {
+    let mut world = World::new();
+    world.befriend(ROMEO, AWAY, Subscription::Both);
+    let romeo = world.available("romeo@example.net/street", 0);
+    world.send(romeo, subscription(Unsubscribe, AWAY));
+    crash(&mut world);
+    world.router.say_again(world.now, [bare(ROMEO)]);
+    world.at_once = false;
+    for answer in [Some(Answer::Refused), None] {
+        let mut effects = Vec::new();
+        world.now = world.router.deadline().unwrap().at;
+        world.router.tick(world.now, &mut effects);
+        let [(ticket, Ask::Load { .. })] = &asks(&effects)[..] else { panic!("{effects:?}") };
+        match answer {
+            Some(answer) => drop(world.answer(*ticket, answer)),
+            // It does not answer at all.
+            None => {
+                world.now = world.router.deadline().unwrap().at;
+                assert!(world.tick().is_empty());
+            }
+        }
+    }
+    world.at_once = true;
+    assert_eq!(later(&mut world, 60), [format!("remote {AWAY}: presence unsubscribe from {ROMEO}")]);
+}
+
 // RFC 6121 §2.5.3, §3.2, §3.3: whoever is removed from a roster hears of both ends, if need be after a restart.
 #[test]
 fn a_removal_reaches_another_server_after_a_crash() {
