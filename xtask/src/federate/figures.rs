@@ -108,7 +108,8 @@ fn chats(name: &'static str, size: &Size, folder: &Path) -> Result<Vec<Result<f6
         command.args(["--pid", &one.id(), "--pid", &two.id()]).args(words).env("BALCONY_PASSWORD", PASSWORD);
         done(&mut command)
     };
-    bench(&["--register", "--seconds", "1", "--pairs", "10", "--window", "1"])?;
+    // Who has to find the other server first takes a while.
+    bench(&["--register", "--seconds", "5", "--pairs", "10", "--window", "1"])?;
     let seconds = size.seconds.to_string();
     let chat = |words: &&[&str]| {
         let report = bench(&[*words, &["--seconds", &seconds]].concat())?;
