@@ -65,7 +65,7 @@ pub enum Signed {
     /// are; there may be none.
     Yes(Vec<Tlsa>),
     /// The record that names the place is signed, and the DNS does not say in a way that could be checked whether it has TLSA records.
-    /// Nobody may connect there (RFC 7673 section 3.3). Why, in words.
+    /// Nobody may connect there (RFC 7673 sections 3.2 and 3.4). Why, in words.
     Unknown(String),
 }
 

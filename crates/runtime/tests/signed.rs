@@ -117,10 +117,15 @@ fn forge(zone: &mut InMemoryZoneHandler<TokioRuntimeProvider>, owner: &str, data
 struct Dns {
     address: SocketAddr,
     anchor: &'static str,
+    task: tokio::task::JoinHandle<Result<(), hickory_server::net::NetError>>,
 }
 
 impl Dns {
     async fn new(port: u16, tlsa: &Tlsa, is_signed: bool) -> Dns {
+        Dns::at("127.0.0.1:0".parse().unwrap(), port, tlsa, is_signed).await
+    }
+
+    async fn at(place: SocketAddr, port: u16, tlsa: &Tlsa, is_signed: bool) -> Dns {
         let key = Ed25519SigningKey::from_pkcs8(&Ed25519SigningKey::generate_pkcs8().unwrap()).unwrap();
         let dnskey = DNSKEY::from_key(&key.to_public_key().unwrap());
         let anchor = format!(". 3600 IN DNSKEY {dnskey}\n");
@@ -147,7 +152,7 @@ impl Dns {
         }
         let mut server = DnsServer::new(catalog);
         let (udp, tcp) = loop {
-            let udp = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let udp = tokio::net::UdpSocket::bind(place).await.unwrap();
             // The same port of both, which somebody else may have of one.
             if let Ok(tcp) = tokio::net::TcpListener::bind(udp.local_addr().unwrap()).await {
                 break (udp, tcp);
@@ -156,8 +161,15 @@ impl Dns {
         let address = udp.local_addr().unwrap();
         server.register_socket(udp);
         server.register_listener(tcp, Duration::from_secs(5), 1024);
-        tokio::spawn(async move { server.block_until_done().await });
-        Dns { address, anchor: anchor.leak() }
+        let task = tokio::spawn(async move { server.block_until_done().await });
+        Dns { address, anchor: anchor.leak(), task }
+    }
+
+    /// Another server takes its place, which gives no signatures.
+    async fn unsigned(self, port: u16, tlsa: &Tlsa) -> Dns {
+        self.task.abort();
+        let _ = self.task.await;
+        Dns { anchor: self.anchor, ..Dns::at(self.address, port, tlsa, false).await }
     }
 
     fn runtime(&self) -> Tokio {
@@ -224,6 +236,22 @@ fn without_signatures_there_is_no_dane() {
             assert_eq!(dns.look("signed.example").await, plain("host.example"));
             assert_eq!(dns.look("unsigned").await, plain("host.unsigned"));
             assert_eq!(dns.look("nothing.example").await, Ok(Vec::new()));
+        }
+    });
+}
+
+// RFC 7673 §3.1: signatures that stay away are no sign that there are none, where they have been there before
+#[test]
+fn signatures_that_were_there_have_to_be_there() {
+    run(async {
+        let dns = Dns::new(PORT, &tlsa(), true).await;
+        assert!(
+            matches!(&dns.look("signed.example").await.unwrap()[..], [(_, Signed::Yes(tlsa))] if tlsa.len() == 1)
+        );
+        let dns = dns.unsigned(PORT, &tlsa()).await;
+        for domain in ["signed.example", "unsigned", "nothing.example"] {
+            let error = dns.look(domain).await.unwrap_err();
+            assert!(error.contains("no signatures any more"), "{error}");
         }
     });
 }

@@ -2,7 +2,8 @@
 //! them is decided in `balcony-server` and `balcony-tls`.
 //!
 //! The answers are validated here, from the keys of the root down, so that it does not matter whose word the DNS server takes. A server
-//! that leaves the signatures out lets nobody validate anything: then it is as if nothing were signed.
+//! that leaves the signatures out lets nobody validate anything: then it is as if nothing were signed. But who has given signatures once
+//! gives them as long as this process runs: if they stay away then, somebody keeps them away, and the DNS has not answered.
 
 use core::future::poll_fn;
 use core::net::SocketAddr;
@@ -10,7 +11,8 @@ use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Poll;
 use core::time::Duration;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use balcony_client::srv::{Record, Service, Signed, Target};
 use balcony_machine::Tlsa;
@@ -33,6 +35,9 @@ const MOST_ALIASES: usize = 8;
 
 static IS_SAID: AtomicBool = AtomicBool::new(false);
 
+/// DNS servers that have given signatures, with the keys of the root to which these have led. An owner names one or two.
+static GIVE_SIGNATURES: Mutex<BTreeSet<(Option<SocketAddr>, Option<String>)>> = Mutex::new(BTreeSet::new());
+
 /// What both services of a domain have, like [`records`](super::records), and what DNSSEC says of it. `anchor` has the keys of the root of
 /// the DNS, as DNSKEY records in the form of a zone file; `None` are those of the world.
 ///
@@ -47,7 +52,16 @@ pub async fn signed_records<R: Lookup>(
     domain: &str,
 ) -> Result<Vec<Record>, String> {
     let resolver = resolver(runtime.clone(), name_server, anchor)?;
-    if let Err(reason) = validates(&resolver).await {
+    let validates = validates(&resolver).await;
+    let has_validated = {
+        let mut known = GIVE_SIGNATURES.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = (name_server, anchor.map(str::to_owned));
+        validates.is_ok() && known.insert(own.clone()) || known.contains(&own)
+    };
+    if let Err(reason) = validates {
+        if has_validated {
+            return Err(format!("the DNS server gives no signatures any more ({reason})"));
+        }
         if !IS_SAID.swap(true, Ordering::Relaxed) {
             tracing::debug!(
                 "DANE is off: the DNS server gives no signatures that lead to the keys of the root ({reason})"

@@ -116,7 +116,7 @@ fn dialback_goes_on_where_nothing_contradicts() {
     }
 }
 
-// RFC 7673 §3.3: a place whose TLSA records can't be had is not connected to; another one is
+// RFC 7673 §3.4: a place whose TLSA records can't be had is not connected to; another one is
 #[test]
 fn places_of_which_nothing_is_known_are_passed_over() {
     let unknown = Signed::Unknown("SERVFAIL".into());
@@ -132,7 +132,7 @@ fn places_of_which_nothing_is_known_are_passed_over() {
     assert_eq!(sends(&mut world), None);
 }
 
-// A place whose certificate does not fit does not keep one from the next (RFC 7673 section 3.4)
+// A place whose certificate does not fit does not keep one from the next
 #[test]
 fn the_next_place_is_tried() {
     let mut world = world(Trust::Certificates, Theirs::Right, |_| Signed::No);
