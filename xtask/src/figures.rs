@@ -6,17 +6,19 @@ use crate::options::Options;
 use crate::run::{Result, root};
 
 mod measure;
+mod profile;
 mod table;
 
 use measure::Compiler;
 pub(crate) use measure::{flags, has_target};
 use table::{Measured, Table};
 
-pub(crate) const USAGE: &str = "[--write]";
+pub(crate) const USAGE: &str = "[--profile] [--write]";
 pub(crate) const HELP: &str = "\
 Measures the main paths of a server and the size of a client for a device (xtask/figures), and fails when a
 figure has grown by more than it may since it was written into benches/figures.toml.
-  --write  writes the figures there
+  --write    writes the figures there
+  --profile  tells instead where the instructions go and what an idle session is made of; with --write in docs/profile.md
 Instructions are counted by valgrind; the device is a thumbv7em-none-eabihf, for which Rust must have its
 target. What can't be measured is left out, with the reason, and nothing is written then.";
 
@@ -25,11 +27,14 @@ const FILE: &str = "benches/figures.toml";
 
 pub(crate) fn main(args: &[String]) -> Result {
     let mut options = Options::new(args);
-    let write = options.flag("--write");
+    let (write, is_profile) = (options.flag("--write"), options.flag("--profile"));
     if let Some(unknown) = options.rest()?.first() {
         return Err(format!("unknown argument `{unknown}`"));
     }
     let compiler = Compiler::find()?;
+    if is_profile {
+        return profile::main(&compiler, write);
+    }
     let measured = measure::all(&compiler)?;
     let path = root().join(FILE);
     if write {

@@ -31,7 +31,7 @@ const PATHS: &[(&str, u64)] = &[
     ("login", 20),
 ];
 /// How many sessions there are.
-const SESSIONS: u64 = 1_024;
+pub(super) const SESSIONS: u64 = 1_024;
 
 /// Who compiles.
 pub(crate) struct Compiler {
@@ -112,6 +112,32 @@ pub(crate) fn flags() -> Result<Vec<String>> {
     }
     folders.sort();
     Ok(folders.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).collect())
+}
+
+/// The program of the paths, which knows of which line of the source each instruction is.
+pub(super) fn with_lines(compiler: &Compiler) -> Result<PathBuf> {
+    share_lock("xtask/figures")?;
+    let folder = Path::new(TARGET).join("lines");
+    let mut build =
+        cargo(&["build", "--manifest-path", "xtask/figures/Cargo.toml", "--release", "--bin", "paths"]);
+    build.args(["--config", "profile.release.debug=\"line-tables-only\"", "--target", &compiler.host]);
+    run(build.arg("--target-dir").arg(&folder).env("CARGO_ENCODED_RUSTFLAGS", flags()?.join("\u{1f}")))?;
+    Ok(folder.join(&compiler.host).join("release/paths"))
+}
+
+/// What a tool of valgrind writes about a program that goes a path so often.
+pub(super) fn traced(program: &Path, tool: &str, options: &[&str], path: &str, count: u64) -> Result<String> {
+    let file = root().join(TARGET).join(format!("{tool}.out"));
+    let mut command = command("valgrind", &[&format!("--tool={tool}")]);
+    command.args(options).arg(format!("--{tool}-out-file={}", file.display()));
+    command.arg(program).args([path, &format!("{count:06}")]).env_clear();
+    command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
+    let output = command.output().map_err(|error| format!("valgrind: {error}"))?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("`{}` ended with {}: {text}", describe(&command), output.status));
+    }
+    fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 /// The path of a program from the root of the checkout.
