@@ -143,7 +143,8 @@ impl Server {
 struct Sent {
     from: usize,
     to: usize,
-    has_arrived: bool,
+    /// Whom it has reached.
+    arrived_at: Option<usize>,
     has_come_back: bool,
 }
 
@@ -153,6 +154,8 @@ struct History {
     servers: Vec<Server>,
     says: BTreeMap<&'static str, Says>,
     sent: Vec<Sent>,
+    /// Whether links break.
+    breaks: bool,
 }
 
 impl History {
@@ -166,7 +169,14 @@ impl History {
             federation.bidi = !seed.is_multiple_of(4);
             of[federation.domains[0].as_str()].configure(federation);
         });
-        let mut history = History { network, random, servers, says: BTreeMap::new(), sent: Vec::new() };
+        let mut history = History {
+            network,
+            random,
+            servers,
+            says: BTreeMap::new(),
+            sent: Vec::new(),
+            breaks: seed % 3 == 2,
+        };
         for domain in ["one.example", "two.example", "three.example", "four.example", "evil.example"] {
             let says = [Says::Nothing, Says::Nothing, Says::Right, Says::Wrong][history.below(4)];
             let certificate = &history.servers[history.found(domain)].shown.0;
@@ -255,7 +265,7 @@ impl History {
             let number = self.sent.len();
             let message = Stanza::message(MessageType::Chat).to(bare(to).parse().unwrap());
             self.network.send(from, &message.id(&number.to_string()));
-            self.sent.push(Sent { from, to, has_arrived: false, has_come_back: false });
+            self.sent.push(Sent { from, to, arrived_at: None, has_come_back: false });
         }
         match self.below(10) {
             0 => self.network.run(),
@@ -301,16 +311,20 @@ impl History {
             bare(from),
             domain(to)
         );
-        assert!(!self.sent[number].has_arrived, "message {number} arrives twice");
-        self.sent[number].has_arrived = true;
+        // Where two servers are believed to be a domain, one may get what was lost on its way to the other one.
+        let before = self.sent[number].arrived_at.replace(person);
+        let is_twin = |before| self.breaks && self.server(before) != here;
+        assert!(before.is_none_or(is_twin), "message {number} arrives twice");
     }
 
     /// Where nothing breaks it is certain what arrives.
-    fn rest(&mut self, has_broken: bool) {
+    fn rest(&mut self) {
+        let has_broken = self.breaks;
         self.network.wait(Duration::from_secs(1_300));
         self.look();
         for (number, sent) in self.sent.iter().enumerate() {
-            let Sent { from, to, has_arrived, has_come_back } = *sent;
+            let Sent { from, to, arrived_at, has_come_back } = *sent;
+            let has_arrived = arrived_at.is_some();
             let what = format!("message {number} of {} to {}", bare(from), bare(to));
             assert!(has_arrived || has_come_back, "{what} is lost");
             assert!(has_broken || !(has_arrived && has_come_back), "{what} arrives and comes back");
@@ -322,16 +336,15 @@ impl History {
 // RFC 6120 §13.7.2, XEP-0178 1.2 §3 [EX12, EX13, EX21], XEP-0220 1.1.1 §3, RFC 7673 §4
 #[test]
 fn nobody_is_believed_without_proof() {
-    for_each_seed("BALCONY_CERTIFICATES", &[], 12, |seed| {
+    for_each_seed("BALCONY_CERTIFICATES", &[3_911], 12, |seed| {
         let mut history = History::new(seed);
-        let breaks = seed % 3 == 2;
         for step in 0..40 {
-            if breaks && step % 5 == 0 {
+            if history.breaks && step % 5 == 0 {
                 history.network.cut_after = Some(history.below(6_000) + 1);
             }
             history.happen();
         }
         history.network.cut_after = None;
-        history.rest(breaks);
+        history.rest();
     });
 }
