@@ -3,7 +3,9 @@
 //!
 //! | module | extension |
 //! |---|---|
+//! | [`attention`] | attention (XEP-0224) |
 //! | [`blocking`] | blocking (XEP-0191) |
+//! | [`calls`] | messages about calls (XEP-0353, XEP-0482) |
 //! | [`carbons`] | message carbons (XEP-0280) |
 //! | [`chat_markers`] | chat markers (XEP-0333) |
 //! | [`chat_states`] | chat states (XEP-0085) |
@@ -15,11 +17,12 @@
 //! | [`datetime`] | dates and times (XEP-0082) |
 //! | [`delay`] | delayed delivery (XEP-0203, and the older XEP-0091) |
 //! | [`disco`] | service discovery (XEP-0030) |
+//! | [`encryption`] | how a message is encrypted (XEP-0380) |
 //! | [`forward`] | stanzas within stanzas (XEP-0297) |
 //! | [`hints`] | message processing hints (XEP-0334) |
 //! | `host_meta` | alternative ways to connect (XEP-0156), with the feature `host-meta` |
 //! | [`last`] | last activity (XEP-0012) |
-//! | [`muc`] | the mark of rooms (XEP-0045) |
+//! | [`muc`] | the marks of rooms (XEP-0045) |
 //! | [`offline`] | offline messages (XEP-0160) |
 //! | `pattern` | regular expressions of forms (XEP-0122), with the feature `validation` |
 //! | [`ping`] | ping (XEP-0199) |
@@ -60,7 +63,9 @@
 
 extern crate alloc;
 
+pub mod attention;
 pub mod blocking;
+pub mod calls;
 pub mod carbons;
 pub mod chat_markers;
 pub mod chat_states;
@@ -74,6 +79,7 @@ mod datatype;
 pub mod datetime;
 pub mod delay;
 pub mod disco;
+pub mod encryption;
 pub mod forward;
 pub mod hints;
 #[cfg(feature = "host-meta")]

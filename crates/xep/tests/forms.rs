@@ -4,12 +4,14 @@
 use balcony_jid::Jid;
 use balcony_machine::XmlLimits;
 use balcony_stanza::{ErrorCondition as C, ErrorType, Head, IqType, Kind, MessageType, Payload, Stanza};
+use balcony_xep::attention::Attention;
 use balcony_xep::blocking::{self, BlockList};
 use balcony_xep::carbons::{self, Carbon, Direction, Private};
 use balcony_xep::chat_states::{self, ChatState};
 use balcony_xep::conference::Invitation;
 use balcony_xep::delay::{self, Delay};
 use balcony_xep::disco::{self, About, Identity, Info, Items};
+use balcony_xep::encryption::Encryption;
 use balcony_xep::forward::Forwarded;
 use balcony_xep::hints::Hints;
 use balcony_xep::last::{self, Last};
@@ -18,7 +20,7 @@ use balcony_xep::ping::Ping;
 use balcony_xep::push;
 use balcony_xep::register::{self, Field, Form};
 use balcony_xep::version::{self, Software};
-use balcony_xep::{muc, private, sm, vcard};
+use balcony_xep::{calls, encryption, muc, private, sm, vcard};
 use balcony_xml::{Element, Name};
 
 fn element(xml: &str) -> Element {
@@ -328,6 +330,48 @@ fn occupants() {
     ] {
         assert_eq!(muc::is_by_occupant(content(xml).parse().unwrap().root()), is_occupant, "{xml}");
     }
+}
+
+// XEP-0045 1.35.1 §7.8.2, §15.6
+#[test]
+fn marks_of_rooms() {
+    let user = |inner: &str| format!("<x xmlns='{}'>{inner}</x>", muc::USER);
+    for (xml, is_invitation, is_of_recipient) in [
+        (user(""), false, false),
+        (user("<invite to='a@b'/>"), true, false),
+        (user("<decline to='a@b'/>"), true, false),
+        (user("<item role='none'/><status code='110'/>"), false, true),
+        (user("<status code='1100'/>"), false, false),
+        ("<x xmlns='jabber:x:conference'><invite/><status code='110'/></x>".into(), false, false),
+    ] {
+        let payload = content(&xml).parse().unwrap();
+        let x = payload.root().children().next().unwrap();
+        assert_eq!(muc::is_invitation(x), is_invitation, "{xml}");
+        assert_eq!(muc::is_of_recipient(payload.root()), is_of_recipient, "{xml}");
+    }
+}
+
+// XEP-0380 §3, XEP-0353 §3, XEP-0482 §3, XEP-0224 §3
+#[test]
+fn encrypted_messages_calls_and_attention() {
+    for (xml, is_encrypted, is_about_call) in [
+        ("<encryption xmlns='urn:xmpp:eme:0' namespace='urn:xmpp:omemo:2' name='OMEMO'/>", true, false),
+        ("<encrypted xmlns='eu.siacs.conversations.axolotl'/>", true, false),
+        ("<x xmlns='jabber:x:encrypted'>text</x>", true, false),
+        ("<propose xmlns='urn:xmpp:jingle-message:0' id='a'/>", false, true),
+        ("<invite xmlns='urn:xmpp:call-invites:0'/>", false, true),
+        ("<attention xmlns='urn:xmpp:attention:0'/>", false, false),
+        ("<propose xmlns='urn:xmpp:jingle:1'/>", false, false),
+    ] {
+        let element = element(xml);
+        let found = (encryption::is_encrypted(element.root()), calls::is_about_call(element.root()));
+        assert_eq!(found, (is_encrypted, is_about_call), "{xml}");
+        assert_eq!(Attention::read(element.root()).is_some(), xml.starts_with("<attention"));
+    }
+    let said = Encryption { namespace: "urn:xmpp:omemo:2".into(), name: Some("OMEMO".into()) };
+    let written = "<encryption xmlns='urn:xmpp:eme:0' namespace='urn:xmpp:omemo:2' name='OMEMO'/>";
+    assert_eq!(Payload::from(said.to_element()).as_bytes(), written.as_bytes());
+    assert_eq!(Encryption::read(element("<encryption xmlns='urn:xmpp:eme:0'/>").root()), None);
 }
 
 // XEP-0249 1.2 §2 [DI1]: a room, and what else there may be; no password in logs.

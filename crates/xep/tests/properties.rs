@@ -24,7 +24,9 @@ use balcony_xep::register::{self, Field, Fields, Form};
 use balcony_xep::sm::{self, Ack, Enable, Enabled, Failed, Resumable, Resume, Resumed, TooHigh};
 use balcony_xep::validation::{self, Validation};
 use balcony_xep::version::{self, Software};
-use balcony_xep::{chat_markers, chat_states, commands, conference, muc, ping, private, vcard};
+use balcony_xep::{
+    attention, chat_markers, chat_states, commands, conference, encryption, muc, ping, private, vcard,
+};
 use balcony_xml::{Element, ElementRef, Name};
 use every::every;
 use proptest::option::of;
@@ -57,6 +59,9 @@ const KNOWN: &[(&str, &str)] = &[
     ("query", disco::INFO),
     ("identity", disco::INFO),
     ("feature", disco::INFO),
+    ("attention", attention::NS),
+    ("encryption", encryption::NS),
+    ("encrypted", encryption::LEGACY),
     ("query", disco::ITEMS),
     ("item", disco::ITEMS),
     ("query", last::NS),

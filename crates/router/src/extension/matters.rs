@@ -5,18 +5,10 @@ use alloc::string::String;
 
 use balcony_stanza::{Kind, MessageType, Stanza, ns};
 use balcony_xep::carbons::{Carbon, Direction};
-use balcony_xep::{conference, muc};
+use balcony_xep::{attention, calls, conference, encryption, muc};
 use balcony_xml::ElementRef;
 
 use crate::outbox::is_copy;
-
-/// What says how a message is encrypted (XEP-0380): nobody else can know whether it matters.
-const ENCRYPTION: &str = "urn:xmpp:eme:0";
-const ENCRYPTED: &str = "jabber:x:encrypted";
-/// Calls (XEP-0353, XEP-0482), in any version.
-const CALLS: [&str; 2] = ["urn:xmpp:jingle-message:", "urn:xmpp:call-invites:"];
-/// Somebody wants to be noticed (XEP-0224).
-const ATTENTION: &str = "urn:xmpp:attention:0";
 
 /// Whether a message with this content says something to a person.
 pub(super) fn says_something(content: ElementRef<'_>) -> bool {
@@ -46,18 +38,17 @@ fn why_not_wake_for(message: &Stanza, owner: &str) -> Option<&'static str> {
 
 /// Whether a message with this in it says something to a person.
 fn is_said(child: ElementRef<'_>) -> bool {
-    let (name, namespace) = (child.name(), child.namespace());
-    match name {
-        "body" | "subject" if ns::is_content(namespace) => true,
-        "encrypted" => true,
-        "x" if namespace == muc::USER => {
-            child.children().any(|told| ["invite", "decline"].contains(&told.name()))
-        }
-        _ => {
-            [ENCRYPTION, ENCRYPTED, ATTENTION, conference::NS].contains(&namespace)
-                || CALLS.iter().any(|calls| namespace.starts_with(calls))
-        }
-    }
+    is_text(child)
+        || encryption::is_encrypted(child)
+        || attention::Attention::read(child).is_some()
+        || calls::is_about_call(child)
+        || muc::is_invitation(child)
+        || child.namespace() == conference::NS
+}
+
+/// A body or a subject (RFC 6121 section 5.2.3).
+fn is_text(child: ElementRef<'_>) -> bool {
+    ["body", "subject"].contains(&child.name()) && ns::is_content(child.namespace())
 }
 
 /// What a message says, or the message of which it is a copy; `None` if it has no body.

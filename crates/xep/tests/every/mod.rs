@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a module of several programs")]
 
 use balcony_stanza::{IqType, Kind, MessageType, Payload, Stanza};
+use balcony_xep::attention::Attention;
 use balcony_xep::blocking::{self, BlockList};
 use balcony_xep::carbons::{self, Carbon, Direction, Private};
 use balcony_xep::chat_markers::Marker;
@@ -13,6 +14,7 @@ use balcony_xep::csi::{self, ClientState};
 use balcony_xep::data_form::DataForm;
 use balcony_xep::delay::{self, Delay};
 use balcony_xep::disco::{self, Info, Items};
+use balcony_xep::encryption::{self, Encryption};
 use balcony_xep::forward::Forwarded;
 use balcony_xep::hints::Hints;
 use balcony_xep::last::{self, Last};
@@ -49,6 +51,10 @@ pub fn every(element: ElementRef<'_>) {
             }
         }};
     }
+    form!(Attention);
+    assert!(Encryption::read(element).is_none() || encryption::is_encrypted(element));
+    assert!(!(encryption::is_encrypted(element) && muc::is_invitation(element)));
+    form!(Encryption);
     form!(Ping);
     form!(version::Query);
     form!(Software);
