@@ -8,7 +8,6 @@ use balcony_jid::FullJid;
 use balcony_machine::Instant;
 use balcony_stanza::{Kind, PresenceType, Stanza};
 
-use crate::extension::csi::Csi;
 use crate::facts::Said;
 use crate::line::Origin;
 use crate::router::Router;
@@ -64,7 +63,7 @@ pub struct Bound<'a> {
     pub priority: Option<i8>,
     /// How long it has been bound, with what it was by routers before this one, and with the time between them.
     pub age: Duration,
-    /// Its client has said that nobody uses it (XEP-0352).
+    /// Its client has said that nobody uses it, as an extension knows (XEP-0352).
     pub is_inactive: bool,
     /// It has no connection: until then it waits for its client (XEP-0198 section 5).
     pub until: Option<Instant>,
@@ -120,7 +119,7 @@ impl Router {
         let own = self.sessions.get(&session)?;
         let resource = self.accounts.get(own.jid.bare_str())?.by_name(own.jid.resourcepart())?;
         let priority = resource.presence().map(|presence| presence.priority);
-        let is_inactive = Csi::is_inactive(&self.shared.config.extensions, resource.slots());
+        let is_inactive = self.shared.tables().is_inactive(resource.slots());
         let until = own.outbox.management().until();
         Some(Bound { jid: &own.jid, priority, age: own.age(now), is_inactive, until })
     }

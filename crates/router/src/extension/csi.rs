@@ -12,15 +12,12 @@ use balcony_stanza::{Kind, MessageType, PresenceType, Stanza};
 use balcony_xep::carbons::{Carbon, Direction};
 use balcony_xep::chat_states::is_only_state;
 use balcony_xep::csi::{ClientState, FEATURE, NS};
-use balcony_xep::muc;
+use balcony_xep::muc::is_of_recipient;
 use balcony_xml::ElementRef;
 
 use super::matters::says_something;
-use super::{Context, Delivery, Extension, Extensions, Registry, Slots};
+use super::{Context, Delivery, Extension, Registry};
 use crate::outbox::is_copy;
-
-/// By this status a room speaks of whoever gets it (XEP-0045 section 15.6).
-const SELF: &str = "110";
 
 /// See the [module](self).
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +53,7 @@ impl Extension for Csi {
             true => csi.delivery(stanza),
             false => Delivery::Pass,
         });
+        registry.inactive(|_, is_inactive| *is_inactive);
         // Section 5.2.
         registry.resumed(|_, is_inactive| *is_inactive = false);
     }
@@ -68,17 +66,12 @@ fn said(context: &mut Context<'_, '_, Csi>, element: ElementRef<'_>) {
 }
 
 impl Csi {
-    /// Whether a client has said that nobody uses it, of which these extensions know this.
-    pub(crate) fn is_inactive(extensions: &Extensions, client: &Slots) -> bool {
-        let index = extensions.index(<Csi as Extension>::NAME);
-        index.and_then(|index| client.get(index)).copied().unwrap_or_default()
-    }
-
     /// What becomes of a stanza for a client that nobody uses.
     fn delivery(&self, stanza: &Stanza) -> Delivery {
         match (stanza.head.kind, &stanza.head.from) {
             (Kind::Presence(PresenceType::Available | PresenceType::Unavailable), Some(from))
-                if self.presence && !is_of_recipient(stanza) =>
+                if self.presence
+                    && !stanza.payload.parse().is_ok_and(|content| is_of_recipient(content.root())) =>
             {
                 Delivery::Latest(format!("presence {from}").into())
             }
@@ -120,13 +113,4 @@ impl Csi {
 /// What somebody is doing in a conversation.
 fn state_of(from: &Jid, to: Option<&Jid>) -> Box<str> {
     format!("state {from} {}", to.map_or("", Jid::as_str)).into()
-}
-
-/// Whether presence of a room says what has become of the one who gets it there: that one is in, or is no longer.
-fn is_of_recipient(stanza: &Stanza) -> bool {
-    let is_self = |child: ElementRef<'_>| child.name() == "status" && child.attr("code") == Some(SELF);
-    stanza
-        .payload
-        .parse()
-        .is_ok_and(|content| content.root().child("x", muc::USER).is_some_and(|x| x.children().any(is_self)))
 }

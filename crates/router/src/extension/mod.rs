@@ -20,6 +20,7 @@
 //! | [`bind_inline`](Registry::bind_inline) | what a client wants at once when it binds its resource |
 //! | [`element`](Registry::element) | what a client says beside stanzas |
 //! | [`hold`](Registry::hold) | whether what comes for a client goes to it now |
+//! | [`inactive`](Registry::inactive) | whether nobody uses a client |
 //! | [`waits`](Registry::waits) | what waits for the account's user |
 //! | [`woken`](Registry::woken) | what it wanted to do now |
 //! | [`resumed`](Registry::resumed) | what is still known of a client whose session goes on |

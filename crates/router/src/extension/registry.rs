@@ -298,6 +298,16 @@ impl<X: Extension> Registry<'_, X> {
         self.tables.add_hold(index, Box::new(hold));
     }
 
+    /// Says whether nobody uses a client of which the extension knows something, for whoever looks at the sessions of an account
+    /// ([`Router::bound`](crate::Router::bound)). One that says so is enough.
+    pub fn inactive(&mut self, is_inactive: fn(&X, &X::Client) -> bool) {
+        let typed = Arc::clone(self.typed);
+        let index = self.typed.index;
+        self.tables.inactive.push(Box::new(move |client: &Slots| {
+            client.get(index).is_some_and(|known| is_inactive(&typed.x, known))
+        }));
+    }
+
     /// Hears of messages that wait for the account's user: in the session of a client that has lost its connection (XEP-0198), with one that
     /// does not acknowledge them for a quarter of a minute, or in the store (XEP-0160), when they are there durably. Asked if the
     /// extension knows something of the account. The context's [session](Context::session) is the client for which a message waits.

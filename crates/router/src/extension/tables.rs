@@ -73,6 +73,7 @@ type Restore = Box<dyn Fn(&str, &Entry) -> Option<Stanza> + Send + Sync>;
 type IsAbsent = Box<dyn Fn(&BareJid, &Account, &Stanza, bool) -> Absent + Send + Sync>;
 type Sent = Box<dyn Fn(&mut Call<'_>, ElementRef<'_>) + Send + Sync>;
 type Holds = Box<dyn Fn(&Slots, &Stanza) -> Delivery + Send + Sync>;
+type IsInactive = Box<dyn Fn(&Slots) -> bool + Send + Sync>;
 type Waits = Box<dyn Fn(&mut Call<'_>, &Waiting<'_>) + Send + Sync>;
 type Woken = Box<dyn Fn(&mut Call<'_>) + Send + Sync>;
 type Resumed = Box<dyn Fn(&mut Slots) + Send + Sync>;
@@ -131,6 +132,7 @@ pub(crate) struct Tables {
     /// The extensions that hold back what comes for clients, a bit each.
     hold_bits: u64,
     hold: Vec<(u8, Holds)>,
+    pub(super) inactive: Vec<IsInactive>,
     /// The extensions that hear of messages that wait, a bit each.
     waits_bits: u64,
     waits: Vec<(u8, Waits)>,
@@ -365,6 +367,11 @@ impl Tables {
         let asked = self.hold.iter().filter(|(index, _)| known & bit(*index) != 0);
         let mut all = asked.map(|(index, hold)| (*index, hold(client, stanza)));
         all.find(|(_, delivery)| *delivery != Delivery::Pass).unwrap_or((0, Delivery::Pass))
+    }
+
+    /// Whether an extension knows that nobody uses this client.
+    pub(crate) fn is_inactive(&self, client: &Slots) -> bool {
+        self.inactive.iter().any(|is_inactive| is_inactive(client))
     }
 
     /// Whether an extension hears of messages that wait, of an account of which these know something.

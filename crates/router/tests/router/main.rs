@@ -15,6 +15,7 @@ mod endings;
 mod hibernated;
 mod histories;
 mod hold;
+mod hooks;
 mod indistinguishable;
 mod iq;
 mod last;

@@ -1,10 +1,11 @@
 //! What the server says in its own name, and what it knows of sessions.
 
+use balcony_router::extension::{Extension, Extensions, Registry, Reply};
 use balcony_router::{Effect, SendError, SessionId};
-use balcony_stanza::{Kind, MessageType, PresenceType, Stanza};
+use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 use core::time::Duration;
 
-use crate::world::{World, available, config, iq, jid};
+use crate::world::{World, available, config, iq, jid, request};
 
 fn notice(to: &str) -> Stanza {
     Stanza::message(MessageType::Chat).from(jid("example.com")).to(jid(to))
@@ -117,4 +118,37 @@ fn sessions_are_known() {
     world.unbind(romeo);
     assert_eq!((world.router.session(&jid), world.router.bound(world.now, romeo)), (None, None));
     assert!(matches!(notice("romeo@example.net").head.kind, Kind::Message(_)));
+}
+
+/// What its clients say by `<away xmlns='urn:example:away'/>`.
+#[derive(Debug)]
+struct Away;
+
+impl Extension for Away {
+    const NAME: &'static str = "away";
+    type Account = ();
+    type Client = bool;
+
+    fn register(&self, registry: &mut Registry<'_, Self>) {
+        registry.set("away", "urn:example:away", |_, context, _| {
+            *context.client_mut().unwrap() = true;
+            Reply::DONE
+        });
+        registry.inactive(|_, is_away| *is_away);
+    }
+}
+
+// Whoever knows that nobody uses a client says so; the router itself knows no extension.
+#[test]
+fn any_extension_says_that_nobody_uses_a_client() {
+    let mut config = config();
+    config.extensions = Extensions::standard().without("csi").with(Away).build().unwrap();
+    let mut world = World::with(config);
+    let romeo = world.available("romeo@example.net/street", 0);
+    let is_inactive = |world: &World| world.router.bound(world.now, romeo).unwrap().is_inactive;
+    assert!(!is_inactive(&world));
+    crate::csi::says(&mut world, romeo, balcony_xep::csi::ClientState::Inactive);
+    assert!(!is_inactive(&world), "without the extension nobody hears of that");
+    world.send(romeo, request(IqType::Set, "<away xmlns='urn:example:away'/>"));
+    assert!(is_inactive(&world));
 }

@@ -1,0 +1,44 @@
+//! No hook is a guess: each one that an extension can register or call is used by an extension of the project, and stands in
+//! docs/extensions.md.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// The methods of a type whose functions are in this file.
+fn methods(source: &str, of: &str) -> BTreeSet<String> {
+    let start = source.find(of).unwrap_or_else(|| panic!("{of}"));
+    let block = source[start..].split_once("\n}\n").unwrap().0;
+    let names = block.lines().filter_map(|line| line.trim_start().strip_prefix("pub "));
+    let names = names.filter_map(|line| line.trim_start_matches("const ").strip_prefix("fn "));
+    names.map(|line| line.split(['(', '<']).next().unwrap().to_owned()).collect()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn each_hook_is_used_by_an_extension_of_the_project() {
+    let folder = "src/extension";
+    let all = balcony_router::extension::Extensions::default();
+    let mut extensions: String = all.names().iter().map(|name| read(format!("{folder}/{name}.rs"))).collect();
+    // Its service is the program's, so the one that uses it is an example.
+    extensions += &read("../../examples/server_extension_io.rs");
+    let docs = read("../../docs/extensions.md");
+    let rows: String = docs.lines().filter(|line| line.starts_with("| `")).collect();
+
+    let hooks = methods(&read(format!("{folder}/registry.rs")), "impl<X: Extension> Registry<'_, X> {");
+    assert!(hooks.len() > 15 && hooks.contains("hold"), "{hooks:?}");
+    for hook in &hooks {
+        assert!(extensions.contains(&format!("registry.{hook}(")), "nobody registers `{hook}`");
+        assert!(rows.contains(&format!("`{hook}`")), "`{hook}` is in no row of docs/extensions.md");
+    }
+    let mut calls = methods(&read(format!("{folder}/orders.rs")), "impl<X: Extension> Context<'_, '_, X> {");
+    calls.extend(methods(&read(format!("{folder}/context.rs")), "impl<'c, 'a, X: Extension> Context<'"));
+    assert!(calls.len() > 10 && calls.contains("external") && calls.contains("wake"), "{calls:?}");
+    for call in &calls {
+        assert!(extensions.contains(&format!("context.{call}(")), "nobody calls `Context::{call}`");
+    }
+}
