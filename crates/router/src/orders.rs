@@ -1,7 +1,7 @@
 //! What extensions want to have done that is no answer to a request, and what comes of it: requests of the server and their answers,
 //! messages that wait, of which extensions are told, and the times at which they are to be called.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -33,6 +33,8 @@ pub(crate) struct Orders {
     pub(crate) news: Vec<News>,
     /// What is to be done. Empty between calls.
     pub(crate) orders: Vec<Order>,
+    /// Requests of the server to clients of ours, on their way to the accounts of these. Empty between calls.
+    crossing: VecDeque<Crossing>,
     /// Requests of the server that are not answered. All wait equally long, so the first is the next to expire.
     open: BTreeMap<u64, Open>,
     /// How many there have been.
@@ -59,6 +61,15 @@ pub(crate) struct News {
 struct Wake {
     at: Instant,
     incarnation: u64,
+}
+
+/// A request of the server that leaves the account on whose behalf it is made for another one.
+#[derive(Debug)]
+struct Crossing {
+    number: u64,
+    /// On whose behalf, which is all that the other account has to know.
+    owner: BareJid,
+    request: Stanza,
 }
 
 /// A request that waits for its answer.
@@ -162,7 +173,8 @@ impl Router {
 
     /// Tells extensions what they are to be told, and does what they want, until that is all.
     pub(crate) fn carry_out_orders(&mut self, effects: &mut Vec<Effect>) {
-        if self.orders.news.is_empty() && self.orders.orders.is_empty() {
+        let Orders { news, orders, crossing, .. } = &self.orders;
+        if news.is_empty() && orders.is_empty() && crossing.is_empty() {
             return;
         }
         let start = effects.len();
@@ -170,6 +182,9 @@ impl Router {
             self.tell_of(&news, effects);
         }
         self.carry_out_all(effects);
+        while let Some(crossing) = self.orders.crossing.pop_front() {
+            self.take_request(crossing, effects);
+        }
         self.go_on(effects);
         self.dispatch(start, effects);
     }
@@ -248,7 +263,7 @@ impl Router {
                 self.orders.open.insert(number, open);
                 let Ok(domain) = BareJid::from_parts(None, name.domainpart()) else { return };
                 let request = Stanza::iq(IqType::Set).from(domain.into()).to(to).id(&id).payload(payload);
-                self.send_request(&name, number, request, effects);
+                self.send_request(name, number, request, effects);
             }
             What::Save(edits) => {
                 let tables = self.shared.tables();
@@ -280,13 +295,21 @@ impl Router {
     }
 
     /// Sends a request of the server on behalf of an account.
-    fn send_request(&mut self, owner: &BareJid, number: u64, request: Stanza, effects: &mut Vec<Effect>) {
+    fn send_request(&mut self, owner: BareJid, number: u64, request: Stanza, effects: &mut Vec<Effect>) {
         let Some(to) = &request.head.to else { return };
-        if !self.is_local(to.domainpart()) {
-            return effects.push(Effect::Remote { stanza: request, is_told: true, is_answer: false });
+        if self.is_local(to.domainpart()) {
+            self.orders.crossing.push_back(Crossing { number, owner, request });
+        } else {
+            effects.push(Effect::Remote { stanza: request, is_told: true, is_answer: false });
         }
-        // It reaches nobody whom a request of the user would not reach.
-        let as_owner = request.clone().from(owner.to_jid());
+    }
+
+    /// The account of the client that it is addressed to takes a request of the server: it reaches nobody whom a request of the user would
+    /// not reach.
+    fn take_request(&mut self, crossing: Crossing, effects: &mut Vec<Effect>) {
+        let Crossing { number, owner, request } = crossing;
+        let Some(to) = &request.head.to else { return };
+        let as_owner = request.clone().from(owner.into());
         let account = self.accounts.get(to.bare_str());
         match account.and_then(|account| self.reached(account, &as_owner)) {
             Some(resource) => deliver([resource.session], request, effects),

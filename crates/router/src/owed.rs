@@ -412,19 +412,12 @@ impl Router {
             let to = stanza.head.to.as_ref();
             account.zip(to).is_some_and(|(account, to)| self.shared.allows(name, account, to))
         });
-        // The second word for a contact may wait behind the first one, if that waits behind nothing.
-        let mut before: Option<(BareJid, bool)> = None;
         for stanza in again {
             self.saying(&stanza);
             let Some((_, (contact, _), _)) = word(&stanza) else { continue };
             if self.is_local(contact.domainpart()) {
-                let is_second = before.take_if(|(before, _)| *before == contact);
-                let is_quiet = is_second
-                    .as_ref()
-                    .map_or_else(|| self.is_quiet(name, &contact), |(_, is_quiet)| *is_quiet);
-                let said = if is_second.is_some() && is_quiet { Said::New } else { Said::Again };
-                before = Some((contact, is_quiet));
-                self.pass_on(stanza, &mut Origin::said(said), effects);
+                // Of two words for one contact the second may have to wait for the first: then it is said soon.
+                self.pass_on(stanza, &mut Origin::said(Said::Again), effects);
             } else {
                 // The user has heard of it, if it has failed before.
                 effects.push(Effect::Remote { stanza, is_told: false, is_answer: false });
