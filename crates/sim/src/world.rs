@@ -77,6 +77,8 @@ struct Wires {
     reads: bool,
     /// Whether the peer takes what the server sends.
     stalled: bool,
+    /// How fast the peer takes what has been written to it, if that has a bound.
+    pace: Option<Pace>,
     /// The server has closed it.
     closed: bool,
     ended: Option<Ended>,
@@ -85,6 +87,15 @@ struct Wires {
     stanzas: Vec<Stanza>,
     outcomes: Vec<RequestOutcome>,
     failed: Option<balcony_client::Error>,
+}
+
+/// How fast a peer reads.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// In bytes a second.
+    rate: u64,
+    /// It has taken what there was for it to take until then.
+    until: Instant,
 }
 
 impl World {
@@ -166,6 +177,7 @@ impl World {
             writing: false,
             reads: true,
             stalled: false,
+            pace: None,
             closed: false,
             ended: None,
             received: Vec::new(),

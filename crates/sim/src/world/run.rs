@@ -3,10 +3,60 @@
 use core::time::Duration;
 
 use balcony_client::MachineEvent;
-use balcony_machine::Progress;
+use balcony_machine::{Instant, Progress};
 use balcony_server::{Action, Answer, Ask, ConnectionId, Notice};
 
-use super::{Wires, World};
+use super::{Pace, Wires, World};
+
+/// What a socket holds for a peer that reads at its own [pace](World::pace), in bytes.
+const SOCKET: usize = 64 << 10;
+/// What such a peer takes at once, if so much is there: a packet.
+const PACKET: usize = 1_400;
+
+impl Pace {
+    /// How long the peer takes for so many bytes.
+    fn span(self, bytes: usize) -> Duration {
+        Duration::from_nanos((bytes as u64).saturating_mul(1_000_000_000) / self.rate)
+    }
+}
+
+impl Wires {
+    /// Whether the socket has room for more of what the server writes.
+    fn has_room(&self) -> bool {
+        !self.stalled && (self.pace.is_none() || self.to_client.len() < SOCKET)
+    }
+
+    /// How much of what is on its way the peer takes now, of so many bytes that it would.
+    fn takes(&mut self, now: Instant, wanted: usize) -> usize {
+        let Some(pace) = &mut self.pace else { return wanted };
+        let bytes = wanted.min(PACKET);
+        let until = pace.until + pace.span(bytes);
+        if until > now {
+            return 0;
+        }
+        pace.until = until;
+        bytes
+    }
+
+    /// The server has written this.
+    fn write(&mut self, now: Instant, bytes: &[u8]) {
+        if let Some(pace) = self.pace.as_mut().filter(|_| self.to_client.is_empty()) {
+            pace.until = pace.until.max(now);
+        }
+        self.to_client.extend(bytes);
+        self.received.extend(bytes);
+        if !bytes.is_empty() {
+            self.writes.push((now, bytes.len()));
+        }
+    }
+
+    /// When a peer with a pace takes the next packet, if there is one.
+    fn next_packet(&self) -> Option<Instant> {
+        let bytes = self.to_client.len().min(PACKET);
+        let pace = self.pace.filter(|_| bytes > 0 && self.client.is_some() && self.failed.is_none())?;
+        Some(pace.until + pace.span(bytes))
+    }
+}
 
 impl World {
     /// Lets everything that is on its way arrive, in an order that the seed decides.
@@ -20,10 +70,20 @@ impl World {
             }
             busy |= self.step_store();
             busy |= self.take_in();
-            if !busy {
+            if !busy && !self.wait_for_packet() {
                 return;
             }
         }
+    }
+
+    /// Lets time pass until somebody who reads at a pace takes something, if anything is on its way.
+    fn wait_for_packet(&mut self) -> bool {
+        let Some(at) = self.peers.iter().filter_map(Wires::next_packet).min() else { return false };
+        self.now = self.now.max(at);
+        if self.server.deadline().is_some_and(|deadline| deadline.at <= self.now) {
+            self.tick();
+        }
+        true
     }
 
     /// Lets so many pieces of what is on its way arrive, so many asks be answered, or strangers' stanzas come to their recipients.
@@ -108,16 +168,12 @@ impl World {
         let mut actions = Vec::new();
         let wires = &mut self.peers[index];
         let Some(id) = wires.id else { return self.step_client(index) };
-        if wires.writing && !wires.stalled {
+        if wires.writing && wires.has_room() {
             let mut bytes = Vec::new();
             self.server.take_output(id, &mut bytes);
             wires.writing = false;
             busy = true;
-            wires.to_client.extend(&bytes);
-            wires.received.extend(&bytes);
-            if !bytes.is_empty() {
-                wires.writes.push((self.now, bytes.len()));
-            }
+            wires.write(self.now, &bytes);
             self.server.written(self.now, id, &mut actions);
         }
         let wires = &mut self.peers[index];
@@ -134,15 +190,17 @@ impl World {
 
     pub(super) fn step_client(&mut self, index: usize) -> bool {
         let wires = &mut self.peers[index];
-        let Some(client) = &mut wires.client else {
+        if wires.client.is_none() {
             wires.to_client.clear();
             return false;
-        };
+        }
         if wires.failed.is_some() {
             return false;
         }
-        let length = self.chunks.next(wires.to_client.len());
+        let (now, wanted) = (self.now, self.chunks.next(wires.to_client.len()));
+        let length = wires.takes(now, wanted);
         let chunk: Vec<u8> = wires.to_client.drain(..length).collect();
+        let Some(client) = &mut wires.client else { return false };
         let (mut input, mut out) = (chunk.as_slice(), Vec::new());
         loop {
             match client.advance(self.now, &mut input, &mut out) {

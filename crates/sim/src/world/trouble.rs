@@ -6,12 +6,23 @@ use core::time::Duration;
 use balcony_client::ClientMachine;
 use balcony_server::{Answer, SavedSession};
 
-use super::{Peer, World};
+use super::{Pace, Peer, World};
 
 impl World {
     /// From now on the peer takes nothing that the server sends, or again everything.
     pub fn stall(&mut self, peer: Peer, stalled: bool) {
         self.peers[peer.0].stalled = stalled;
+    }
+
+    /// From now on the peer takes so many bytes a second, and no more is on its way to it than a socket holds (64 KiB and what is written
+    /// at once). Whoever [runs](World::run) this world has the time pass that this takes.
+    ///
+    /// # Panics
+    ///
+    /// If the rate is 0: that is [`stall`](World::stall).
+    pub fn pace(&mut self, peer: Peer, rate: u64) {
+        assert!(rate > 0, "whoever takes nothing stalls");
+        self.peers[peer.0].pace = Some(Pace { rate, until: self.now });
     }
 
     /// Cuts the connection, as a network does. What the server had written before still arrives.
