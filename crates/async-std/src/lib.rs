@@ -41,8 +41,6 @@
 mod net;
 
 use core::fmt;
-#[cfg(feature = "dns")]
-use core::net::IpAddr;
 use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -145,18 +143,17 @@ impl Runtime for AsyncIo {
 
     #[cfg(feature = "dns")]
     async fn records(&self, service: Service, domain: String) -> Result<Vec<Record>, String> {
-        dns::records(*self, self.options.name_server, service, &domain).await
+        dns::records(*self, &self.options, service, &domain).await
     }
 
     #[cfg(feature = "dns")]
     async fn signed_records(&self, service: Service, domain: String) -> Result<Vec<Record>, String> {
-        let Options { name_server, trust_anchor, .. } = self.options;
-        dns::signed_records(*self, name_server, trust_anchor, service, &domain).await
+        dns::signed_records(*self, &self.options, service, &domain).await
     }
 
     #[cfg(feature = "dns")]
-    async fn addresses(&self, host: String) -> Result<Vec<IpAddr>, String> {
-        dns::addresses(*self, self.options.name_server, &host).await
+    async fn addresses(&self, host: String) -> Result<Vec<core::net::IpAddr>, String> {
+        dns::addresses(*self, &self.options, &host).await
     }
 }
 

@@ -12,6 +12,8 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::proto::rr::RData;
 use hickory_resolver::{Resolver, ResolverBuilder};
 
+use crate::Options;
+
 mod signed;
 mod sockets;
 
@@ -19,20 +21,20 @@ pub use signed::signed_records;
 use sockets::Provider;
 pub use sockets::{Datagrams, Lookup};
 
-/// What both services of a domain have (XEP-0368 section 2.1), from this name server or from those that the system is configured
-/// for.
+/// What both services of a domain have (XEP-0368 section 2.1), from the name server of the options or from those that the system is
+/// configured for.
 ///
 /// # Errors
 ///
 /// Why the DNS does not answer, in words.
 pub async fn records<R: Lookup>(
     runtime: R,
-    name_server: Option<SocketAddr>,
+    options: &Options,
     service: Service,
     domain: &str,
 ) -> Result<Vec<Record>, String> {
     let [in_the_clear, with_tls] = service.labels();
-    let resolver = resolver(runtime, name_server).map_err(words)?;
+    let resolver = resolver(runtime, options.name_server).map_err(words)?;
     // Not every DNS answers for a service that it has not heard of.
     let direct = async { lookup(&resolver, with_tls, domain, true).await.unwrap_or_default() };
     let clear = lookup(&resolver, in_the_clear, domain, false);
@@ -42,21 +44,17 @@ pub async fn records<R: Lookup>(
     Ok(records)
 }
 
-/// The addresses of a host, of both families, from this name server or from those that the system is configured for; its file of hosts
+/// The addresses of a host, of both families, from the name server of the options or from those that the system is configured for; its file of hosts
 /// counts as well.
 ///
 /// # Errors
 ///
 /// Why there are none, in words.
-pub async fn addresses<R: Lookup>(
-    runtime: R,
-    name_server: Option<SocketAddr>,
-    host: &str,
-) -> Result<Vec<IpAddr>, String> {
+pub async fn addresses<R: Lookup>(runtime: R, options: &Options, host: &str) -> Result<Vec<IpAddr>, String> {
     if let Ok(address) = host.parse() {
         return Ok(vec![address]);
     }
-    let resolver = resolver(runtime, name_server).map_err(words)?;
+    let resolver = resolver(runtime, options.name_server).map_err(words)?;
     // The dot at the end says that the name is complete.
     match resolver.lookup_ip(format!("{}.", host.trim_end_matches('.'))).await {
         Ok(found) => Ok(found.iter().collect()),

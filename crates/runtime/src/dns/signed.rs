@@ -24,7 +24,7 @@ use hickory_resolver::proto::rr::{RData, Record as Entry, RecordType};
 
 use super::sockets::Provider;
 use super::{Lookup, both, builder, record, words};
-use crate::timeout;
+use crate::{Options, timeout};
 
 /// How long the TLSA records of a place may take.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -36,27 +36,26 @@ const MOST_ALIASES: usize = 8;
 static IS_SAID: AtomicBool = AtomicBool::new(false);
 
 /// DNS servers that have given signatures, with the keys of the root to which these have led. An owner names one or two.
-static GIVE_SIGNATURES: Mutex<BTreeSet<(Option<SocketAddr>, Option<String>)>> = Mutex::new(BTreeSet::new());
+static GIVE_SIGNATURES: Mutex<BTreeSet<(Option<SocketAddr>, Option<&'static str>)>> = Mutex::new(BTreeSet::new());
 
-/// What both services of a domain have, like [`records`](super::records), and what DNSSEC says of it. `anchor` has the keys of the root of
-/// the DNS, as DNSKEY records in the form of a zone file; `None` are those of the world.
+/// What both services of a domain have, like [`records`](super::records), and what DNSSEC says of it, by the keys of the root
+/// of the DNS that the options have.
 ///
 /// # Errors
 ///
 /// Why the DNS does not answer, in words; also if what it answers is not signed as it has to be.
 pub async fn signed_records<R: Lookup>(
     runtime: R,
-    name_server: Option<SocketAddr>,
-    anchor: Option<&str>,
+    options: &Options,
     service: Service,
     domain: &str,
 ) -> Result<Vec<Record>, String> {
-    let resolver = resolver(runtime.clone(), name_server, anchor)?;
+    let resolver = resolver(runtime.clone(), options.name_server, options.trust_anchor)?;
     let validates = validates(&resolver).await;
     let has_validated = {
         let mut known = GIVE_SIGNATURES.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = (name_server, anchor.map(str::to_owned));
-        validates.is_ok() && known.insert(own.clone()) || known.contains(&own)
+        let own = (options.name_server, options.trust_anchor);
+        validates.is_ok() && known.insert(own) || known.contains(&own)
     };
     if let Err(reason) = validates {
         if has_validated {
@@ -67,7 +66,7 @@ pub async fn signed_records<R: Lookup>(
                 "DANE is off: the DNS server gives no signatures that lead to the keys of the root ({reason})"
             );
         }
-        return super::records(runtime, name_server, service, domain).await;
+        return super::records(runtime, options, service, domain).await;
     }
     let [in_the_clear, with_tls] = service.labels();
     let direct = places(&resolver, with_tls, domain, true);
