@@ -5,9 +5,9 @@
 //! `cargo run -p balcony-examples --example server_extension_io`
 #![forbid(unsafe_code)]
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
-use std::net::SocketAddr;
 
 use balcony::prelude::*;
 use balcony::server::extension::{
