@@ -66,25 +66,6 @@ impl Extensions {
         Builder { extensions: Vec::new(), always: false, too_many: None }
     }
 
-    /// Those that a server has if nobody says otherwise.
-    #[must_use]
-    pub fn standard() -> Builder {
-        Extensions::builder()
-            .with(super::disco::Disco)
-            .with(super::ping::Ping)
-            .with(super::version::Version)
-            .with(super::session::Session)
-            .with(super::blocking::Blocking::default())
-            .with(super::carbons::Carbons)
-            .with(super::registration::Registration)
-            .with(super::offline::Offline::default())
-            .with(super::last::Last)
-            .with(super::private::Private::default())
-            .with(super::vcard::Vcard::default())
-            .with(super::csi::Csi::default())
-            .with(super::push::Push::default())
-    }
-
     /// Their names, in the order in which they were added.
     #[must_use]
     pub fn names(&self) -> &[&'static str] {

@@ -53,6 +53,28 @@ pub mod session;
 pub mod vcard;
 pub mod version;
 
+// A new module has its line above and its line here.
+impl Extensions {
+    /// Those that a server has if nobody says otherwise.
+    #[must_use]
+    pub fn standard() -> Builder {
+        Extensions::builder()
+            .with(disco::Disco)
+            .with(ping::Ping)
+            .with(version::Version)
+            .with(session::Session)
+            .with(blocking::Blocking::default())
+            .with(carbons::Carbons)
+            .with(registration::Registration)
+            .with(offline::Offline::default())
+            .with(last::Last)
+            .with(private::Private::default())
+            .with(vcard::Vcard::default())
+            .with(csi::Csi::default())
+            .with(push::Push::default())
+    }
+}
+
 pub use account_ref::{AccountRef, Client};
 pub use clash::{Claim, Clash};
 pub use context::{Context, Server};

@@ -42,3 +42,29 @@ fn each_hook_is_used_by_an_extension_of_the_project() {
         assert!(extensions.contains(&format!("context.{call}(")), "nobody calls `Context::{call}`");
     }
 }
+
+/// The public modules that a file declares.
+fn modules(source: &str, visibility: &str) -> BTreeSet<String> {
+    let names = source.lines().filter_map(|line| line.strip_prefix(visibility)?.strip_prefix("mod "));
+    names.filter_map(|name| name.strip_suffix(';')).map(str::to_owned).collect()
+}
+
+// docs/extensions.md: a module that is not registered does nothing, and one that no test knows may do anything.
+#[test]
+fn no_module_is_forgotten() {
+    let extensions = modules(&read("src/extension/mod.rs"), "pub ");
+    let standard = balcony_router::extension::Extensions::default();
+    assert_eq!(extensions, standard.names().iter().map(|name| (*name).to_owned()).collect());
+    let tests = modules(&read("tests/router/main.rs"), "");
+    // What needs no account is asked in one file.
+    let services = ["disco", "ping", "session", "version"];
+    for name in extensions.iter().filter(|name| !services.contains(&name.as_str())) {
+        assert!(tests.contains(name), "tests/router/{name}.rs");
+    }
+    let every = read("../xep/tests/every/mod.rs");
+    for name in modules(&read("../xep/src/lib.rs"), "pub ") {
+        let form = read(format!("../xep/src/{name}.rs"));
+        let is_read = form.contains("fn to_element(") && form.contains("fn read(");
+        assert!(!is_read || every.contains(&format!("{name}::")), "nobody tries xep::{name}");
+    }
+}
