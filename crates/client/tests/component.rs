@@ -15,6 +15,7 @@ use balcony_stream::component::{
     ComponentReceivingConfig,
 };
 use balcony_xep::ping::Ping;
+use proptest::prelude::*;
 
 fn jid(text: &str) -> Jid {
     text.parse().unwrap()
@@ -227,4 +228,74 @@ fn closing_sends_what_waits() {
     assert_eq!(server.stanzas.len(), 1);
     assert!(component.is_over());
     assert!(matches!(component.next_event(), Some(ComponentEvent::Offline { next: None, .. })));
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    /// What the server says arrives, and what is said to it, or not.
+    Carry(bool),
+    /// Its owner connects if it is time, and gets there or not.
+    Connect(bool),
+    Garbage,
+    Request,
+    Break(bool),
+    Close,
+    /// Its owner takes what it has to say.
+    Take,
+    /// Until something is due, or for so many seconds.
+    Wait(Option<u8>),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        4 => any::<bool>().prop_map(Act::Carry),
+        3 => any::<bool>().prop_map(Act::Connect),
+        1 => Just(Act::Garbage),
+        2 => Just(Act::Request),
+        1 => any::<bool>().prop_map(Act::Break),
+        1 => Just(Act::Close),
+        1 => Just(Act::Take),
+        4 => prop::option::of(0_u8..90).prop_map(Act::Wait),
+    ]
+}
+
+proptest! {
+    // docs/architecture.md, rule 8: after a tick, and after its owner has connected if it wants that, nothing is due.
+    #[test]
+    fn nothing_is_due_after_a_tick(acts in prop::collection::vec(act(), 1..40)) {
+        let mut now = Instant::ZERO;
+        let (mut component, mut server) = (component("pencil"), Server::new(now));
+        for act in acts {
+            match act {
+                Act::Carry(true) => settle(now, &mut component, &mut server),
+                Act::Carry(false) => component.output().clear(),
+                Act::Connect(is_there) if component.connects(now) => match is_there {
+                    true => {
+                        server = Server::new(now);
+                        component.connected(now);
+                    }
+                    false => component.unreachable(now, "nobody is there"),
+                },
+                Act::Connect(_) => {}
+                Act::Garbage => component.receive(now, b"<nonsense"),
+                Act::Request => drop(component.request(now, Iq::get(Ping.to_element()).to(jid("example")), None)),
+                Act::Break(is_said) => component.disconnected(now, is_said.then_some("it was cut")),
+                Act::Close => component.close(now),
+                Act::Take => while component.next_event().is_some() {},
+                Act::Wait(seconds) => {
+                    let due = component.deadline().unwrap_or(now);
+                    now = seconds.map_or(now.max(due), |seconds| now + Duration::from_secs(seconds.into()));
+                }
+            }
+            component.tick(now);
+            let is_connecting = component.connects(now);
+            let due = component.deadline();
+            prop_assert!(due.is_none_or(|due| due > now), "{due:?} at {now:?}");
+            if is_connecting {
+                component.unreachable(now, "nobody is there");
+                let due = component.deadline();
+                prop_assert!(due.is_none_or(|due| due > now), "{due:?} at {now:?}, out of reach");
+            }
+        }
+    }
 }
