@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::bounds;
 use crate::enums;
 use crate::features;
 use crate::links;
@@ -17,7 +18,8 @@ Checks the tiers (docs/architecture.md). Tiers 0 to 3, and whatever else never n
 randomness outside of tests, #![no_std] and #![forbid(unsafe_code)]. All: the workspace's lints, and no
 dependency on a higher tier. Each source file of the project, tests and tools too, begins with //! docs. And
 each public enum of a library is #[non_exhaustive], or docs/enums.md says why it is not. Links from page to page lead somewhere.
-The docs of each library have a table of its features. Each type of a signature of crate balcony has a name there.";
+The docs of each library have a table of its features. Each type of a signature of crate balcony has a name there.
+Each bound that can be set stands in docs/limits.md with its default, and what stands there exists.";
 
 /// What a protocol crate must not name, and what it does instead.
 const FORBIDDEN: &[(&str, &str)] = &[
@@ -85,6 +87,10 @@ pub(crate) fn main(args: &[String]) -> Result {
     println!("lint: {rows} features of libraries, for the tables in their docs");
     println!("lint: {} links from page to page", links::check(&mut findings)?);
     println!("lint: {} types of the front door, for their names there", names::check(&mut findings)?);
+    println!(
+        "lint: {} bounds that can be set, for their rows in docs/limits.md",
+        bounds::check(&mut findings)?
+    );
     println!(
         "lint: {} manifests, and {files} source files of what needs no clock, socket or std",
         CRATES.len()

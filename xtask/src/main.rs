@@ -6,6 +6,7 @@
 
 mod api;
 mod bare;
+mod bounds;
 mod ci;
 mod compare;
 mod dice;

@@ -104,8 +104,8 @@ pub struct Limits {
     pub unacknowledged: usize,
     /// How long a session without a connection waits to be resumed, if its client wants no less.
     pub resumption: Duration,
-    /// Stanzas that may wait for a stream to another domain, and contacts that a user who comes online asks again at a time, of those
-    /// who have not answered (RFC 6121 section 3.1.2).
+    /// Contacts that a user who comes online asks again at a time, of those who have not answered a subscription request (RFC 6121
+    /// section 3.1.2); the others are asked when the user comes again.
     pub asks: usize,
     /// Stanzas that a client keeps until its server has acknowledged them (XEP-0198); past it nothing more can be sent.
     pub outbox: usize,
