@@ -1,7 +1,9 @@
 //! What waits for what: the pairs, the requests to the own server, and nobody else.
 
+use std::collections::VecDeque;
+
 use balcony_roster::Subscription;
-use balcony_router::{Answer, Ask, Change, Effect, Kept, SessionId};
+use balcony_router::{Answer, Ask, Change, Effect, Kept, LogEdit, SessionId};
 use balcony_stanza::{ErrorCondition, IqType, Kind, MessageType, PresenceType, Stanza};
 
 use crate::world::{
@@ -66,6 +68,51 @@ fn a_message_does_not_overtake_a_request() {
         ]
     );
     let _ = other;
+}
+
+// RFC 6120 §10.1 [Q10]: from a session without presence to its own account, whatever of it there is: the account itself, a resource
+// that is not there (`q`), one that is; however late the store answers, everything takes effect in the order it was sent.
+#[test]
+fn what_one_sends_to_oneself_keeps_its_order() {
+    let to_itself = ["romeo@example.net", "romeo@example.net/q", "romeo@example.net/orchard"];
+    // A message or a request to each of these, four in a row.
+    for sequence in 0..6_u32.pow(4) {
+        let mut world = World::new();
+        let romeo = world.connect("romeo@example.net/street");
+        world.connect("romeo@example.net/orchard");
+        world.at_once = false;
+        let (mut open, mut done) = (VecDeque::new(), Vec::new());
+        for place in 0..4_u32 {
+            let kind = sequence / 6_u32.pow(place) % 6;
+            let stanza = if kind < 3 { chat(ROMEO) } else { iq(IqType::Get, "query", "urn:example:unknown") };
+            let stanza = stanza.to(jid(to_itself[kind as usize % 3])).id(&place.to_string());
+            let effects = world.send(romeo, stanza);
+            done.extend(effects.iter().filter_map(told_id));
+            open.extend(asks(&effects));
+        }
+        while let Some((ticket, ask)) = open.pop_front() {
+            let answer = world.ask(ask);
+            let effects = world.answer(ticket, answer);
+            done.extend(effects.iter().filter_map(told_id));
+            open.extend(asks(&effects));
+        }
+        assert_eq!(done, ["0", "1", "2", "3"], "{sequence}");
+    }
+}
+
+/// The id of the stanza that is delivered, answered or stored.
+fn told_id(effect: &Effect) -> Option<String> {
+    let id = |stanza: &Stanza| stanza.head.id.as_deref().map(str::to_owned);
+    match effect {
+        Effect::Deliver { stanza, .. } => id(stanza),
+        Effect::Ask { ask: Ask::Save { changes, .. }, .. } => match &changes[..] {
+            [Change::Log { edit: LogEdit::Append(append), .. }] => {
+                id(&Stanza::parse(&append.content.bytes).unwrap())
+            }
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 // ADR 5: a request to the own server comes back behind the fate of what was sent before to those whom the sender sees; wherever
