@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::std_instead_of_alloc)]
 
 mod asks;
+mod behind;
 mod binding;
 mod blocking;
 mod carbons;

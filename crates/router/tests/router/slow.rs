@@ -40,23 +40,28 @@ fn event() -> impl Strategy<Value = Event> {
 
 /// The store: what it has not taken yet, and the answers under way, an account each in order.
 #[derive(Default)]
-struct Slow {
+pub(crate) struct Slow {
     asked: BTreeMap<String, VecDeque<(Ticket, Ask)>>,
     answers: BTreeMap<String, VecDeque<(Ticket, Answer)>>,
 }
 
 impl Slow {
-    fn ask(&mut self, ticket: Ticket, ask: Ask) {
+    pub(crate) fn ask(&mut self, ticket: Ticket, ask: Ask) {
         self.asked.entry(ask.account().to_string()).or_default().push_back((ticket, ask));
     }
 
-    fn take(&mut self, world: &mut World, place: usize, works: bool) {
+    pub(crate) fn take(&mut self, world: &mut World, place: usize, works: bool) {
         let Some((account, ticket, ask)) = pop(&mut self.asked, place) else { return };
         let answer = if works { world.ask(ask) } else { Answer::Refused };
         self.answers.entry(account).or_default().push_back((ticket, answer));
     }
 
-    fn is_idle(&self) -> bool {
+    /// An answer under way, of the account at this place among those that have one.
+    pub(crate) fn answer(&mut self, place: usize) -> Option<(Ticket, Answer)> {
+        pop(&mut self.answers, place).map(|(_, ticket, answer)| (ticket, answer))
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
         self.asked.is_empty() && self.answers.is_empty()
     }
 }
@@ -127,7 +132,7 @@ fn happen(
         Event::Take(place) => store.take(world, place, true),
         Event::Refuse(place) => store.take(world, place, false),
         Event::Answer(place) => {
-            if let Some((_, ticket, answer)) = pop(&mut store.answers, place) {
+            if let Some((ticket, answer)) = store.answer(place) {
                 world.router.answer(world.now, ticket, answer, &mut effects);
             }
         }
