@@ -687,3 +687,35 @@ proptest! {
         }
     }
 }
+
+// docs/limits.md: the messages of an account that is away are bounded in bytes as well as in number, strangers' in half of it. What is
+// past that comes back to contacts; nobody hears of strangers'.
+#[test]
+fn what_waits_is_bounded_in_bytes() {
+    const MOST: usize = 4 << 20;
+    let (mut world, romeo) = world();
+    let tybalt = world.connect("tybalt@example.net/lane");
+    let body = "x".repeat(200_000);
+    let bytes = |world: &World| -> usize {
+        world.store.entries(&bare(JULIET), "offline").map(|entry| entry.content.bytes.len()).sum()
+    };
+    let mut said = Vec::new();
+    for _ in 0..40 {
+        said.extend(world.says(tybalt, chat(&body)).into_iter().filter(|line| !line.starts_with("store")));
+    }
+    assert!(said.is_empty(), "{said:?}");
+    assert!((MOST / 2 - 201_000..=MOST / 2).contains(&bytes(&world)), "{}", bytes(&world));
+    for _ in 0..40 {
+        said.extend(world.says(romeo, chat(&body)).into_iter().filter(|line| !line.starts_with("store")));
+    }
+    assert!((MOST - 201_000..=MOST).contains(&bytes(&world)), "{}", bytes(&world));
+    let kept = world.kept(JULIET).len();
+    assert_eq!(said.len(), 80 - kept - (40 - MOST / 2 / 200_000), "{said:?}");
+    assert!(
+        said.iter().all(|line| line.starts_with("street: message error service-unavailable/cancel")),
+        "{said:?}"
+    );
+    // What is small enough still has room.
+    world.send(romeo, chat("1"));
+    assert_eq!(world.kept(JULIET).len(), kept + 1);
+}
