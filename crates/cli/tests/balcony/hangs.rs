@@ -80,45 +80,14 @@ fn accounts_can_be_managed_from_the_first_moment_on() {
 
 #[cfg(feature = "postgres")]
 mod database {
-    use std::io::{Read, Write as _};
-    use std::os::unix::net::{UnixListener, UnixStream};
-    use std::path::PathBuf;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::{Duration, Instant};
 
+    use crate::hostile::Raw;
+    use crate::packet::{asked, login};
+    use crate::relay::Relay;
     use crate::store::postgresql;
     use crate::world::World;
-
-    /// A way to a database server that can hang: bytes are taken, and go nowhere.
-    fn proxy(folder: PathBuf, server: PathBuf) -> Arc<AtomicBool> {
-        let hangs = Arc::new(AtomicBool::new(false));
-        let listener = UnixListener::bind(folder.join(".s.PGSQL.5432")).unwrap();
-        let hang = Arc::clone(&hangs);
-        std::thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                let server = UnixStream::connect(server.join(".s.PGSQL.5432")).unwrap();
-                for (from, to) in [
-                    (client.try_clone().unwrap(), server.try_clone().unwrap()),
-                    (server.try_clone().unwrap(), client.try_clone().unwrap()),
-                ] {
-                    let hang = Arc::clone(&hang);
-                    std::thread::spawn(move || carry(from, to, &hang));
-                }
-            }
-        });
-        hangs
-    }
-
-    fn carry(mut from: UnixStream, mut to: UnixStream, hangs: &AtomicBool) {
-        let mut buffer = [0; 16_384];
-        while let Ok(count @ 1..) = from.read(&mut buffer) {
-            if !hangs.load(Ordering::SeqCst) && to.write_all(&buffer[..count]).is_err() {
-                break;
-            }
-        }
-        let _ = to.shutdown(std::net::Shutdown::Both);
-    }
 
     #[test]
     fn a_database_that_hangs_does_not_keep_a_server_from_its_end() {
@@ -126,13 +95,14 @@ mod database {
         let world = World::new();
         let parameters = server.schema();
         let own = parameters.strip_prefix("host=").unwrap().split(' ').next().unwrap();
-        let hangs = proxy(world.path(""), own.into());
+        let socket = ".s.PGSQL.5432";
+        let way = Relay::between(&world.path(socket), std::path::Path::new(own).join(socket));
         let through = parameters.replace(own, world.path("").to_str().unwrap());
         let server = world.serve(&["--database", &through]);
         world.account("romeo");
         world.account("juliet");
         let listener = world.listen(&server, "romeo@localhost/garden", &[]);
-        hangs.store(true, Ordering::SeqCst);
+        way.is_silent(true);
         // His end has to be stored, and this as well.
         let send = ["send", "--as", "romeo@localhost", "--connect", &server.address, "juliet@localhost", "?"];
         let sender = world.start_as(crate::world::PASSWORD, &send);
@@ -146,6 +116,46 @@ mod database {
         assert!(ended.stderr.contains("the database does not answer"), "{ended:?}");
         drop((listener, sender));
     }
+
+    // docs/limits.md: what others have saved without end holds up nobody's own changes: each account has its turn, and of the last presence
+    // of an account one note waits.
+    #[test]
+    fn presence_that_comes_and_goes_keeps_nobody_from_changing_a_roster() {
+        let Some(database) = postgresql::shared() else { return };
+        let world = World::new();
+        let server = world.serve(&["--allow-plaintext", "--database", &database.schema()]);
+        world.account("romeo");
+        world.account("juliet");
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let (mut romeo, is_over) = (login(&server, "romeo"), &is_over);
+            scope.spawn(move || {
+                let pairs = "<presence/><presence type='unavailable'/>".repeat(500);
+                while !is_over.load(Ordering::SeqCst) {
+                    // Behind each five hundred an answer: his client takes part in it.
+                    asked(&mut romeo, &pairs, "p");
+                }
+            });
+            let mut juliet = login(&server, "juliet");
+            std::thread::sleep(Duration::from_secs(1));
+            let answers: Vec<String> = (0..11).map(|number| change_roster(&mut juliet, number)).collect();
+            is_over.store(true, Ordering::SeqCst);
+            let failed = answers.iter().filter(|answer| !answer.contains("type='result'"));
+            assert_eq!(failed.count(), 0, "{answers:#?}");
+        });
+        server.stop();
+    }
+
+    /// Sets an item; the answer.
+    fn change_roster(raw: &mut Raw, number: usize) -> String {
+        let set = format!(
+            "<iq type='set' id='r{number}'><query xmlns='jabber:iq:roster'><item jid='friar{number}@example.org'/></query></iq>"
+        );
+        raw.write(set.as_bytes());
+        let head = raw.until(&format!("id='r{number}'"));
+        head.rsplit_once("<iq ").unwrap().1.to_owned()
+    }
+
     // What it has in memory, and tells its clients, may not hold any more.
     #[test]
     fn a_server_ends_when_another_balcony_has_had_its_database() {

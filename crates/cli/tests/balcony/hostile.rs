@@ -13,7 +13,7 @@ pub const HEADER: &str = "<?xml version='1.0'?><stream:stream to='localhost' ver
 /// What a server may take more for all the bad peers together, in KiB: far less than one of them sends.
 const MEMORY: u64 = 16 << 10;
 
-pub struct Raw(TcpStream);
+pub struct Raw(pub TcpStream);
 
 impl Raw {
     pub fn connect(server: &Server) -> Raw {

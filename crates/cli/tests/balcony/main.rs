@@ -33,9 +33,14 @@ mod login;
 mod mechanisms;
 mod network;
 mod order;
+mod packet;
 mod people;
 mod push;
 mod registration;
+#[cfg(feature = "postgres")]
+#[allow(dead_code, reason = "it does more for the tests of other crates")]
+#[path = "../../../runtime/tests/world/relay.rs"]
+mod relay;
 mod reload;
 mod store;
 mod trace;

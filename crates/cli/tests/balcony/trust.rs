@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::world::{Server, World};
+use crate::world::{Server, World, free_address};
 
 /// Direct TLS with a check of the chain and of the name, as a program of one file.
 const JAVA: &str = r#"
@@ -28,6 +28,43 @@ const socket = require('tls').connect(options, () => process.exit(socket.authori
 socket.on('error', () => process.exit(1));
 ";
 
+/// The same with the library of Go, which trusts nobody but the authority.
+const GO: &str = r#"
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"log"
+	"os"
+)
+
+func main() {
+	pem, err := os.ReadFile(os.Args[1])
+	if err != nil {
+		log.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		log.Fatal("no certificate")
+	}
+	connection, err := tls.Dial("tcp", "127.0.0.1:"+os.Args[2], &tls.Config{RootCAs: roots, ServerName: "localhost"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	connection.Close()
+}
+"#;
+
+/// Chromium with a profile of its own, whose database trusts the authority. The port is for WebSockets, so that a page is not found
+/// there; whoever does not trust it gets no further than the certificate, and may go on: the authority is not known, and nothing else is
+/// wrong.
+const CHROMIUM: &str = "d=$(mktemp -d) && trap 'rm -rf $d' EXIT && mkdir -p $d/.pki/nssdb && \
+    certutil -N -d sql:$d/.pki/nssdb --empty-password && certutil -A -d sql:$d/.pki/nssdb -n balcony -t C,, -i $0 && \
+    HOME=$d timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir=$d/profile --timeout=20000 \
+    --dump-dom https://localhost:$1/ >$d/log 2>&1; \
+    grep -q ERR_HTTP_RESPONSE_CODE_FAILURE $d/log || { grep -q ERR_CERT_AUTHORITY_INVALID $d/log && exit 1 || exit 2; }";
+
 /// A database of NSS that trusts the authority.
 const NSS: &str = "d=$(mktemp -d) && trap 'rm -r $d' EXIT && certutil -N -d sql:$d --empty-password && \
     certutil -A -d sql:$d -n balcony -t C,, -i $0 && tstclnt -4 -h localhost -p $1 -d sql:$d -Q";
@@ -36,8 +73,9 @@ const KEYSTORE: &str = "d=$(mktemp -d) && trap 'rm -r $d' EXIT && keytool -impor
     -keystore $d/trust -storepass changeit && cp $2 $d/Trust.java && java -Djavax.net.ssl.trustStore=$d/trust \
     -Djavax.net.ssl.trustStorePassword=changeit $d/Trust.java $1";
 
-/// Whether a client on that library connects to the server when it trusts the authority in the file.
-fn connects(library: &str, server: &Server, authority: &Path, java: &Path) -> bool {
+/// How a client on that library ends that connects to the server and trusts the authority in the file: 0 if it does. `sources` has the
+/// programs.
+fn connects(library: &str, server: &Server, web: &str, authority: &Path, sources: &World) -> Option<i32> {
     let authority = authority.to_str().unwrap();
     let direct = &server.address_tls;
     let port = |address: &str| address.rsplit_once(':').unwrap().1.to_owned();
@@ -73,13 +111,31 @@ fn connects(library: &str, server: &Server, authority: &Path, java: &Path) -> bo
             command.args(["-e", NODE, authority, &direct_port]);
             command
         }
+        "Go" => {
+            let mut command = Command::new("go");
+            command.args(["run", sources.path("trust.go").to_str().unwrap(), authority, &direct_port]);
+            // The library alone, as it is here.
+            command.envs([("GOTOOLCHAIN", "local"), ("GOPROXY", "off"), ("GOFLAGS", "")]);
+            command
+        }
+        "Chromium" => {
+            let mut command = Command::new("sh");
+            command.args(["-c", CHROMIUM, authority, &port(web)]);
+            command
+        }
         _ => {
             let mut command = Command::new("sh");
-            command.args(["-c", KEYSTORE, authority, &direct_port, java.to_str().unwrap()]);
+            command.args([
+                "-c",
+                KEYSTORE,
+                authority,
+                &direct_port,
+                sources.path("Trust.java").to_str().unwrap(),
+            ]);
             command
         }
     };
-    command.stdin(Stdio::null()).output().unwrap().status.success()
+    command.stdin(Stdio::null()).output().unwrap().status.code()
 }
 
 fn is_there(program: &str) -> bool {
@@ -92,9 +148,11 @@ fn is_there(program: &str) -> bool {
 #[test]
 fn others_trust_the_authority() {
     let (world, other) = (World::new(), World::new());
-    let server = world.serve(&[]);
+    let web = free_address();
+    let server = world.serve(&["--listen-wss", &web]);
     other.serve(&[]).stop();
-    let java = world.write("Trust.java", JAVA);
+    world.write("Trust.java", JAVA);
+    world.write("trust.go", GO);
     let [right, wrong] = [&world, &other].map(|world| world.path("balcony-data/ca.pem"));
     for (library, programs) in [
         ("OpenSSL", &["openssl"][..]),
@@ -102,12 +160,18 @@ fn others_trust_the_authority() {
         ("NSS", &["certutil", "tstclnt"]),
         ("Node", &["node"]),
         ("Java", &["java", "javac", "keytool"]),
+        ("Go", &["go"]),
+        ("Chromium", &["chromium", "certutil"]),
     ] {
         if let Some(missing) = programs.iter().find(|program| !is_there(program)) {
             eprintln!("SKIP: {library}: {missing} is not here");
             continue;
         }
-        assert!(connects(library, &server, &right, &java), "{library}");
-        assert!(!connects(library, &server, &wrong, &java), "{library} trusts what it must not");
+        assert_eq!(connects(library, &server, &web, &right, &world), Some(0), "{library}");
+        let distrusted = connects(library, &server, &web, &wrong, &world);
+        assert_ne!(distrusted, Some(0), "{library} trusts what it must not");
+        if library == "Chromium" {
+            assert_eq!(distrusted, Some(1), "a person can't go on");
+        }
     }
 }
