@@ -6,11 +6,12 @@
 //! that as well, and so that it wakes in time for what is due.
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
 use balcony_machine::Instant;
-use balcony_stanza::{StreamCondition, StreamError};
+use balcony_stanza::{Stanza, StreamCondition, StreamError};
 
 use crate::action::{Action, ConnectionId};
 use crate::connections::{Connections, Down};
@@ -23,7 +24,13 @@ pub(crate) struct Part {
     number: usize,
     /// How the hub was when it was last met.
     news: News,
+    /// What its connections had written when it was last met: the router may have let go of it since, and then it is freed here, where nobody
+    /// waits for that.
+    spent: Vec<Arc<Stanza>>,
 }
+
+/// A part keeps room for so many stanzas that have been written.
+const SPENT: usize = 1_024;
 
 /// What the hub has for one part.
 #[derive(Default)]
@@ -63,8 +70,21 @@ impl News {
 }
 
 impl Part {
+    /// A part whose owner has the hub all the time.
     pub(crate) const fn new(connections: Connections, number: usize) -> Self {
-        Part { connections, heard: VecDeque::new(), number, news: News::NONE }
+        Part { connections, heard: VecDeque::new(), number, news: News::NONE, spent: Vec::new() }
+    }
+
+    /// A part that meets the hub.
+    pub(crate) fn meeting(mut connections: Connections, number: usize) -> Self {
+        connections.spent = Some(Vec::new());
+        Part::new(connections, number)
+    }
+
+    /// Lets go of what has been written. Call it when the hub has been met, and is not held any more.
+    pub(crate) fn let_go(&mut self) {
+        self.spent.clear();
+        self.spent.shrink_to(SPENT);
     }
 
     /// Says the next so many words to the hub, which does all that follows, and takes along what is said to this part. The first part also
@@ -91,6 +111,10 @@ impl Part {
         act: impl FnOnce(&mut Hub, Instant, &mut Vec<Action>) -> T,
     ) -> T {
         let now = hub.at(now);
+        self.let_go();
+        if let Some(spent) = &mut self.connections.spent {
+            mem::swap(&mut self.spent, spent);
+        }
         let mut others = mem::take(&mut hub.actions);
         let actions = if self.number == 0 {
             actions.append(&mut others);
@@ -201,5 +225,35 @@ impl Hub {
         if !mem::replace(&mut mail.is_called, true) {
             calls.push(part);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use balcony_machine::{Secret, Seed};
+    use balcony_stanza::MessageType;
+
+    use super::*;
+    use crate::ServerConfig;
+
+    // Others wait while a part has the hub: what it has written is not freed meanwhile.
+    #[test]
+    fn what_is_written_is_freed_when_the_hub_is_not_held() {
+        let domain = balcony_jid::BareJid::parse("example.com").unwrap();
+        let config = ServerConfig::new(vec![domain], Secret::new([7; 32]));
+        let mut hub = Hub::new(&config, &Seed::from_u64(1), 1);
+        let mut part = Part::meeting(Connections::of_part(config, Seed::from_u64(2).random(), 0, 64), 0);
+        let stanza = Arc::new(Stanza::message(MessageType::Chat));
+        let there = Arc::downgrade(&stanza);
+        hub.mail[0].words.push_back(Down::Deliver { connection: ConnectionId(0), stanza });
+        let (now, mut actions, mut calls) = (Instant::ZERO, Vec::new(), Vec::new());
+        part.meet(now, &mut hub, usize::MAX, &mut actions, &mut calls);
+        while part.hear(now, &mut actions) {}
+        part.meet(now, &mut hub, usize::MAX, &mut actions, &mut calls);
+        assert_eq!(there.strong_count(), 1, "it is freed while the hub is held");
+        part.let_go();
+        assert_eq!(there.strong_count(), 0);
     }
 }

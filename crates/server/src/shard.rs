@@ -265,7 +265,7 @@ impl<P, H: AtHub> Shard<P, H> {
     pub fn of_part(config: ServerConfig, seed: Seed, number: u8, hub: H) -> Self {
         let connections = Connections::of_part(config, seed.random(), number, BATCH);
         let mut shard = Shard {
-            part: Part::new(connections, number.into()),
+            part: Part::meeting(connections, number.into()),
             hub,
             is_called: true,
             calls: Vec::new(),
@@ -428,6 +428,7 @@ impl<P, H: AtHub> Shard<P, H> {
         let (part, actions, calls, now) = (&mut self.part, &mut self.actions, &mut self.calls, self.now);
         self.is_called = false;
         let result = self.hub.with_hub(|hub| part.meet_and(now, hub, usize::MAX, actions, calls, act));
+        self.part.let_go();
         self.call();
         result
     }

@@ -147,7 +147,12 @@ impl Connections {
     /// Does what it is told. [`next_up`](Connections::next_up) and [`next_ready`](Connections::next_ready) then.
     pub fn take(&mut self, now: Instant, down: Down, actions: &mut Vec<Action>) {
         match down {
-            Down::Deliver { connection, stanza } => self.deliver(now, connection, &stanza, actions),
+            Down::Deliver { connection, stanza } => {
+                self.deliver(now, connection, &stanza, actions);
+                if let Some(spent) = &mut self.spent {
+                    spent.push(stanza);
+                }
+            }
             Down::Handled { connection, number } => self.handled(connection, number),
             Down::Hold { connection, is_held } => self.hold(connection, is_held),
             Down::Answer { connection, ticket, answer } => self.answer(connection, ticket, *answer),

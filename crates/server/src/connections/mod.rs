@@ -8,6 +8,7 @@ mod up;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
@@ -15,7 +16,7 @@ use core::net::IpAddr;
 
 use balcony_connection::Error;
 use balcony_machine::{Instant, Progress, Random, Ticket};
-use balcony_stanza::{IqType, Kind, StreamCondition, StreamError};
+use balcony_stanza::{IqType, Kind, Stanza, StreamCondition, StreamError};
 use balcony_stream::server::{ServerAsk, ServerEvent};
 
 pub use down::Down;
@@ -104,6 +105,8 @@ pub struct Connections {
     up: VecDeque<Up>,
     /// Connections of which more may be taken again.
     ready: VecDeque<ConnectionId>,
+    /// If somebody wants them: the stanzas that were written into outputs since this was last taken.
+    pub(crate) spent: Option<Vec<Arc<Stanza>>>,
 }
 
 impl Connections {
@@ -129,6 +132,7 @@ impl Connections {
             has_request: false,
             up: VecDeque::new(),
             ready: VecDeque::new(),
+            spent: None,
         }
     }
 
