@@ -15,8 +15,8 @@ use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_machine::{ApiMisuse, Deadline, Instant, Progress, Reason, Seed, Ticket};
 use balcony_sasl::{Mechanism, SaslCondition};
 use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError};
-use balcony_stream::AckPace;
 use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, Resumption, ServerFeatures, Token};
+use balcony_stream::{AckPace, TlsPolicy};
 
 use crate::config::ClientConfig;
 use crate::outbox::{Entry, MOST_SESSIONS};
@@ -108,6 +108,8 @@ pub struct ClientMachine {
     told: VecDeque<MachineEvent>,
     /// The owner does not take all that comes: when the server is to be shown again that the client is there.
     unread: Option<Instant>,
+    /// The owner's TLS is up.
+    has_owners_tls: bool,
 }
 
 /// What a [`ClientMachine`] tells its owner.
@@ -165,6 +167,7 @@ impl ClientMachine {
             pace: AckPace::new(config.acks),
             told: VecDeque::new(),
             unread: None,
+            has_owners_tls: false,
             config,
         }
     }
@@ -447,7 +450,9 @@ impl ClientMachine {
     ///
     /// [`ApiMisuse`] if no handshake was due.
     pub fn secured(&mut self, security: balcony_stream::Security) -> Result<(), ApiMisuse> {
-        self.connection.secured(security)
+        self.connection.secured(security)?;
+        self.has_owners_tls = true;
+        Ok(())
     }
 
     /// What TLS has negotiated; `None` in the clear.
@@ -458,13 +463,15 @@ impl ClientMachine {
     }
 
     /// Whether the server has proven who it is: TLS is up, and its certificate was checked and is for the account's
-    /// domain. Never where TLS is the owner's.
+    /// domain. Where TLS is the owner's, or there is none, only if the owner [vouches](ClientConfig::proven_by_owner) for it.
     #[must_use]
     pub fn is_server_proven(&self) -> bool {
         #[cfg(feature = "tls")]
-        return self.tls().is_some_and(|tls| tls.peer_valid_for.is_some());
-        #[cfg(not(feature = "tls"))]
-        false
+        if let Some(tls) = self.tls() {
+            return tls.peer_valid_for.is_some();
+        }
+        let is_clear = self.config.stream.tls == TlsPolicy::None;
+        self.config.proven_by_owner && (self.has_owners_tls || is_clear)
     }
 
     /// Appends a stanza to `out`. Give an iq get or set an id of your own only if you watch for its answer yourself;

@@ -23,6 +23,12 @@ pub struct ClientConfig {
     /// ([`MachineEvent::StartTls`](crate::MachineEvent::StartTls)).
     #[cfg(feature = "tls")]
     pub tls: Option<balcony_tls::TlsTrust>,
+    /// Whether the owner sees to it that only the server itself is at the other end: it runs TLS and has checked the certificate for the
+    /// account's domain, or for the host that it was told to connect to; or, without TLS, nobody else can be on the way, as within one
+    /// machine. The server is taken to be [proven](crate::ClientMachine::is_server_proven) then, once that TLS is up, so that a wrong password
+    /// is the end of a client, and is not tried again. With an owner who lets any certificate pass, somebody on the way could end it.
+    /// False unless it is set; TLS that the client runs itself finds out by itself.
+    pub proven_by_owner: bool,
     /// Where the WebSocket is that the stream is on (RFC 7395); see [`for_endpoint`](ClientConfig::for_endpoint). `None`: the stream is a
     /// document of XML.
     #[cfg(feature = "websocket")]
@@ -90,6 +96,7 @@ impl ClientConfig {
             stream,
             #[cfg(feature = "tls")]
             tls: None,
+            proven_by_owner: false,
             #[cfg(feature = "websocket")]
             websocket: None,
             acks: AckPolicy::default(),

@@ -31,11 +31,16 @@ impl Pair {
 
     /// With TLS it is that of the owners, who let everything pass as it is.
     fn with(tls: TlsPolicy) -> Pair {
+        Pair::vouched(tls, false)
+    }
+
+    /// With an owner who says whether it is the server, or not.
+    fn vouched(tls: TlsPolicy, vouches: bool) -> Pair {
         let trust = balcony_tls::TlsTrust::builder().dangerous_accept_any().build().unwrap();
         let mut config =
             ClientConfig::new("juliet@example.com".parse().unwrap(), Secret::new("pencil".into()))
                 .with_tls(trust);
-        config.stream.tls = tls;
+        (config.stream.tls, config.proven_by_owner) = (tls, vouches);
         config.tls = config.tls.filter(|_| tls == TlsPolicy::None);
         let mut receiving =
             ServerStreamConfig::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
@@ -49,6 +54,7 @@ impl Pair {
                 Step::Event(MachineEvent::Online(_)) => return pair,
                 Step::Event(MachineEvent::Ask(ticket, ask)) => pair.pump.answer(ticket, answer(ask)),
                 Step::Event(MachineEvent::StartTls) => {
+                    assert!(!pair.pump.client().is_server_proven(), "there is no TLS yet");
                     pair.pump.secured(Security::default()).unwrap();
                     pair.server.secured(Security::default()).unwrap();
                 }
@@ -127,6 +133,17 @@ impl Pair {
                 stanza.head.id.map(|id| id.to_string())
             }
             _ => None,
+        }
+    }
+}
+
+// RFC 6120 §13.7.2
+#[test]
+fn a_server_is_proven_if_the_owner_of_tls_vouches_for_it() {
+    for tls in [TlsPolicy::None, TlsPolicy::Required, TlsPolicy::Optional] {
+        for vouches in [false, true] {
+            let pair = Pair::vouched(tls, vouches);
+            assert_eq!(pair.pump.client().is_server_proven(), vouches, "{tls:?}");
         }
     }
 }
