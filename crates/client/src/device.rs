@@ -131,7 +131,9 @@ pub enum DeviceStep {
     Completed(CallId, Completion),
     /// Compute this, such as by [`answer`](crate::answer), and bring the [`answer`](Device::answer); it takes a while on purpose.
     Ask(Ticket, ClientAsk),
-    /// The next byte is TLS's: run it, then call [`secured`](Device::secured). Only if the configuration has no TLS of its own.
+    /// The next byte is TLS's: run it, then call [`secured`](Device::secured). Only if the configuration has no TLS of its own, and only with
+    /// STARTTLS: with [`TlsPolicy::Direct`](balcony_stream::TlsPolicy) the transport is opened with its TLS, and
+    /// [`secured`](Device::secured) is called right after [`connected`](Device::connected); until then nothing is sent.
     StartTls,
     /// Write what is left of the [`output`](Device::output), and close the transport. Step again.
     Disconnect,
@@ -223,7 +225,9 @@ impl<X: Extensions> Device<X> {
     }
 
     /// The owner has opened a transport. What was configured for the first connection holds for each: the session of the one before goes on,
-    /// where the server lets it (XEP-0198). If there is to be no other connection, [`DeviceStep::Disconnect`] comes next.
+    /// where the server lets it (XEP-0198). If there is to be no other connection, [`DeviceStep::Disconnect`] comes next. Where TLS is the owner's and
+    /// [direct](balcony_stream::TlsPolicy::Direct), it is up already, and [`secured`](Device::secured) has to say so at once: no
+    /// [`DeviceStep::StartTls`] asks for it.
     pub fn connected(&mut self, now: Instant) {
         let Line::Down { session, last_words, disconnects } = &mut self.line else { return };
         if self.agent.end().is_some() {
