@@ -175,7 +175,8 @@ async function story() {
 
   // The package, by itself.
   assert.equal(await runLong("const { Client } = await import('/balcony/balcony.js'); try { new Client({ jid: 'a@b', password: 'x', url: 'ws://192.0.2.1/' }); return 'made'; } catch (error) { return error.name; }"), "TypeError");
-  const refused = await runLong("const { Client } = await import('/balcony/balcony.js'); const client = new Client({ jid: 'romeo@localhost', password: 'wr0ng', url: `ws://${location.host}/xmpp-websocket`, reconnect: false }); return client.online().then((jid) => jid, (error) => error.message);");
+  // A wrong password is the end of a client, also of one that connects again.
+  const refused = await runLong("const { Client } = await import('/balcony/balcony.js'); const client = new Client({ jid: 'romeo@localhost', password: 'wr0ng', url: `ws://${location.host}/xmpp-websocket` }); return client.online().then((jid) => jid, (error) => error.message);");
   assert.match(refused, /not-authorized/);
   const closed = await runLong(
     "const { Client } = await import('/balcony/balcony.js'); const client = new Client({ jid: 'romeo@localhost/other', password: args[0], url: `ws://${location.host}/xmpp-websocket`, priority: -1 }); const jid = await client.online(); const got = new Promise((resolve) => client.on('message', (message) => resolve(message.body))); client.send(jid, 'to <myself> & \"I\"'); const body = await got; await client.close(); let after; try { client.send(jid, 'x'); } catch (error) { after = error.message; } return [jid, body, after].join('|');",
@@ -226,6 +227,21 @@ async function story() {
   await runLong("const { Client } = await import('/balcony/balcony.js'); window.tablet = new Client({ jid: `${args[1]}/tablet`, password: args[0], url: `ws://${location.host}/xmpp-websocket`, priority: 3 }); await window.tablet.online();", passwords[0], account);
   await settled();
   await write(account, "groupchat", "Juliet has one resource with a priority of 0 or more (tablet: 3)");
+  // Who says only what it is doing keeps its priority.
+  await run("window.tablet.setPresence({ show: 'away' })");
+  await settled();
+  await write(account, "groupchat", "Juliet has one resource with a priority of 0 or more (tablet: 3)");
+  // Half of a pair is no text; a pair is.
+  for (const [text, expected] of [["\ud83d\ude00", "sent"], ["\ud83d", "TypeError"], ["\ude00 so", "TypeError"]]) {
+    // What is no text does not come through JSON as it is: its numbers do.
+    const units = [...Array(text.length).keys()].map((at) => text.charCodeAt(at));
+    const told = await run("try { window.tablet.send(arguments[0], String.fromCharCode(...arguments[1])); return 'sent'; } catch (error) { return error.name; }", account, units);
+    assert.equal(told, expected);
+  }
+  // Who closes while nobody could be reached is told of each message that is lost.
+  const lost = await runLong("const { Client } = await import('/balcony/balcony.js'); const client = new Client({ jid: args[0], password: 'x', url: 'ws://127.0.0.1:1/' }); await new Promise((resolve) => client.on('offline', resolve)); const told = []; for (const name of ['unsent', 'end']) client.on(name, ({ id }) => told.push(id ?? name)); const ids = ['one', 'two'].map((body) => client.send(args[0], body)); await client.close(); return JSON.stringify([ids, told]);", account);
+  const [ids, told] = JSON.parse(lost);
+  assert.deepEqual(told, [...ids, "end"]);
 
   // What the browser has complained of: the policy, a file that is missing.
   const complaints = (await call("POST", "/se/log", { type: "browser" })).filter(({ level, message }) => level === "SEVERE" && !/ws:\/\/|WebSocket/.test(message));

@@ -67,6 +67,15 @@ export interface Undelivered extends Addressed {
   text: string | null;
 }
 
+/** Something that was sent with `send` or `sendStanza` before the client has ended, and has not reached the server, as far as is known. */
+export interface Unsent {
+  to: string | null;
+  /** That which `send` or `sendStanza` has given. */
+  id: string | null;
+  /** The whole stanza. */
+  xml: string;
+}
+
 /** A message as it went over the WebSocket, but for what is secret in it. */
 export interface Wire {
   direction: "in" | "out";
@@ -77,8 +86,10 @@ export interface Wire {
 export interface Events {
   online: Online;
   offline: Offline;
-  /** There will be no other connection. */
+  /** There will be no other connection: the client was closed, its password is wrong, there is no such account, or it was not to connect again. */
   end: { reason: string };
+  /** Before `end`, one for each message that is lost with the client. */
+  unsent: Unsent;
   message: Message;
   presence: Presence;
   undelivered: Undelivered;
@@ -98,15 +109,15 @@ export class Client {
   /** Waits until the client is online, and gives its full address. It fails when the client ends before. */
   online(): Promise<string>;
   /** Sends a message, of the type `chat` unless it is said otherwise, and gives its id. While there is no connection it waits. Throws if the
-   *  address is none, if the text can't be sent, and if too much waits. */
+   *  address is none, if the text has characters that XML does not have or halves of surrogate pairs, and if too much waits. */
   send(to: string, body: string, options?: { type?: MessageType }): string;
   /** Sends one stanza, as it would stand in a stream, and gives its id. */
   sendStanza(xml: string): string;
-  /** Says how available the client is (RFC 6121 section 4.7.2), now and whenever it comes online. */
+  /** Says how available the client is (RFC 6121 section 4.7.2), now and whenever it comes online. A priority that is left out is that of before. */
   setPresence(presence?: { priority?: number; show?: "" | "chat" | "away" | "xa" | "dnd"; status?: string }): string;
   /** Says that the client is not available any more, without ending the session. */
   setUnavailable(): string;
-  /** Sends what waits, and ends the session in good order. */
+  /** Sends what waits if it is online, and ends the session in good order. What is not sent is told by `unsent`, before `end`. */
   close(): Promise<void>;
 }
 

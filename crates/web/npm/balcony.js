@@ -65,8 +65,9 @@ function checked(url) {
   return { scheme: protocol.slice(0, -1), href };
 }
 
+// Half of a surrogate pair is no character: it would be replaced, and what comes would not be what was sent.
 const text = (value, name) => {
-  if (typeof value !== "string" || value.includes("\0")) throw new TypeError(`${name} has to be a text`);
+  if (typeof value !== "string" || /[\0\p{Surrogate}]/u.test(value)) throw new TypeError(`${name} has to be a text`);
   return value;
 };
 
@@ -129,7 +130,8 @@ export class Client {
     return this.#tell("balcony_stanza", text(xml, "xml"));
   }
 
-  setPresence({ priority = 0, show = "", status = "" } = {}) {
+  // Without a priority it is that of before.
+  setPresence({ priority = "", show = "", status = "" } = {}) {
     return this.#tell("balcony_presence", [priority, text(show, "show"), text(status, "status")].join("\0"));
   }
 

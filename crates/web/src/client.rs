@@ -1,5 +1,7 @@
 //! One client: a [`Device`] whose transport is a WebSocket of the browser's, and whose words are texts.
 
+use std::collections::VecDeque;
+
 use balcony_client::{
     AgentEvent, Device, DeviceStep, Discovery, MessageBuilder, Presence, ReceivedPresence, Show, answer,
 };
@@ -24,13 +26,19 @@ pub const ENDED: u32 = 4;
 
 /// Bytes that a message on the WebSocket may have: more than a stanza may, for which the stream has an error of its own.
 pub const MESSAGE: usize = 524_288;
+/// Bytes of messages that have come and wait until there is room for them, because much is to be sent first. With more of them the connection breaks.
+pub const WAITING: usize = 4 << 20;
 
 /// A client.
 pub(crate) struct WebClient {
     device: Device<(Discovery,)>,
     is_secure: bool,
-    /// What has come and the device has had no room for: of one message, since it is stepped on after each.
-    waiting: Vec<u8>,
+    /// What has come and the device has had no room for: messages, each with a byte of zero behind it; at most [`WAITING`] bytes.
+    waiting: VecDeque<u8>,
+    /// What the last presence has said, or was configured.
+    priority: i8,
+    /// What has not got through, to be told before the end.
+    unsent: VecDeque<Stanza>,
 }
 
 impl WebClient {
@@ -39,7 +47,13 @@ impl WebClient {
         let config = config::read(input)?;
         let discovery = Discovery::new("Balcony", env!("CARGO_PKG_VERSION")).identity("client", "web");
         let device = Device::new(config.client, config.agent, (discovery,), &config.seed);
-        Ok(WebClient { device, is_secure: config.is_secure, waiting: Vec::new() })
+        Ok(WebClient {
+            device,
+            is_secure: config.is_secure,
+            waiting: VecDeque::new(),
+            priority: config.priority,
+            unsent: VecDeque::new(),
+        })
     }
 
     /// Goes on to the next thing that is to be done, or has happened, and what there is to say of it.
@@ -59,19 +73,30 @@ impl WebClient {
                 DeviceStep::Ask(ticket, ask) => self.device.answer(ticket, answer(ask)),
                 DeviceStep::StartTls => self.secured(),
                 DeviceStep::Disconnect => {
-                    self.waiting = Vec::new();
+                    self.waiting = VecDeque::new();
                     return (DISCONNECT, String::new());
                 }
-                DeviceStep::Ended(why) => return (ENDED, why.to_string()),
+                DeviceStep::Ended(why) => {
+                    self.unsent.extend(self.device.agent().take_unsent());
+                    return match self.unsent.pop_front() {
+                        Some(stanza) => (EVENT, unsent(&stanza)),
+                        None => (ENDED, why.to_string()),
+                    };
+                }
                 // It makes no calls.
                 DeviceStep::Completed(..) => {}
                 DeviceStep::Wait => {
-                    let count = self.device.room().min(self.waiting.len());
+                    let (first, _) = self.waiting.as_slices();
+                    let count = self.device.room().min(first.len());
                     if count == 0 {
                         return (WAIT, String::new());
                     }
-                    self.device.received(&self.waiting[..count]);
+                    self.device.received(&first[..count]);
                     self.waiting.drain(..count);
+                    if self.waiting.is_empty() {
+                        // What many messages have needed once is not kept for one.
+                        self.waiting.shrink_to(MESSAGE);
+                    }
                 }
             }
         }
@@ -79,7 +104,7 @@ impl WebClient {
 
     /// A WebSocket is open.
     pub(crate) fn connected(&mut self, now: Instant) {
-        self.waiting = Vec::new();
+        self.waiting = VecDeque::new();
         self.device.connected(now);
         if self.is_secure {
             self.secured();
@@ -97,22 +122,26 @@ impl WebClient {
     }
 
     pub(crate) fn broken(&mut self, now: Instant, reason: &str) {
-        self.waiting = Vec::new();
+        self.waiting = VecDeque::new();
         self.device.broken(now, reason);
     }
 
-    /// A message has come: one element (RFC 7395 section 3.3).
+    /// A message has come: one element (RFC 7395 section 3.3). What the device has no room for waits, since a WebSocket of the browser's can't be told to.
     pub(crate) fn received(&mut self, now: Instant, message: &[u8]) {
         if self.device.client().is_none() {
             // What still comes on a connection that is over is nobody's.
             return;
         }
-        if message.contains(&0) || message.len() > MESSAGE || !self.waiting.is_empty() {
+        if message.contains(&0) || message.len() > MESSAGE {
             self.broken(now, "the server has sent what is no message of XMPP");
             return;
         }
-        self.waiting.extend_from_slice(message);
-        self.waiting.push(0);
+        if self.waiting.len() + message.len() >= WAITING {
+            self.broken(now, "more than 4 MiB have come that wait until what is to be sent has left");
+            return;
+        }
+        self.waiting.extend(message);
+        self.waiting.push_back(0);
     }
 
     /// Takes the next message to be sent.
@@ -162,7 +191,8 @@ impl WebClient {
         sent.map(|id| String::from(&*id)).map_err(|error| error.to_string())
     }
 
-    /// Says that it is there: with this priority, `show` or nothing, and a status or nothing. With no text at all it says that it is not.
+    /// Says that it is there: with this priority or, with nothing, that of before; `show` or nothing, and a status or nothing. With no text at all it says
+    /// that it is not.
     pub(crate) fn presence(&mut self, input: &str) -> Result<String, String> {
         if input.is_empty() {
             return self.put(Presence::unavailable(None));
@@ -171,13 +201,18 @@ impl WebClient {
         let (Some(priority), Some(show), Some(status)) = (texts.next(), texts.next(), texts.next()) else {
             return Err("presence has a priority, a show and a status".into());
         };
-        let priority = priority.parse().map_err(|_| "a priority is a whole number from -128 to 127")?;
+        let priority = match priority {
+            "" => self.priority,
+            _ => priority.parse().map_err(|_| "a priority is a whole number from -128 to 127")?,
+        };
         let shows = [Show::Online, Show::Chat, Show::Away, Show::Xa, Show::Dnd];
         let known = shows.into_iter().find(|known| known.name().unwrap_or_default() == show);
         let presence =
             Presence::available().priority(priority).show(known.ok_or("show is chat, away, xa or dnd")?);
         let presence = if status.is_empty() { presence } else { presence.status(status) };
-        self.put(presence.to_stanza())
+        let id = self.put(presence.to_stanza())?;
+        self.priority = priority;
+        Ok(id)
     }
 
     pub(crate) fn close(&mut self, now: Instant) {
@@ -222,6 +257,15 @@ fn tell(event: AgentEvent) -> Option<String> {
         _ => return None,
     };
     Some(object.finish())
+}
+
+/// What says that this has not got through, as far as it is known.
+fn unsent(stanza: &Stanza) -> String {
+    Object::new("unsent")
+        .optional("to", stanza.head.to.as_ref().map(Jid::as_str))
+        .optional("id", stanza.head.id.as_deref())
+        .text("xml", &stanza.to_xml())
+        .finish()
 }
 
 fn of_presence(presence: &ReceivedPresence) -> Object {

@@ -17,6 +17,8 @@ pub(crate) struct Config {
     pub(crate) seed: Seed,
     /// Whether the browser runs TLS below the WebSocket (`wss`).
     pub(crate) is_secure: bool,
+    /// Of the first presence.
+    pub(crate) priority: i8,
 }
 
 /// Reads the seed, which are 32 bytes that nobody can guess, and then these texts: the address, with a resource if it is to be a certain one; the
@@ -44,11 +46,13 @@ pub(crate) fn read(input: &[u8]) -> Result<Config, String> {
     client.stream.resource = jid.resourcepart().map(String::from);
     client.stream.framing = Framing::Messages;
     client.stream.tls = if is_secure { TlsPolicy::Direct } else { TlsPolicy::None };
+    // The browser checks the certificate of a `wss`; and balcony.js lets `ws` only to this machine.
+    client.proven_by_owner = true;
     client.clock_start = clock.parse().ok();
     let mut agent = AgentConfig::default();
     agent.presence = Some(Presence::available().priority(priority));
     (agent.is_patient, agent.reconnects) = (again == "1", again == "1");
-    Ok(Config { client, agent, seed: Seed::new(*seed), is_secure })
+    Ok(Config { client, agent, seed: Seed::new(*seed), is_secure, priority })
 }
 
 #[cfg(test)]

@@ -175,7 +175,7 @@ pub extern "C" fn balcony_broken(client: u32, now: f64) {
     });
 }
 
-/// The message that was handed in has come on the WebSocket. Step until it says [`WAIT`](crate::WAIT) before the next.
+/// The message that was handed in has come on the WebSocket. Then step. At most [`WAITING`](crate::WAITING) bytes wait while the client has no room for them.
 #[unsafe(no_mangle)]
 pub extern "C" fn balcony_received(client: u32, now: f64) {
     with(|module| {
@@ -215,14 +215,14 @@ pub extern "C" fn balcony_stanza(client: u32) -> u32 {
     with(|module| module.with_text(client, WebClient::stanza))
 }
 
-/// Says that the client is there: a priority, a `show` and a status were handed in, the last two of which may be empty. Nothing at all: that
-/// it is not. It is said again whenever the client comes online.
+/// Says that the client is there: a priority, a `show` and a status were handed in, each of which may be empty: the priority is that of before
+/// then. Nothing at all: that it is not. It is said again whenever the client comes online.
 #[unsafe(no_mangle)]
 pub extern "C" fn balcony_presence(client: u32) -> u32 {
     with(|module| module.with_text(client, WebClient::presence))
 }
 
-/// Sends what waits, and ends the stream in good order: step until it says [`ENDED`].
+/// Sends what waits if the client is online, and ends the stream in good order: step until it says [`ENDED`]. What was not sent is told by events before that.
 #[unsafe(no_mangle)]
 pub extern "C" fn balcony_close(client: u32, now: f64) {
     with(|module| module.client(client).map(|client| client.close(instant(now))));

@@ -22,7 +22,10 @@
 //! - Texts are UTF-8. Several that belong together have a byte of zero between them, which stands in no XML.
 //! - `now` is in milliseconds, of a clock that never goes back.
 //! - A client has a number, from 1 on. Calls with a number that no client has do nothing.
-//! - The bounds are those of the [`Device`](balcony_client::Device), and one message of [`MESSAGE`] bytes more: a longer one breaks the connection.
+//! - The bounds are those of the [`Device`](balcony_client::Device), and [`WAITING`] bytes more of messages that have come while much was to be sent:
+//!   more of them break the connection, as does one that is longer than [`MESSAGE`].
+//! - What balcony.js does is relied upon: a `ws` without TLS is to this machine alone, and the browser has checked the certificate of a `wss`. What a server says of a
+//!   password is believed, and is the end.
 //! - Neither a password nor what is sent is ever printed.
 //!
 //! There is no `wasm-bindgen`: with texts as the only values the JavaScript is a page long, and nobody needs a tool of the right version.
@@ -37,7 +40,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 
-pub use client::{CONNECT, DISCONNECT, ENDED, EVENT, MESSAGE, WAIT};
+pub use client::{CONNECT, DISCONNECT, ENDED, EVENT, MESSAGE, WAIT, WAITING};
 pub use exports::{
     balcony_broken, balcony_close, balcony_connected, balcony_deadline, balcony_free, balcony_input,
     balcony_make, balcony_message, balcony_output, balcony_output_length, balcony_presence, balcony_received,

@@ -11,7 +11,7 @@ use balcony_stream::server::{ServerAnswer, ServerAsk, ServerEvent, ServerStreamC
 use balcony_stream::{Framing, Security, ServerStream, TlsPolicy};
 use proptest::prelude::*;
 
-use crate::client::{CONNECT, DISCONNECT, ENDED, EVENT, MESSAGE, WAIT, WebClient};
+use crate::client::{CONNECT, DISCONNECT, ENDED, EVENT, MESSAGE, WAIT, WAITING, WebClient};
 
 const NOW: Instant = Instant::from_millis(1_000);
 
@@ -32,11 +32,16 @@ struct Pair {
 
 impl Pair {
     fn new(scheme: &str) -> Pair {
+        Pair::with_password(scheme, "r0m30")
+    }
+
+    /// A server where the account's password is this one.
+    fn with_password(scheme: &str, password: &str) -> Pair {
         let mut config =
             ServerStreamConfig::new(vec![BareJid::parse("example.com").unwrap()], Secret::new([1; 32]));
         config.framing = Framing::Messages;
         config.tls = if scheme == "wss" { TlsPolicy::Direct } else { TlsPolicy::None };
-        let credentials = Credentials::derive("r0m30", b"salt and salt", config.iterations).unwrap();
+        let credentials = Credentials::derive(password, b"salt and salt", config.iterations).unwrap();
         let mut server = ServerStream::new(Arc::new(config), Seed::from_u64(1), NOW);
         if scheme == "wss" {
             // TLS ends in a proxy.
@@ -101,7 +106,6 @@ impl Pair {
     fn client_reads(&mut self, bytes: &[u8]) {
         for message in bytes.split(|byte| *byte == 0).filter(|message| !message.is_empty()) {
             self.client.received(NOW, message);
-            // The next message comes when this one has been taken.
             while let (EVENT, json) = self.client.step(NOW) {
                 self.told.push(json);
             }
@@ -109,10 +113,15 @@ impl Pair {
     }
 
     fn server_says(&mut self, xml: &str) {
+        self.server_sends(xml);
+        self.run();
+    }
+
+    /// The client takes it as far as it can, and nothing leaves it meanwhile.
+    fn server_sends(&mut self, xml: &str) {
         let mut out = Vec::new();
         self.server.send(&Stanza::parse(xml.as_bytes()).unwrap(), &mut out).unwrap();
         self.client_reads(&out);
-        self.run();
     }
 }
 
@@ -197,6 +206,117 @@ fn it_ends_in_good_order() {
     assert_eq!(pair.client.step(NOW).0, ENDED);
     assert!(pair.got.last().unwrap().contains("type='unavailable'"), "{:?}", pair.got);
     assert!(pair.client.send("chat\0romeo@example.net\0x").is_err());
+}
+
+/// What is told from here on, until nothing goes on; what the last step was.
+fn tell(client: &mut WebClient) -> (Vec<String>, u32) {
+    let mut told = Vec::new();
+    loop {
+        while client.message().is_some() {}
+        match client.step(NOW) {
+            (EVENT, json) => told.push(json),
+            (DISCONNECT, _) => {}
+            (step, _) => return (told, step),
+        }
+    }
+}
+
+// The browser has checked the certificate, or nobody is in between: what the server says of the password is the server's.
+#[test]
+fn a_wrong_password_is_the_end() {
+    for scheme in ["ws", "wss"] {
+        let mut pair = Pair::with_password(scheme, "another");
+        let (_, step) = tell(&mut pair.client);
+        assert_eq!(step, ENDED, "{:?}", pair.told);
+        assert!(pair.told[0].contains("not-authorized") && pair.told[0].ends_with("\"next\":null}"));
+    }
+}
+
+#[test]
+fn the_end_tells_what_was_not_sent() {
+    let mut never = client("wss");
+    let first = never.send("chat\0romeo@example.net\0one").unwrap();
+    let second = never.send("normal\0romeo@example.net\0two").unwrap();
+    never.presence("3\0\0").unwrap();
+    never.close(NOW);
+    let (told, step) = tell(&mut never);
+    assert_eq!(step, ENDED);
+    let unsent: Vec<_> = told.iter().filter(|told| told.starts_with("{\"event\":\"unsent\"")).collect();
+    assert_eq!(unsent.len(), 2, "{told:?}");
+    for (told, id) in unsent.iter().zip([first, second]) {
+        assert!(told.contains(&format!("\"to\":\"romeo@example.net\",\"id\":\"{id}\"")), "{told}");
+        assert!(told.contains("\"xml\":\"<message"), "{told}");
+    }
+
+    // So it is with what had no room to leave before the connection broke.
+    let mut pair = Pair::new("wss");
+    let text = format!("chat\0romeo@example.net\0{}", "x".repeat(100_000));
+    let mut ids = Vec::new();
+    while let Ok(id) = pair.client.send(&text) {
+        ids.push(id);
+        assert_eq!(pair.client.step(NOW).0, WAIT);
+    }
+    pair.client.close(NOW);
+    pair.client.broken(NOW, "gone");
+    let (told, step) = tell(&mut pair.client);
+    assert_eq!(step, ENDED);
+    let unsent: Vec<_> = told.iter().filter(|told| told.starts_with("{\"event\":\"unsent\"")).collect();
+    assert!(!unsent.is_empty() && unsent.len() < ids.len(), "{} of {}", unsent.len(), ids.len());
+    for (told, id) in unsent.iter().rev().zip(ids.iter().rev()) {
+        assert!(told.contains(id));
+    }
+}
+
+// RFC 6121 §4.7.2.3: a priority that is left out would be 0
+#[test]
+fn presence_without_a_priority_keeps_the_last_one() {
+    let mut pair = Pair::new("wss");
+    pair.got.clear();
+    for presence in ["\0away\0", "12\0\0", "128\0\0", "\0dnd\0"] {
+        let _ = pair.client.presence(presence);
+    }
+    pair.run();
+    let priorities: Vec<_> =
+        pair.got.iter().map(|xml| xml.split("priority>").nth(1).unwrap_or_default()).collect();
+    assert_eq!(priorities, ["-3</", "12</", "12</"], "{:?}", pair.got);
+}
+
+#[test]
+fn messages_come_while_much_is_sent() {
+    let mut pair = Pair::new("wss");
+    pair.told.clear();
+    let body = "x".repeat(100_000);
+    for _ in 0..12 {
+        pair.client.send(&format!("chat\0romeo@example.net\0{body}")).unwrap();
+        assert_eq!(pair.client.step(NOW).0, WAIT);
+    }
+    for id in ["one", "two"] {
+        pair.server_sends(&format!("<message from='romeo@example.net/a' to='juliet@example.com' id='{id}' type='chat'><body>{body}</body></message>"));
+    }
+    pair.run();
+    let told: Vec<_> = pair.told.iter().map(|told| &told[..told.len().min(110)]).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("\"id\":\"one\"") && told[1].contains("\"id\":\"two\""), "{told:?}");
+    // All that was sent has left, too.
+    assert_eq!(pair.got.iter().filter(|xml| xml.len() > 100_000).count(), 12);
+}
+
+#[test]
+fn what_waits_to_be_taken_is_bounded() {
+    let mut pair = Pair::new("wss");
+    pair.told.clear();
+    let body = "x".repeat(100_000);
+    while pair.client.send(&format!("chat\0romeo@example.net\0{body}")).is_ok() {
+        assert_eq!(pair.client.step(NOW).0, WAIT);
+    }
+    let mut count = 0;
+    while pair.told.is_empty() {
+        pair.server_sends(&format!("<message from='romeo@example.net/a' to='juliet@example.com' type='chat'><body>{body}</body></message>"));
+        count += 1;
+        assert!(count * body.len() < 8 * MESSAGE + (4 << 20), "it keeps all that comes");
+    }
+    assert!(count * body.len() > WAITING, "{count}");
+    assert!(pair.told[0].contains("offline") && pair.told[0].contains("more than"), "{:?}", pair.told);
 }
 
 #[test]
