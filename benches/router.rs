@@ -59,7 +59,7 @@ fn router(resources: usize, are_contacts: bool) -> (Router, Network) {
     let priority = Element::new(Name::from_static("priority"), "jabber:client").text("5");
     let (low, high) = (
         Stanza::presence(PresenceType::Available),
-        Stanza::presence(PresenceType::Available).child(priority),
+        Stanza::presence(PresenceType::Available).with_child(priority),
     );
     let mut router = Router::new(Config::new(vec!["example.com".parse().unwrap()]), &Seed::from_u64(1));
     let (mut store, mut effects) = (Memory::default(), Vec::new());
@@ -100,9 +100,9 @@ fn messages(resources: usize, full: bool) -> Vec<(SessionId, Stanza)> {
                 false => account(to).into(),
             };
             let stanza = Stanza::message(MessageType::Chat)
-                .from(account(from).with_resource("r0").unwrap().into())
-                .to(to)
-                .id("m1");
+                .with_from(account(from).with_resource("r0").unwrap().into())
+                .with_to(to)
+                .with_id("m1");
             (SessionId((from * PER_ACCOUNT) as u64), stanza)
         })
         .collect()
@@ -150,11 +150,11 @@ fn to_nobody(c: &mut Criterion) {
             let from = account(1 + other % 9).with_resource("r0").unwrap();
             let session = SessionId(((1 + other % 9) * PER_ACCOUNT) as u64);
             let to: Jid = format!("away{other}@example.com").parse().unwrap();
-            let stanza = Stanza::message(MessageType::Chat).from(from.into()).to(to);
+            let stanza = Stanza::message(MessageType::Chat).with_from(from.into()).with_to(to);
             router.route(Instant::ZERO, session, stanza, &mut effects);
         }
         while router.take_in(Instant::ZERO, &mut effects) {}
-        let nobody = Stanza::message(MessageType::Chat).from(own).to("nobody@example.com".parse().unwrap());
+        let nobody = Stanza::message(MessageType::Chat).with_from(own).with_to("nobody@example.com".parse().unwrap());
         group.bench_function(format!("{others} others wait"), |b| {
             b.iter(|| {
                 effects.clear();

@@ -130,7 +130,7 @@ async fn run(folder: &Path) -> Result<(), Failure> {
     let long = Iq::set(mood(&"sad ".repeat(51)));
     assert_eq!(ask(&juliet, long, "juliet@localhost").await?, "not-acceptable");
     if ask(&romeo, get(), "juliet@localhost").await? == "service-unavailable" {
-        romeo.send(Stanza::presence(PresenceType::Subscribe).to("juliet@localhost".parse()?)).await?;
+        romeo.send(Stanza::presence(PresenceType::Subscribe).with_to("juliet@localhost".parse()?)).await?;
         approve(&mut juliet).await?;
         // What she asks next is answered when that is done.
         ask(&juliet, get(), "juliet@localhost").await?;

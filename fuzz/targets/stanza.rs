@@ -53,7 +53,7 @@ fn check(stanza: &Stanza) {
         let element = error.to_element();
         let mut out = Vec::new();
         element.root().write(&mut out, "jabber:client");
-        let carrier = Stanza::message(balcony_stanza::MessageType::Error).child(element);
+        let carrier = Stanza::message(balcony_stanza::MessageType::Error).with_child(element);
         let payload = same(&carrier).expect("a stanza").payload.parse().expect("a payload stands on its own");
         assert_eq!(StanzaError::from_payload(payload.root()), Some(error));
     }

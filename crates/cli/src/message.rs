@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn message(kind: MessageType, text: &str) -> Stanza {
-        Stanza::message(kind).from("romeo@localhost/x".parse().unwrap()).payload(body(text).unwrap())
+        Stanza::message(kind).with_from("romeo@localhost/x".parse().unwrap()).with_payload(body(text).unwrap())
     }
 
     fn own() -> FullJid {
@@ -160,7 +160,7 @@ mod tests {
     // RFC 6120 §8.3.1, RFC 6121 §5.2.2 [M7]
     #[test]
     fn an_error_says_which() {
-        let sent = message(MessageType::Chat, "hello").to("juliet@localhost".parse().unwrap());
+        let sent = message(MessageType::Chat, "hello").with_to("juliet@localhost".parse().unwrap());
         let error = sent.error(&ErrorCondition::ServiceUnavailable.into()).unwrap();
         let read = Message::read(&error, &own(), 0).unwrap();
         let explained = "error: service-unavailable (nobody takes it there: ";

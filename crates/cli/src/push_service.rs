@@ -108,7 +108,7 @@ impl Service {
             },
             (Kind::Iq(IqType::Get), Some(element)) => match disco::Query::read(element) {
                 Some(query) if query.about == About::Info && query.node.is_none() => {
-                    stanza.result().map(|result| result.payload(about().to_element().into()))
+                    stanza.result().map(|result| result.with_payload(about().to_element().into()))
                 }
                 _ => stanza.error(&ErrorCondition::ServiceUnavailable.into()),
             },

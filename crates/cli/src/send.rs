@@ -49,7 +49,7 @@ pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
     let id = random()?.token(16);
     // The account answers for its devices, which may be asleep.
     let whom = Jid::from(args.to.to_bare());
-    let message = Stanza::message(kind).to(args.to).id(&id).payload(body(text.as_str())?);
+    let message = Stanza::message(kind).with_to(args.to).with_id(&id).with_payload(body(text.as_str())?);
     runtime()?.block_on(Session::run(&connector, async |session| {
         let client = &mut session.client;
         session.doubt = Some("the message may or may not have arrived");

@@ -68,7 +68,7 @@ impl Chat {
     #[must_use]
     pub fn message(&self, content: Content) -> Stanza {
         let content = Content { thread: Some(self.thread.clone()), ..content };
-        Stanza::message(MessageType::Chat).to(self.to()).payload(content.to_payload())
+        Stanza::message(MessageType::Chat).with_to(self.to()).with_payload(content.to_payload())
     }
 
     /// Reads a stanza that has come; only messages and presence of the peer say something.
@@ -97,13 +97,13 @@ impl Chat {
             return None;
         }
         self.is_shown = true;
-        Some(presence.to_stanza().to(self.peer.to_jid()))
+        Some(presence.to_stanza().with_to(self.peer.to_jid()))
     }
 
     /// The chat is over: the presence that takes back what [`begin`](Chat::begin) has made.
     #[must_use]
     pub fn end(self) -> Option<Stanza> {
-        let unavailable = || Stanza::presence(PresenceType::Unavailable).to(self.peer.to_jid());
+        let unavailable = || Stanza::presence(PresenceType::Unavailable).with_to(self.peer.to_jid());
         self.is_shown.then(unavailable)
     }
 }

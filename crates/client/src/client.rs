@@ -628,8 +628,8 @@ impl ClientMachine {
             RequestKind::Get => IqType::Get,
             RequestKind::Set => IqType::Set,
         })
-        .id(&id)
-        .payload(payload);
+        .with_id(&id)
+        .with_payload(payload);
         stanza.head.to = to;
         match self.send(now, &stanza, out) {
             Ok(()) => Ok(request),

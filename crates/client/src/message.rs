@@ -221,7 +221,7 @@ impl MessageBuilder {
 
     /// Names it, so that what comes back about it can be told apart.
     pub fn id(mut self, id: &str) -> Self {
-        self.stanza = self.stanza.id(id);
+        self.stanza = self.stanza.with_id(id);
         self
     }
 
@@ -285,7 +285,7 @@ impl MessageBuilder {
     pub fn to_stanza(&self) -> Stanza {
         let texts = self.texts.to_payload();
         let payload = self.more.iter().fold(texts, |payload: Payload, element| payload.with(element));
-        self.stanza.clone().payload(payload)
+        self.stanza.clone().with_payload(payload)
     }
 }
 

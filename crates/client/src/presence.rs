@@ -122,7 +122,7 @@ impl Presence {
         if self.priority != 0 {
             content.push(element(PRIORITY, &self.priority.to_string()));
         }
-        Stanza::presence(PresenceType::Available).payload(content.iter().collect::<Payload>())
+        Stanza::presence(PresenceType::Available).with_payload(content.iter().collect::<Payload>())
     }
 
     /// That nobody is here any more, to be sent before the stream is closed (RFC 6121 section 4.5.1). It has neither
@@ -130,14 +130,14 @@ impl Presence {
     #[must_use]
     pub fn unavailable(status: Option<&str>) -> Stanza {
         let gone = status.map_or_else(Presence::default, |status| Presence::default().status(status));
-        Stanza::presence(PresenceType::Unavailable).payload(gone.to_stanza().payload)
+        Stanza::presence(PresenceType::Unavailable).with_payload(gone.to_stanza().payload)
     }
 
     /// Asks a contact, or answers it (RFC 6121 section 3): presence of one of the four types that manage subscriptions. They
     /// are between accounts, not resources. The id is new each time, that of an answer too.
     #[must_use]
     pub fn subscription(kind: PresenceType, contact: &BareJid, random: &mut Random) -> Stanza {
-        Stanza::presence(kind).to(contact.to_jid()).id(&random.token(16))
+        Stanza::presence(kind).with_to(contact.to_jid()).with_id(&random.token(16))
     }
 }
 

@@ -225,8 +225,8 @@ fn what_waits_goes_to_the_next_session_if_it_makes_sense_there() {
     let mut agent = online(());
     agent.request(Instant::ZERO, Iq::get(Ping.to_element())).unwrap();
     agent.send(Message::chat(ROMEO.parse().unwrap()).body("1").into()).unwrap();
-    agent.send(Stanza::presence(PresenceType::Subscribe).to("romeo@example.net".parse().unwrap())).unwrap();
-    agent.send(Stanza::presence(PresenceType::Available).to(ROMEO.parse().unwrap())).unwrap();
+    agent.send(Stanza::presence(PresenceType::Subscribe).with_to("romeo@example.net".parse().unwrap())).unwrap();
+    agent.send(Stanza::presence(PresenceType::Available).with_to(ROMEO.parse().unwrap())).unwrap();
     agent.next_stanza().unwrap();
     let broken = agent.next_stanza().unwrap();
     agent.unsent(broken);
@@ -255,7 +255,7 @@ fn stanzas_get_an_id_unless_they_have_one() {
     let second = agent.send(message().into()).unwrap();
     assert_eq!(&*agent.send(message().id("mine").into()).unwrap(), "mine");
     // An iq without one would never be answered.
-    let iq = agent.send(Stanza::iq(IqType::Get).child(Ping.to_element())).unwrap();
+    let iq = agent.send(Stanza::iq(IqType::Get).with_child(Ping.to_element())).unwrap();
     let ids: BTreeSet<_> = [&first, &second, &iq].into_iter().collect();
     assert_eq!(ids.len(), 3);
     let sent: Vec<_> =
@@ -1136,7 +1136,7 @@ fn strangers_learn_nothing_from_discovery() {
         assert!(!asks(&mut agent, from), "{from}");
     }
     // Whoever was sent presence sees it, until that is taken back, or the session is over.
-    let presence = |kind| Stanza::presence(kind).to("room@rooms.example.net/juliet".parse().unwrap());
+    let presence = |kind| Stanza::presence(kind).with_to("room@rooms.example.net/juliet".parse().unwrap());
     agent.send(presence(PresenceType::Available)).unwrap();
     sent(&mut agent);
     assert!(asks(&mut agent, "room@rooms.example.net/romeo"));

@@ -102,7 +102,7 @@ fn what_a_pump_keeps_is_bounded_in_bytes() {
 fn what_waits_to_be_written_is_bounded() {
     let mut pump = online(Management::Off);
     let message = Stanza::message(MessageType::Chat)
-        .payload(balcony_stanza::Content::body(&"x".repeat(10_000)).to_payload());
+        .with_payload(balcony_stanza::Content::body(&"x".repeat(10_000)).to_payload());
     let mut sent = 0;
     let error = loop {
         match pump.send(NOW, &message) {
@@ -203,7 +203,7 @@ fn debug_shows_nothing_that_was_sent_or_has_come() {
     shown += &format!("{pump:?}");
     let mut pump = online(Management::Resume { max: None });
     let said =
-        Stanza::message(MessageType::Chat).payload(balcony_stanza::Content::body("urn:secret").to_payload());
+        Stanza::message(MessageType::Chat).with_payload(balcony_stanza::Content::body("urn:secret").to_payload());
     pump.send(NOW, &said).unwrap();
     pump.received(b"<message id='urn:secret'><body>urn:secret</body></message>");
     pump.absorb(NOW).unwrap();
@@ -225,7 +225,7 @@ struct Eager {
 impl Extension for Eager {
     fn take(&mut self, context: &mut Context<'_>, stanza: &Stanza) -> bool {
         for _ in 0..self.sends {
-            let answer = Stanza::message(MessageType::Chat).to(stanza.head.from.clone().unwrap());
+            let answer = Stanza::message(MessageType::Chat).with_to(stanza.head.from.clone().unwrap());
             self.refused += usize::from(context.send(answer) == Err(OutboxError::Full));
         }
         for _ in 0..self.asks {
@@ -250,7 +250,7 @@ fn romeo() -> Jid {
 }
 
 fn message(id: &str) -> Stanza {
-    Stanza::message(MessageType::Chat).from(romeo()).id(id)
+    Stanza::message(MessageType::Chat).with_from(romeo()).with_id(id)
 }
 
 // Whoever sends hears that there is no room; and so that it does not come to that, nothing more is read before.
@@ -307,7 +307,7 @@ fn what_an_agent_has_to_tell_is_bounded_in_bytes() {
         format!("{asks}<y xmlns='urn:y'>{long}</y></iq>"),
     ]
     .map(parsed);
-    for stanza in parsed.into_iter().chain([message(&long), Stanza::iq(IqType::Result).id(&long)]) {
+    for stanza in parsed.into_iter().chain([message(&long), Stanza::iq(IqType::Result).with_id(&long)]) {
         let mut agent = Agent::new(AgentConfig::default(), (), &Seed::from_u64(7));
         agent.online(NOW, FullJid::parse("juliet@example.com/balcony").unwrap(), Default::default());
         let mut count = 0;
@@ -351,7 +351,7 @@ fn requests_of_others_are_bounded_in_bytes() {
     agent.online(NOW, FullJid::parse("juliet@example.com/balcony").unwrap(), Default::default());
     while agent.next_stanza().is_some() {}
     let id = "x".repeat(100_000);
-    let ask = Stanza::iq(IqType::Get).id(&id).from(romeo()).child(Ping.to_element());
+    let ask = Stanza::iq(IqType::Get).with_id(&id).with_from(romeo()).with_child(Ping.to_element());
     for _ in 0..20 {
         agent.stanza(NOW, ask.clone());
         while agent.next_event().is_some() {}

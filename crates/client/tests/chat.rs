@@ -54,12 +54,12 @@ fn strangers_see_the_user_while_the_chat_lasts() {
         let presence = Presence::available().status("on the balcony");
         let contacts = contacts(subscription);
         let told = chat.begin(&contacts, &presence);
-        let here = presence.to_stanza().to(PEER.parse().unwrap());
+        let here = presence.to_stanza().with_to(PEER.parse().unwrap());
         assert_eq!(told, is_told.then_some(here), "{subscription}");
         assert_eq!(chat.begin(&contacts, &presence), None);
         // Who has been told is told the end of it too.
         chat.shows_presence = false;
-        let gone = Stanza::presence(PresenceType::Unavailable).to(PEER.parse().unwrap());
+        let gone = Stanza::presence(PresenceType::Unavailable).with_to(PEER.parse().unwrap());
         assert_eq!(chat.end(), is_told.then_some(gone), "{subscription}");
     }
     assert_eq!(chat().end(), None);
@@ -83,7 +83,7 @@ proptest! {
     ), 0..12)) {
         let (mut chat, mut model) = (chat(), PEER);
         for (from, kind) in history {
-            chat.take(&Stanza::new(kind).from(from.parse().unwrap()));
+            chat.take(&Stanza::new(kind).with_from(from.parse().unwrap()));
             let is_reply = matches!(kind, Kind::Message(MessageType::Chat | MessageType::Normal));
             let is_stay = matches!(kind, Kind::Iq(_))
                 || kind == Kind::Message(MessageType::Headline)

@@ -46,7 +46,7 @@ fn presence(contacts: &mut Contacts, from: &str, content: &str) -> Option<News> 
 }
 
 fn gone(contacts: &mut Contacts, from: &str) -> Option<News> {
-    contacts.take(&Stanza::presence(PresenceType::Unavailable).from(jid(from)))
+    contacts.take(&Stanza::presence(PresenceType::Unavailable).with_from(jid(from)))
 }
 
 fn bytes(contacts: &Contacts, versions: bool) -> String {
@@ -169,7 +169,7 @@ fn the_end_of_a_bare_address_is_the_end_of_all_its_resources() {
 #[test]
 fn requests_wait_until_they_are_answered() {
     let send =
-        |contacts: &mut Contacts, kind, from: &str| contacts.take(&Stanza::presence(kind).from(jid(from)));
+        |contacts: &mut Contacts, kind, from: &str| contacts.take(&Stanza::presence(kind).with_from(jid(from)));
     let mut contacts = contacts();
     let paris = bare("paris@example.com");
     let request = Some(News::Request(paris.clone()));
@@ -204,7 +204,7 @@ fn requests_wait_until_they_are_answered() {
 fn without_a_connection_nobody_is_there_but_the_roster_stays() {
     let mut contacts = contacts();
     presence(&mut contacts, "romeo@example.net/a", "").unwrap();
-    contacts.take(&Stanza::presence(PresenceType::Subscribe).from(jid("paris@example.com"))).unwrap();
+    contacts.take(&Stanza::presence(PresenceType::Subscribe).with_from(jid("paris@example.com"))).unwrap();
     contacts.offline();
     assert_eq!(contacts.resources(&bare("romeo@example.net")).count(), 0);
     assert_eq!((contacts.requests().len(), contacts.items().len(), contacts.version()), (0, 2, "7"));
@@ -302,24 +302,24 @@ proptest! {
         let mut contacts = Contacts::new(bare(OWN));
         for (at, (what, who)) in steps.into_iter().enumerate() {
             if at == late {
-                contacts.load(&Stanza::iq(IqType::Result).child(server.to_element()));
+                contacts.load(&Stanza::iq(IqType::Result).with_child(server.to_element()));
             }
             let contact = bare(&format!("{who}@example.net"));
             let mut decisions = Vec::new();
-            let presence = |kind| Stanza::presence(kind).to(contact.to_jid());
+            let presence = |kind| Stanza::presence(kind).with_to(contact.to_jid());
             let done = match what {
                 0 => server.set(Set { jid: contact, name: Some("x".into()), groups: vec!["g".into()] }, &mut decisions),
                 1 => server.remove(&contact, &mut decisions),
                 2 => server.outbound(presence(PresenceType::Subscribe), &mut decisions),
                 _ => {
-                    server.inbound(Stanza::presence(PresenceType::Subscribed).from(contact.to_jid()), &mut decisions);
+                    server.inbound(Stanza::presence(PresenceType::Subscribed).with_from(contact.to_jid()), &mut decisions);
                     Ok(())
                 }
             };
             prop_assert!(done.is_ok() || what == 1);
             for decision in decisions {
                 if let Decision::Push(push) = decision && at >= late {
-                    prop_assert!(contacts.take(&Stanza::iq(IqType::Set).child(push.to_element())).is_some());
+                    prop_assert!(contacts.take(&Stanza::iq(IqType::Set).with_child(push.to_element())).is_some());
                     prop_assert_eq!(contacts.version(), server.version().to_string());
                 }
             }

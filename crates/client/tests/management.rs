@@ -115,7 +115,7 @@ impl Side {
 }
 
 fn message(id: &str) -> Stanza {
-    Stanza::message(MessageType::Chat).id(id).payload(balcony_stanza::Content::body("Ay me!").to_payload())
+    Stanza::message(MessageType::Chat).with_id(id).with_payload(balcony_stanza::Content::body("Ay me!").to_payload())
 }
 
 // XEP-0198 1.6.3 §4 [SM8, SM25]
@@ -192,7 +192,7 @@ fn no_more_is_kept_than_there_is_room_for() {
         side.feed(&a(4));
         // One always has room.
         let large = Stanza::message(MessageType::Chat)
-            .payload(balcony_stanza::Content::body(&"x".repeat(2_000)).to_payload());
+            .with_payload(balcony_stanza::Content::body(&"x".repeat(2_000)).to_payload());
         side.send(&large).unwrap();
         assert_eq!(side.send(&message("4")).is_err(), bytes);
     }
@@ -286,8 +286,8 @@ fn a_session_that_is_gone() {
     // Nobody wants these any more.
     side.send(&Stanza::presence(balcony_stanza::PresenceType::Available)).unwrap();
     let typing = balcony_xep::chat_states::ChatState::ALL[0].to_element();
-    side.send(&Stanza::message(MessageType::Chat).id("typing").child(typing)).unwrap();
-    side.send(&Stanza::message(MessageType::Error).id("error")).unwrap();
+    side.send(&Stanza::message(MessageType::Chat).with_id("typing").with_child(typing)).unwrap();
+    side.send(&Stanza::message(MessageType::Error).with_id("error")).unwrap();
     let ping = Payload::from(balcony_xep::ping::Ping.to_element());
     side.client.request(side.now, RequestKind::Get, None, ping, 60 * SECOND, &mut Vec::new()).unwrap();
     let (session, now) = side.broken();
@@ -496,8 +496,8 @@ fn subscriptions_outlive_a_session() {
     let mut side = Side::enabled();
     let subscribe = |id: &str| {
         Stanza::presence(balcony_stanza::PresenceType::Subscribe)
-            .id(id)
-            .to("romeo@example.net".parse().unwrap())
+            .with_id(id)
+            .with_to("romeo@example.net".parse().unwrap())
     };
     side.send(&subscribe("s")).unwrap();
     side.send(&Stanza::presence(balcony_stanza::PresenceType::Available)).unwrap();

@@ -115,7 +115,7 @@ impl Pair {
     fn messages(&mut self, numbers: core::ops::Range<usize>) {
         let mut out = Vec::new();
         for number in numbers {
-            let message = Stanza::message(MessageType::Chat).id(&number.to_string());
+            let message = Stanza::message(MessageType::Chat).with_id(&number.to_string());
             self.server.send(&message, &mut out).unwrap();
         }
         self.bring(&out);
@@ -247,7 +247,7 @@ fn a_server_that_reads_nothing_is_given_up() {
     let mut out = Vec::new();
     for _ in 0..40_000 {
         let ask =
-            Stanza::iq(IqType::Get).id("i").payload(Payload::from(Element::new(Name::from_static("x"), "u")));
+            Stanza::iq(IqType::Get).with_id("i").with_payload(Payload::from(Element::new(Name::from_static("x"), "u")));
         pair.server.send(&ask, &mut out).unwrap();
     }
     let mut rest = out.as_slice();
@@ -299,10 +299,10 @@ fn reading_without_room_is_not_the_end() {
 #[test]
 fn a_request_without_an_id_is_not_sent() {
     let mut pair = Pair::online();
-    let request = Stanza::iq(IqType::Get).child(balcony_xep::ping::Ping.to_element());
+    let request = Stanza::iq(IqType::Get).with_child(balcony_xep::ping::Ping.to_element());
     assert!(matches!(pair.pump.send(NOW, &request), Err(PumpError::Misuse(ApiMisuse::IqWithoutId))));
     assert!(pair.pump.output().is_empty());
-    assert_eq!(pair.pump.send(NOW, &request.id("1")), Ok(()));
+    assert_eq!(pair.pump.send(NOW, &request.with_id("1")), Ok(()));
 }
 
 // XEP-0484 §3.3: a token is the client's, and not its session's.

@@ -144,7 +144,7 @@ fn servers(names: &[issuer::Name<'_>], believed: bool, tls: TlsPolicy, dialback:
 }
 
 fn message() -> Stanza {
-    let mut message = Stanza::message(MessageType::Chat).to("juliet@b.example".parse().unwrap());
+    let mut message = Stanza::message(MessageType::Chat).with_to("juliet@b.example".parse().unwrap());
     message.head.from = Some("romeo@a.example".parse().unwrap());
     message
 }

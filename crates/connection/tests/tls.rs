@@ -19,7 +19,7 @@ const FEATURES: &str =
     "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>";
 
 fn message(id: &str) -> Stanza {
-    Stanza::message(MessageType::Chat).to("juliet@example.com".parse().unwrap()).id(id)
+    Stanza::message(MessageType::Chat).with_to("juliet@example.com".parse().unwrap()).with_id(id)
 }
 
 // RFC 6120 §15 tls-support tls-restart security-mti-confidentiality, XEP-0368 1.1 §3 [DT2, DT3]; habits.md invariant 1

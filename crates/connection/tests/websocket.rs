@@ -47,7 +47,7 @@ fn server(secure: bool) -> End<Server> {
 }
 
 fn message(id: &str) -> Stanza {
-    Stanza::message(MessageType::Chat).to("juliet@example.com".parse().unwrap()).id(id)
+    Stanza::message(MessageType::Chat).with_to("juliet@example.com".parse().unwrap()).with_id(id)
 }
 
 // RFC 7395 §3.1 [V1], §3.6 [V10], §3.9 [V15]; habits.md invariant 1

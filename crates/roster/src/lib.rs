@@ -28,14 +28,14 @@
 //! let mut decisions = Vec::new();
 //!
 //! // Romeo asks. The request is kept and shown, but does not make him a contact.
-//! let request = Stanza::presence(PresenceType::Subscribe).from("romeo@example.net".parse()?);
+//! let request = Stanza::presence(PresenceType::Subscribe).with_from("romeo@example.net".parse()?);
 //! juliet.inbound(request, &mut decisions);
 //! assert!(matches!(decisions[..], [Decision::Save(_), Decision::Deliver { to: Audience::Available, .. }]));
 //! assert_eq!(juliet.items().len(), 0);
 //!
 //! // Juliet says yes.
 //! decisions.clear();
-//! let approval = Stanza::presence(PresenceType::Subscribed).to("romeo@example.net".parse()?);
+//! let approval = Stanza::presence(PresenceType::Subscribed).with_to("romeo@example.net".parse()?);
 //! juliet.outbound(approval, &mut decisions)?;
 //! assert!(matches!(
 //!     decisions[..],

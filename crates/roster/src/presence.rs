@@ -39,7 +39,7 @@ impl Roster {
         if had && !has {
             decisions.push(Decision::Unavailable(contact.clone()));
         }
-        decisions.push(Decision::Send(stanza.from(self.owner.to_jid()).to(contact.to_jid())));
+        decisions.push(Decision::Send(stanza.with_from(self.owner.to_jid()).with_to(contact.to_jid())));
         decisions.extend(push);
         if has && !had {
             decisions.push(Decision::Available(contact));
@@ -78,7 +78,7 @@ impl Roster {
         if contact == self.owner {
             return;
         }
-        let stanza = Arc::new(stanza.from(contact.to_jid()));
+        let stanza = Arc::new(stanza.with_from(contact.to_jid()));
         let before = self.state(&contact);
         match before.inbound(kind) {
             Some(after) if kind == PresenceType::Subscribe => {

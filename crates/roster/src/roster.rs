@@ -255,7 +255,7 @@ impl Roster {
 
     /// What the server itself says to the contact, for the user.
     pub(crate) fn send(&self, kind: PresenceType, contact: &BareJid) -> Decision {
-        Decision::Send(Stanza::presence(kind).from(self.owner.to_jid()).to(contact.to_jid()))
+        Decision::Send(Stanza::presence(kind).with_from(self.owner.to_jid()).with_to(contact.to_jid()))
     }
 
     fn change(&self, contact: &BareJid) -> Change {

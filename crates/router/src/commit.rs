@@ -111,7 +111,7 @@ impl Router {
             Then::Roster(decisions, heard) if saved => {
                 self.owe(name, &decisions, heard.as_ref());
                 if let Some((contact, kind)) = heard {
-                    self.note_heard(&Stanza::presence(kind).from(contact.into()).to(name.to_jid()));
+                    self.note_heard(&Stanza::presence(kind).with_from(contact.into()).with_to(name.to_jid()));
                 }
                 self.act(name, |router| router.carry_out(name, decisions, request, effects));
             }

@@ -47,8 +47,8 @@
 //! effects.clear();
 //!
 //! let message = Stanza::message(MessageType::Chat)
-//!     .from("romeo@example.com/garden".parse()?)
-//!     .to("juliet@example.com".parse()?);
+//!     .with_from("romeo@example.com/garden".parse()?)
+//!     .with_to("juliet@example.com".parse()?);
 //! router.route(now, romeo, message, &mut effects);
 //! // He does not see her presence, so this comes when all that came with it is dealt with.
 //! router.take_in(now, &mut effects);

@@ -262,7 +262,7 @@ impl Router {
                 };
                 self.orders.open.insert(number, open);
                 let Ok(domain) = BareJid::from_parts(None, name.domainpart()) else { return };
-                let request = Stanza::iq(IqType::Set).from(domain.into()).to(to).id(&id).payload(payload);
+                let request = Stanza::iq(IqType::Set).with_from(domain.into()).with_to(to).with_id(&id).with_payload(payload);
                 self.send_request(name, number, request, effects);
             }
             What::Save(edits) => {
@@ -309,7 +309,7 @@ impl Router {
     fn take_request(&mut self, crossing: Crossing, effects: &mut Vec<Effect>) {
         let Crossing { number, owner, request } = crossing;
         let Some(to) = &request.head.to else { return };
-        let as_owner = request.clone().from(owner.into());
+        let as_owner = request.clone().with_from(owner.into());
         let account = self.accounts.get(to.bare_str());
         match account.and_then(|account| self.reached(account, &as_owner)) {
             Some(resource) => deliver([resource.session], request, effects),

@@ -404,7 +404,7 @@ impl Router {
             let waits = is_coming && entry.kind == PresenceType::Subscribe;
             if !entry.is_done && !entry.is_under_way() && !waits {
                 entry.is_missed = false;
-                again.push(Stanza::presence(entry.kind).from(name.to_jid()).to(contact.to_jid()));
+                again.push(Stanza::presence(entry.kind).with_from(name.to_jid()).with_to(contact.to_jid()));
             }
         }
         let account = self.accounts.get(name);

@@ -76,7 +76,7 @@ impl Router {
                 StanzaError::new(ErrorCondition::ResourceConstraint, "the account shows too much presence");
             return self.refuse(&stanza, error, effects);
         }
-        let stanza = Arc::new(stanza.to(own.to_bare().into()));
+        let stanza = Arc::new(stanza.with_to(own.to_bare().into()));
         if let Some(known) = account.known_mut() {
             known.last = None;
         }
@@ -88,7 +88,7 @@ impl Router {
             welcome(&self.shared, account, from, effects);
         }
         for contact in account.audience(&self.shared) {
-            self.leave(&own.to_bare(), Stanza::clone(&stanza).to(contact.into()), Said::New, effects);
+            self.leave(&own.to_bare(), Stanza::clone(&stanza).with_to(contact.into()), Said::New, effects);
         }
         if before.is_none() {
             self.probe_contacts(&own, effects);
@@ -118,7 +118,7 @@ impl Router {
         audience: Vec<BareJid>,
         effects: &mut Vec<Effect>,
     ) {
-        let stanza = Stanza::presence(PresenceType::Unavailable).from(resource.jid.to_jid());
+        let stanza = Stanza::presence(PresenceType::Unavailable).with_from(resource.jid.to_jid());
         let was_available = resource.presence().is_some();
         let ended = Ended { was_available, directed: resource.directed, session: None, audience };
         self.announce_end(&resource.jid, ended, &stanza, effects);
@@ -133,14 +133,14 @@ impl Router {
         if ended.was_available {
             let everybody = name.to_jid();
             if let Some(account) = self.accounts.get_mut(&name) {
-                account.observe(&self.shared, stanza.clone().to(everybody.clone()), Said::New, effects);
+                account.observe(&self.shared, stanza.clone().with_to(everybody.clone()), Said::New, effects);
             }
             if let Some(session) = ended.session {
-                effects.push(Effect::Deliver { session, stanza: Arc::new(stanza.clone().to(everybody)) });
+                effects.push(Effect::Deliver { session, stanza: Arc::new(stanza.clone().with_to(everybody)) });
             }
         }
         for (to, said) in ended.who_hears(&self.shared, own) {
-            self.leave(&name, stanza.clone().to(to), said, effects);
+            self.leave(&name, stanza.clone().with_to(to), said, effects);
         }
     }
 
@@ -160,7 +160,7 @@ impl Router {
         let name = own.to_bare();
         if self.accounts.get(&name).is_some_and(|account| account.available().next().is_none()) {
             let now = self.asks.now();
-            let presence = Arc::new(stanza.from(own.to_jid()));
+            let presence = Arc::new(stanza.with_from(own.to_jid()));
             let change = Change::LastSeen(Arc::clone(&presence));
             let Some(account) = self.accounts.get_mut(&name) else { return };
             if let Some(known) = account.known_mut() {

@@ -35,7 +35,7 @@ impl Router {
             let is_local = self.is_local(contact.domainpart());
             // Only this resource needs the answer of a contact of this server.
             let from = if is_local { own.to_jid() } else { own.to_bare().into() };
-            let probe = Stanza::presence(PresenceType::Probe).from(from).to(contact.into());
+            let probe = Stanza::presence(PresenceType::Probe).with_from(from).with_to(contact.into());
             if is_local {
                 self.pass_across(probe, &mut Origin::said(Said::WhoIsThere), effects);
             } else {
@@ -130,7 +130,7 @@ impl Account {
         }
         let available = self.available().filter_map(Resource::presence);
         let mut answers: Vec<Stanza> =
-            available.map(|presence| Stanza::clone(&presence.stanza).to(prober.clone())).collect();
+            available.map(|presence| Stanza::clone(&presence.stanza).with_to(prober.clone())).collect();
         if answers.is_empty() {
             let last = known.and_then(|known| known.last.as_ref());
             answers.push(absent(last, answer(PresenceType::Unavailable, to.to_bare().into(), stanza)));
@@ -167,7 +167,7 @@ impl Account {
 
 /// What is said of an address to who has probed it.
 fn answer(kind: PresenceType, of: Jid, probe: &Stanza) -> Stanza {
-    let mut answer = Stanza::presence(kind).from(of);
+    let mut answer = Stanza::presence(kind).with_from(of);
     answer.head.to.clone_from(&probe.head.from);
     answer.head.id.clone_from(&probe.head.id);
     answer
@@ -178,5 +178,5 @@ fn absent(last: Option<&LastSeen>, answer: Stanza) -> Stanza {
     let Some(last) = last else { return answer };
     let server = answer.head.from.as_ref().map_or("", Jid::domainpart);
     let delay = Delay::new(server, last.at).to_element();
-    answer.payload(last.presence.payload.with(&delay))
+    answer.with_payload(last.presence.payload.with(&delay))
 }

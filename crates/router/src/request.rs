@@ -274,7 +274,7 @@ impl Router {
 
     pub(crate) fn give_result(&self, request: &Stanza, payload: Payload, effects: &mut Vec<Effect>) {
         if let Some(result) = request.result() {
-            self.reply(result.payload(payload), effects);
+            self.reply(result.with_payload(payload), effects);
         }
     }
 

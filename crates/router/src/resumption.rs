@@ -183,5 +183,5 @@ pub(crate) fn stamped(account: Option<&Account>, stanza: &Stanza, at: Instant) -
     let is_late = matches!(stanza.head.kind, Kind::Message(_) | Kind::Presence(_));
     let known = account.and_then(|account| account.known()).filter(|_| is_late)?;
     let payload = delay::stamp(&stanza.payload, known.roster.owner().domainpart(), known.clock(at));
-    Some(Stanza::clone(stanza).payload(payload))
+    Some(Stanza::clone(stanza).with_payload(payload))
 }

@@ -90,7 +90,7 @@ use crate::{Answer, Config, Effect, SessionId};
 /// let (romeo, juliet) = (SessionId(1), SessionId(2));
 /// let mut happens = VecDeque::from([
 ///     (juliet, Stanza::presence(PresenceType::Available)),
-///     (romeo, Stanza::message(MessageType::Chat).id("1").to("juliet@example.com".parse()?)),
+///     (romeo, Stanza::message(MessageType::Chat).with_id("1").with_to("juliet@example.com".parse()?)),
 /// ]);
 /// for (session, account) in [(romeo, "romeo@example.com"), (juliet, "juliet@example.com")] {
 ///     store.create(account.parse()?);

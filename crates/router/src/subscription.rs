@@ -65,7 +65,7 @@ impl Router {
     fn give_roster(&mut self, stanza: &Stanza, to: SessionId, answer: Answer, effects: &mut Vec<Effect>) {
         let Some(result) = stanza.result() else { return };
         match answer {
-            Answer::Whole(query) => self.reply(result.child(query), effects),
+            Answer::Whole(query) => self.reply(result.with_child(query), effects),
             Answer::Since(pushes) => {
                 self.reply(result, effects);
                 let Some(jid) = self.sessions.get(&to).map(|session| session.jid.to_jid()) else { return };
@@ -143,7 +143,7 @@ impl Router {
     ) {
         let Some(Decision::Save(contact)) = decisions.first() else {
             if let Some((contact, kind)) = heard {
-                self.note_heard(&Stanza::presence(kind).from(contact.into()).to(name.to_jid()));
+                self.note_heard(&Stanza::presence(kind).with_from(contact.into()).with_to(name.to_jid()));
             }
             self.act(name, |router| router.carry_out(name, decisions, request.as_ref(), effects));
             return self.release(charge, effects);
@@ -222,7 +222,7 @@ impl Router {
     /// Sends a client news of its account.
     pub(crate) fn push(&mut self, session: SessionId, to: Jid, payload: Payload, effects: &mut Vec<Effect>) {
         let id = self.random.token(10);
-        deliver([session], Stanza::iq(IqType::Set).to(to).id(&id).payload(payload), effects);
+        deliver([session], Stanza::iq(IqType::Set).with_to(to).with_id(&id).with_payload(payload), effects);
     }
 
     /// Sends presence to whom it is addressed to: through the roster of a contact of this server.
@@ -282,7 +282,7 @@ impl Router {
 
     /// Ends the subscriptions of an account that is no more.
     pub(crate) fn farewell(&mut self, roster: &Roster, effects: &mut Vec<Effect>) {
-        let send = |kind, to: &BareJid| Stanza::presence(kind).from(roster.owner().to_jid()).to(to.to_jid());
+        let send = |kind, to: &BareJid| Stanza::presence(kind).with_from(roster.owner().to_jid()).with_to(to.to_jid());
         for item in roster.items() {
             if item.subscription.has_to() || item.ask {
                 self.pass_on(
@@ -337,7 +337,7 @@ impl Account {
             return Vec::new();
         }
         let presence = self.available().filter_map(|resource| resource.presence());
-        presence.map(|presence| Stanza::clone(&presence.stanza).to(contact.to_jid())).collect()
+        presence.map(|presence| Stanza::clone(&presence.stanza).with_to(contact.to_jid())).collect()
     }
 
     /// The ends of its presence for these subscribers, and for those who have seen some of it otherwise.
@@ -348,7 +348,7 @@ impl Account {
         otherwise: &dyn Fn(&Jid) -> bool,
     ) -> Vec<(Stanza, Said)> {
         let end =
-            |own: &FullJid, to: Jid| Stanza::presence(PresenceType::Unavailable).from(own.to_jid()).to(to);
+            |own: &FullJid, to: Jid| Stanza::presence(PresenceType::Unavailable).with_from(own.to_jid()).with_to(to);
         let mut ends = Vec::new();
         for resource in self.available() {
             ends.extend(subscribers.iter().map(|contact| (end(&resource.jid, contact.to_jid()), Said::New)));
@@ -380,7 +380,7 @@ impl Account {
         let most = shared.config.limits.asks;
         let asked: Vec<BareJid> = after.into_iter().chain(before).take(most).cloned().collect();
         let request = |contact: &BareJid| {
-            Stanza::presence(PresenceType::Subscribe).from(owner.to_jid()).to(contact.to_jid())
+            Stanza::presence(PresenceType::Subscribe).with_from(owner.to_jid()).with_to(contact.to_jid())
         };
         let requests = asked.iter().map(request).collect();
         self.asked_again = asked.last().cloned();

@@ -186,7 +186,7 @@ fn a_store_in_trouble_tells_strangers_nothing() {
 fn what_is_handled_is_said_by_its_number() {
     let mut world = World::new();
     let romeo = world.connect("romeo@example.net/street");
-    world.send(romeo, Stanza::message(MessageType::Chat).to(jid("nobody@example.org")));
+    world.send(romeo, Stanza::message(MessageType::Chat).with_to(jid("nobody@example.org")));
     world.at_once = false;
     let effects = world.send(romeo, Stanza::message(MessageType::Chat));
     assert_eq!(world.waited, [(romeo, 1)]);
@@ -219,7 +219,7 @@ fn undeleted() -> (World, SessionId, Ticket, Ask) {
     let romeo = world.connect("romeo@example.net/street");
     world.connect("juliet@example.com/desk");
     let juliet = world.connect("juliet@example.com/balcony");
-    world.send(romeo, chat(JULIET).id("1"));
+    world.send(romeo, chat(JULIET).with_id("1"));
     world.at_once = false;
     let fetching = world.send(juliet, available(0));
     let [(ticket, fetch)] = &asks(&fetching)[..] else { panic!("{fetching:?}") };
@@ -232,7 +232,7 @@ fn undeleted() -> (World, SessionId, Ticket, Ask) {
     let gone = world.send(juliet, unavailable());
     settle(&mut world, gone);
     world.now = world.now + Duration::from_secs(20);
-    let putting = world.send(romeo, chat(JULIET).id("2"));
+    let putting = world.send(romeo, chat(JULIET).with_id("2"));
     let [(put, storing @ Ask::Save { .. })] = &asks(&putting)[..] else { panic!("{putting:?}") };
     (world, juliet, *put, storing.clone())
 }
@@ -400,7 +400,7 @@ fn a_message_to_an_account_that_ends_comes_back() {
     world.connect("juliet@example.com/balcony");
     world.at_once = false;
     let removing = world.removed(JULIET);
-    let putting = world.send(romeo, chat(JULIET).id("1"));
+    let putting = world.send(romeo, chat(JULIET).with_id("1"));
     let mut all = settle(&mut world, removing);
     all.extend(settle(&mut world, putting));
     let pinged = world.send(romeo, ping());
@@ -531,7 +531,7 @@ fn strangers_do_not_hold_up_requests() {
 #[test]
 fn a_stanza_costs_all_that_it_holds() {
     let plain = cost(&chat(JULIET));
-    let mut long = chat(JULIET).id(&"x".repeat(100_000));
+    let mut long = chat(JULIET).with_id(&"x".repeat(100_000));
     assert!(cost(&long) >= 100_000, "{}", cost(&long));
     long.head.id = None;
     long.head.lang = Some("x".repeat(100_000).into());
@@ -545,6 +545,6 @@ fn presence_counts_all_that_it_holds() {
     config.limits.presence_bytes = 1_000;
     let mut world = World::with(config);
     let romeo = world.connect("romeo@example.net/street");
-    let told = world.says(romeo, available(0).id(&"x".repeat(100_000)));
+    let told = world.says(romeo, available(0).with_id(&"x".repeat(100_000)));
     assert_eq!(told, ["street: presence error resource-constraint/wait"]);
 }

@@ -270,9 +270,9 @@ impl ServerHandle {
     /// # use balcony_stanza::{Content, MessageType, Stanza};
     /// # async fn example(server: &ServerHandle) -> Result<(), Box<dyn std::error::Error>> {
     /// let notice = Stanza::message(MessageType::Headline)
-    ///     .from("example.com".parse()?)
-    ///     .to("juliet@example.com".parse()?)
-    ///     .payload(Content::body("The balcony is closed at night.").to_payload());
+    ///     .with_from("example.com".parse()?)
+    ///     .with_to("juliet@example.com".parse()?)
+    ///     .with_payload(Content::body("The balcony is closed at night.").to_payload());
     /// server.send(notice).await?;
     /// # Ok(())
     /// # }

@@ -319,8 +319,8 @@ fn a_server_is_talked_to_since_the_dns_vouches_for_it() {
             let (ours, _) = config("ours.example", &trusted, &trusted);
             let ask = ask("romeo@ours.example", Arc::default());
             let ours = Server::builder_on(dns.runtime(), ours, ask).start().unwrap();
-            let hello = Stanza::message(MessageType::Chat).to("juliet@signed.example".parse().unwrap());
-            ours.send(hello.from("ours.example".parse().unwrap())).await.unwrap();
+            let hello = Stanza::message(MessageType::Chat).with_to("juliet@signed.example".parse().unwrap());
+            ours.send(hello.with_from("ours.example".parse().unwrap())).await.unwrap();
             let patience = if is_right { 400 } else { 30 };
             for _ in 0..patience {
                 if has_come.load(Ordering::SeqCst) {

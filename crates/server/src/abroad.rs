@@ -209,8 +209,8 @@ mod tests {
             Some(ComponentsConfig::new(name("example.com"), Vec::from([(name("chat.example.com"), secret)])));
         let hub = Hub::new(&config, &Seed::from_u64(1), 1);
         let from = |from: &str| {
-            let stanza = Stanza::message(MessageType::Chat).from(from.parse().unwrap());
-            FederationEvent::Deliver(Box::new(stanza.to("romeo@example.com".parse().unwrap())))
+            let stanza = Stanza::message(MessageType::Chat).with_from(from.parse().unwrap());
+            FederationEvent::Deliver(Box::new(stanza.with_to("romeo@example.com".parse().unwrap())))
         };
         assert!(hub.is_impostor(&from("room@chat.example.com/nick")));
         assert!(!hub.is_impostor(&from("juliet@other.example.com")));

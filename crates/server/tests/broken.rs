@@ -83,7 +83,7 @@ impl World {
                 Ask::Router(Lookup::Entries { .. }) => {
                     self.fetched += 1;
                     assert!(self.fetched < 10, "the store is asked for the same again and again");
-                    let stanza = Stanza::message(MessageType::Chat).to(JULIET.parse().unwrap()).id("waits");
+                    let stanza = Stanza::message(MessageType::Chat).with_to(JULIET.parse().unwrap()).with_id("waits");
                     let mut bytes = Vec::new();
                     stanza.write(&mut bytes);
                     let content = Content { version: 1, bytes: bytes.into() };
@@ -210,7 +210,7 @@ fn salted(ask: ClientAsk) -> ClientAnswer {
 fn a_broken_connection_gets_nothing_more() {
     let mut world = World::new();
     let id = world.login();
-    let message = Stanza::message(MessageType::Chat).to(NURSE.parse().unwrap()).id("m");
+    let message = Stanza::message(MessageType::Chat).with_to(NURSE.parse().unwrap()).with_id("m");
     world.says(id, &[vec![available()], vec![message; 100]].concat());
     assert_eq!(world.fetched, 1);
     world.server.broken(Instant::ZERO, id, &mut world.actions);

@@ -125,7 +125,7 @@ impl<'a> Arbitrary<'a> for AnyStanza {
         for _ in 0..bytes.int_in_range(least..=most)? {
             elements.push(element(bytes, DEPTH)?);
         }
-        let mut stanza = Stanza::new(kind).payload(elements.iter().collect::<Payload>());
+        let mut stanza = Stanza::new(kind).with_payload(elements.iter().collect::<Payload>());
         stanza.head.to = bytes.arbitrary::<Option<AnyJid>>()?.map(|AnyJid(jid)| jid);
         stanza.head.from = bytes.arbitrary::<Option<AnyJid>>()?.map(|AnyJid(jid)| jid);
         stanza.head.id = bytes.arbitrary::<Option<AnyText>>()?.map(|AnyText(id)| id.into());

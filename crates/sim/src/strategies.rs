@@ -111,7 +111,7 @@ pub fn stanza_and_content() -> impl Strategy<Value = (Stanza, Vec<Element>)> {
                 _ if empty => elements.clear(),
                 _ => {}
             }
-            let mut stanza = Stanza::new(kind).payload(elements.iter().collect::<Payload>());
+            let mut stanza = Stanza::new(kind).with_payload(elements.iter().collect::<Payload>());
             (stanza.head.to, stanza.head.from) = (to, from);
             stanza.head.id = id.map(Into::into);
             stanza.head.lang = lang.map(Into::into);
@@ -138,7 +138,7 @@ pub fn chat() -> impl Strategy<Value = Stanza> {
 /// Presence of a session, available or not.
 pub fn presence() -> impl Strategy<Value = Stanza> {
     let kind = select(&[PresenceType::Available, PresenceType::Unavailable][..]);
-    (kind, full_jid()).prop_map(|(kind, from)| Stanza::presence(kind).from(from.into()))
+    (kind, full_jid()).prop_map(|(kind, from)| Stanza::presence(kind).with_from(from.into()))
 }
 
 /// Bytes cut into pieces, none of them empty: nothing may depend on where a network cuts.

@@ -66,7 +66,7 @@ pub(crate) const fn is_xml(char: char) -> bool {
 }
 
 pub(crate) fn chat_of(kind: MessageType, from: Jid, body: &str, id: Option<&str>) -> Stanza {
-    let mut stanza = Stanza::message(kind).from(from).payload(Content::body(body).to_payload());
+    let mut stanza = Stanza::message(kind).with_from(from).with_payload(Content::body(body).to_payload());
     stanza.head.id = id.map(Into::into);
     stanza
 }

@@ -230,7 +230,7 @@ impl World {
     pub fn available(&mut self, peer: Peer, priority: i8) {
         let xml = format!("<priority>{priority}</priority>");
         let payload = parse(&xml);
-        self.send(peer, &Stanza::presence(PresenceType::Available).payload(payload));
+        self.send(peer, &Stanza::presence(PresenceType::Available).with_payload(payload));
         self.run();
     }
 

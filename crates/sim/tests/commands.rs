@@ -100,7 +100,7 @@ impl Stage {
         fn show<X: balcony_client::Extensions>(agent: &mut balcony_client::Agent<X>, event: AgentEvent) {
             if let AgentEvent::Online(_) = event {
                 for to in ["juliet@example.com", "tybalt@example.com"] {
-                    agent.send(Stanza::presence(PresenceType::Available).to(to.parse().unwrap())).unwrap();
+                    agent.send(Stanza::presence(PresenceType::Available).with_to(to.parse().unwrap())).unwrap();
                 }
             }
         }
@@ -381,10 +381,10 @@ fn what_is_kept_is_bounded() {
 
     // A client that goes offline has no runs any more; that of another client of the account stays.
     let phone = stage.simulation.client("juliet@example.com/phone", "j");
-    stage.simulation.send(phone, Stanza::presence(PresenceType::Available).to(BOT.parse().unwrap()));
+    stage.simulation.send(phone, Stanza::presence(PresenceType::Available).with_to(BOT.parse().unwrap()));
     let of_phone = stage.step(phone, &Request::begin("greet")).unwrap();
     let of_other = stage.step(juliet, &Request::begin("greet")).unwrap();
-    stage.simulation.send(phone, Stanza::presence(PresenceType::Unavailable).to(BOT.parse().unwrap()));
+    stage.simulation.send(phone, Stanza::presence(PresenceType::Unavailable).with_to(BOT.parse().unwrap()));
     stage.simulation.run();
     assert_eq!(
         stage.fault(phone, &answer(&of_phone, Action::Next, "name", "x")).0,

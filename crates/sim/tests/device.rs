@@ -166,7 +166,7 @@ fn a_device_goes_on_when_its_line_was_cut() {
     assert_eq!(messages(romeo, &mut wall), 1, "the answer, once");
 
     // It says goodbye, and all that waits.
-    let words = Stanza::message(MessageType::Chat).to("romeo@example.com/garden".parse().unwrap());
+    let words = Stanza::message(MessageType::Chat).with_to("romeo@example.com/garden".parse().unwrap());
     wall.device.agent().send(words).unwrap();
     wall.device.close(wall.world.now);
     wall.run();

@@ -135,7 +135,7 @@ fn what_is_written_is_restricted_xml() {
     let mut pair = negotiated();
     const BODY: Name = Name::from_static("body");
     let text = "<!-- no comment --> <?pi?> <!DOCTYPE x> &nbsp; ]]>";
-    let stanza = Stanza::message(MessageType::Chat).child(Element::new(BODY, ns::CLIENT).text(text));
+    let stanza = Stanza::message(MessageType::Chat).with_child(Element::new(BODY, ns::CLIENT).text(text));
     pair.send_stanza(End::Client, &stanza);
     pair.send_stanza(End::Server, &stanza);
     pair.run();
@@ -190,19 +190,19 @@ fn stanzas_of_every_kind_with_every_attribute() {
     let kinds = [
         Stanza::message(MessageType::Headline),
         Stanza::presence(PresenceType::Unavailable),
-        Stanza::iq(IqType::Get).child(balcony_xep::ping::Ping.to_element()),
+        Stanza::iq(IqType::Get).with_child(balcony_xep::ping::Ping.to_element()),
     ];
     for stanza in kinds {
         let mut stanza = stanza
-            .to("romeo@example.com/garden".parse().unwrap())
-            .id("id<&>'\"")
-            .from("juliet@example.com".parse().unwrap());
+            .with_to("romeo@example.com/garden".parse().unwrap())
+            .with_id("id<&>'\"")
+            .with_from("juliet@example.com".parse().unwrap());
         stanza.head.lang = Some("cs".into());
         pair.send_stanza(End::Client, &stanza);
         pair.run();
         // At the server's end the sender is the one that has logged in (section 8.1.2.1).
         let mut wire = Vec::new();
-        stanza.from("juliet@example.com/balcony".parse().unwrap()).write(&mut wire);
+        stanza.with_from("juliet@example.com/balcony".parse().unwrap()).write(&mut wire);
         let wire = String::from_utf8(wire).unwrap();
         assert!(pair.happened(End::Server).contains(&balcony_sim::Happened::Event(wire)));
     }

@@ -34,10 +34,10 @@ fn proving(domain: &str) -> Security {
 fn hello(from: &str, to: &str) -> Stanza {
     const BODY: Name = Name::from_static("body");
     Stanza::message(MessageType::Chat)
-        .from(from.parse().unwrap())
-        .to(to.parse().unwrap())
-        .id("hello")
-        .payload(Payload::from(Element::new(BODY, "jabber:client").text("Soft! <3 & ☾")))
+        .with_from(from.parse().unwrap())
+        .with_to(to.parse().unwrap())
+        .with_id("hello")
+        .with_payload(Payload::from(Element::new(BODY, "jabber:client").text("Soft! <3 & ☾")))
 }
 
 /// Everything that can be seen of a run.

@@ -160,7 +160,7 @@ impl Life {
                 use PresenceType::{Subscribe, Subscribed, Unsubscribe, Unsubscribed};
                 let kinds = [Subscribe, Subscribe, Subscribed, Subscribed, Unsubscribe, Unsubscribed];
                 let kind = kinds[self.below(kinds.len())];
-                self.world.send(peer, &Stanza::presence(kind).to(to.parse().unwrap()));
+                self.world.send(peer, &Stanza::presence(kind).with_to(to.parse().unwrap()));
             }
             70..75 => {
                 let change = ["name='x'", "name='y'", "subscription='remove'"][self.below(3)];
@@ -192,7 +192,7 @@ impl Life {
             }
             100..105 => {
                 let kind = [PresenceType::Subscribed, PresenceType::Unsubscribed][self.below(2)];
-                self.world.send(peer, &Stanza::presence(kind).to(GUEST.parse().unwrap()));
+                self.world.send(peer, &Stanza::presence(kind).with_to(GUEST.parse().unwrap()));
             }
             96..100 if !steady => {
                 self.breaks += 1;
@@ -218,7 +218,7 @@ impl Life {
             self.world.run();
             if self.world.jid(guest).is_some() {
                 for account in ACCOUNTS {
-                    let request = Stanza::presence(PresenceType::Subscribe).to(account.parse().unwrap());
+                    let request = Stanza::presence(PresenceType::Subscribe).with_to(account.parse().unwrap());
                     self.world.send(guest, &request);
                 }
             }

@@ -30,7 +30,7 @@ fn befriend(world: &mut World) {
     for (from, kind, to) in
         [(romeo, PresenceType::Subscribe, JULIET), (juliet, PresenceType::Subscribed, "romeo@example.com")]
     {
-        world.send(from, &Stanza::presence(kind).to(to.parse().unwrap()));
+        world.send(from, &Stanza::presence(kind).with_to(to.parse().unwrap()));
         world.run();
     }
     world.close(romeo);

@@ -38,9 +38,9 @@ fn negotiate(pair: &mut Pair) -> Run {
         const BODY: Name = Name::from_static("body");
         let hello = |text| {
             Stanza::message(MessageType::Chat)
-                .to("romeo@example.com".parse().unwrap())
-                .id("hello")
-                .payload(Payload::from(Element::new(BODY, "jabber:client").text(text)))
+                .with_to("romeo@example.com".parse().unwrap())
+                .with_id("hello")
+                .with_payload(Payload::from(Element::new(BODY, "jabber:client").text(text)))
         };
         pair.send_stanza(End::Client, &hello("O Romeo, Romeo! wherefore art thou Romeo? <3 & ☾"));
         pair.run();

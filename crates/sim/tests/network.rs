@@ -133,8 +133,8 @@ impl History {
     /// Somebody who is online writes to somebody.
     fn write(&mut self, from: usize, to: usize) {
         let number = self.sent.len();
-        let message = Stanza::message(MessageType::Chat).to(bare(to).parse().unwrap());
-        self.network.send(from, &message.id(&number.to_string()).payload(body(number)));
+        let message = Stanza::message(MessageType::Chat).with_to(bare(to).parse().unwrap());
+        self.network.send(from, &message.with_id(&number.to_string()).with_payload(body(number)));
         let (is_followed, may_repeat, is_in_doubt) = (true, false, false);
         let (has_arrived, has_come_back) = (false, false);
         self.sent.push(Sent { from, to, is_followed, may_repeat, is_in_doubt, has_arrived, has_come_back });
@@ -151,7 +151,7 @@ impl History {
             PresenceType::Unsubscribed => drop(self.refused.insert((from, to))),
             _ => {}
         }
-        self.network.send(from, &Stanza::presence(kind).to(bare(to).parse().unwrap()));
+        self.network.send(from, &Stanza::presence(kind).with_to(bare(to).parse().unwrap()));
     }
 
     fn happen(&mut self) {
@@ -187,7 +187,7 @@ impl History {
             }
             13 => {
                 let person = self.somebody();
-                self.network.send(person, &Stanza::presence(PresenceType::Available).payload(priority()));
+                self.network.send(person, &Stanza::presence(PresenceType::Available).with_payload(priority()));
             }
             14 => {
                 let bytes = self.below(2_000) + 1;
@@ -258,7 +258,7 @@ impl History {
         }
         for to in 0..PEOPLE.len() {
             let to = bare(to).parse().unwrap();
-            let message = Stanza::message(MessageType::Chat).to(to).id("forged").payload(body(usize::MAX));
+            let message = Stanza::message(MessageType::Chat).with_to(to).with_id("forged").with_payload(body(usize::MAX));
             self.network.send(impostor, &message);
         }
     }

@@ -15,7 +15,7 @@ fn world(seed: u64) -> World {
 }
 
 fn subscription(kind: PresenceType, to: &str) -> Stanza {
-    Stanza::presence(kind).to(to.parse().unwrap())
+    Stanza::presence(kind).with_to(to.parse().unwrap())
 }
 
 fn chat(to: &str, text: &str) -> Stanza {

@@ -36,7 +36,7 @@ fn large_presences_keep_nobody_from_logging_in() {
     let phone = world.client("juliet@example.com/phone", "pencil");
     for contact in CONTACTS {
         let friend = world.client(&format!("{contact}/0"), "pencil");
-        let subscription = |kind, to: &str| Stanza::presence(kind).to(to.parse().unwrap());
+        let subscription = |kind, to: &str| Stanza::presence(kind).with_to(to.parse().unwrap());
         world.send(phone, &subscription(PresenceType::Subscribe, contact));
         world.run();
         world.send(friend, &subscription(PresenceType::Subscribed, JULIET));

@@ -402,7 +402,7 @@ impl World {
             Act::Up if is_online => {
                 let id = format!("up-{}", self.sent[UP].len());
                 let body = balcony_stanza::Content::body("Wherefore?").to_payload();
-                let message = Stanza::message(MessageType::Chat).id(&id).payload(body);
+                let message = Stanza::message(MessageType::Chat).with_id(&id).with_payload(body);
                 let mut out = Vec::new();
                 match self.client.as_mut().unwrap().send(self.now, &message, &mut out) {
                     Ok(()) => self.sent[UP].push(id),
@@ -424,7 +424,7 @@ impl World {
             Act::Rebind if is_online && self.asked_to_rebind < REBINDS => {
                 let bind = Element::new(Name::from_static("bind"), balcony_stanza::ns::BIND);
                 let mut out = Vec::new();
-                let request = Stanza::iq(IqType::Set).id("again").child(bind);
+                let request = Stanza::iq(IqType::Set).with_id("again").with_child(bind);
                 if self.client.as_mut().unwrap().send(self.now, &request, &mut out).is_ok() {
                     self.asked_to_rebind += 1;
                 }
@@ -440,7 +440,7 @@ impl World {
                 if is_counted {
                     let id = format!("down-{}", self.sent[DOWN].len());
                     let mut out = Vec::new();
-                    self.send_down(&Stanza::message(MessageType::Chat).id(&id), &mut out);
+                    self.send_down(&Stanza::message(MessageType::Chat).with_id(&id), &mut out);
                     self.sent[DOWN].push(id);
                     self.to_client.extend(out);
                 }

@@ -32,7 +32,7 @@ fn befriend(world: &mut World) {
         (juliet, PresenceType::Subscribe, ROMEO),
         (romeo, PresenceType::Subscribed, JULIET),
     ] {
-        world.send(from, &Stanza::presence(kind).to(to.parse().unwrap()));
+        world.send(from, &Stanza::presence(kind).with_to(to.parse().unwrap()));
         world.run();
     }
     world.close(romeo);

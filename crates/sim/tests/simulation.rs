@@ -104,7 +104,7 @@ fn requests_have_ids_and_outcomes() {
     let silent = simulation.bot(config, (), |agent, _, event| {
         if let AgentEvent::Online(_) = event {
             let to_juliet = Stanza::presence(PresenceType::Available);
-            agent.send(to_juliet.to("juliet@example.com/balcony".parse().unwrap())).unwrap();
+            agent.send(to_juliet.with_to("juliet@example.com/balcony".parse().unwrap())).unwrap();
         }
     });
     assert!(simulation.jid(silent).is_some());

@@ -41,7 +41,7 @@ fn messages(bytes: &[u8]) -> Vec<&str> {
 #[test]
 fn every_message_is_one_document() {
     let mut pair = negotiated();
-    let stanza = Stanza::message(MessageType::Chat).to("romeo@example.com".parse().unwrap());
+    let stanza = Stanza::message(MessageType::Chat).with_to("romeo@example.com".parse().unwrap());
     pair.send_stanza(End::Client, &stanza);
     pair.send_stanza(End::Server, &stanza);
     pair.run();

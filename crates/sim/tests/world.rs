@@ -24,8 +24,8 @@ fn world(seed: u64) -> World {
 fn message(kind: MessageType, to: &str, text: &str) -> Stanza {
     const BODY: Name = Name::from_static("body");
     Stanza::message(kind)
-        .to(to.parse().unwrap())
-        .payload(Payload::from(Element::new(BODY, "jabber:client").text(text)))
+        .with_to(to.parse().unwrap())
+        .with_payload(Payload::from(Element::new(BODY, "jabber:client").text(text)))
 }
 
 /// The bodies of the messages that a client has received since it was last asked.

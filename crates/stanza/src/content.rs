@@ -20,7 +20,7 @@ const LANGUAGES: usize = 64;
 ///
 /// let mut content = Content::body("Wherefore art thou, Romeo?");
 /// content.bodies.set("cs", "Proč jsi, Romeo?");
-/// let stanza = Stanza::message(MessageType::Chat).payload(content.to_payload());
+/// let stanza = Stanza::message(MessageType::Chat).with_payload(content.to_payload());
 ///
 /// let read = Content::read(&stanza);
 /// assert_eq!(read.bodies.best("cs-CZ"), Some("Proč jsi, Romeo?"));

@@ -12,9 +12,9 @@
 //! const BODY: Name = Name::from_static("body");
 //!
 //! let stanza = Stanza::message(MessageType::Chat)
-//!     .to("juliet@example.com".parse()?)
-//!     .id("m1")
-//!     .payload(Payload::from(Element::new(BODY, "jabber:client").text("Art thou not Romeo?")));
+//!     .with_to("juliet@example.com".parse()?)
+//!     .with_id("m1")
+//!     .with_payload(Payload::from(Element::new(BODY, "jabber:client").text("Art thou not Romeo?")));
 //!
 //! let mut wire = Vec::new();
 //! stanza.write(&mut wire);

@@ -43,38 +43,69 @@ impl Stanza {
         Stanza::new(Kind::Iq(kind))
     }
 
-    /// Sets the recipient.
+    /// Message, presence or iq, with the type.
     #[must_use]
-    pub fn to(mut self, to: Jid) -> Self {
+    pub const fn kind(&self) -> Kind {
+        self.head.kind
+    }
+
+    /// Whom it is for; `None`: whoever has sent it, or their server (RFC 6120 section 8.1.1.1).
+    #[must_use]
+    pub const fn to(&self) -> Option<&Jid> {
+        self.head.to.as_ref()
+    }
+
+    /// Who has sent it; `None`: on a client's stream the own account or its server (RFC 6120 section 8.1.2.1).
+    #[must_use]
+    pub const fn from(&self) -> Option<&Jid> {
+        self.head.from.as_ref()
+    }
+
+    /// Its sender's name for it.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.head.id.as_deref()
+    }
+
+    /// The language of texts in it that do not name their own.
+    #[must_use]
+    pub fn lang(&self) -> Option<&str> {
+        self.head.lang.as_deref()
+    }
+
+    /// The same, for this recipient.
+    #[must_use]
+    pub fn with_to(mut self, to: Jid) -> Self {
         self.head.to = Some(to);
         self
     }
 
-    /// Sets the sender.
+    /// The same, from this sender.
     #[must_use]
-    pub fn from(mut self, from: Jid) -> Self {
+    pub fn with_from(mut self, from: Jid) -> Self {
         self.head.from = Some(from);
         self
     }
 
-    /// Sets the id.
+    /// The same, with this id.
     #[must_use]
-    pub fn id(mut self, id: &str) -> Self {
-        self.head.id = Some(Arc::from(id));
+    pub fn with_id(mut self, id: impl AsRef<str>) -> Self {
+        self.head.id = Some(Arc::from(id.as_ref()));
         self
     }
 
-    /// Sets the content.
+    /// The same, with this content in the place of what it has.
     #[must_use]
-    pub fn payload(mut self, payload: Payload) -> Self {
+    pub fn with_payload(mut self, payload: Payload) -> Self {
         self.payload = payload;
         self
     }
 
-    /// Sets the content to one element.
+    /// The same, with this element behind what it has.
     #[must_use]
-    pub fn child(self, element: Element) -> Self {
-        self.payload(Payload::from(element))
+    pub fn with_child(mut self, child: Element) -> Self {
+        self.payload = self.payload.with(&child);
+        self
     }
 
     /// The stanza that answers this one: the same kind and id, the addresses swapped, no content.
@@ -107,7 +138,7 @@ impl Stanza {
         if self.head.kind.is_error() || self.head.kind == Kind::Iq(IqType::Result) {
             return None;
         }
-        Some(self.reply(self.head.kind.as_error()).child(error.to_element()))
+        Some(self.reply(self.head.kind.as_error()).with_child(error.to_element()))
     }
 
     /// The stanza as XML, with all of its content, for tests and for people to read. `Debug` shows no content, since what people write

@@ -108,7 +108,7 @@ proptest! {
     // RFC 6121 §5.2.3, §5.2.4, §5.2.5 [M5] [M6]: what is written is in order, and is read as it was.
     #[test]
     fn content_is_read_as_it_was_written(content in content(), lang in "|de|fr") {
-        let mut stanza = Stanza::message(MessageType::Chat).payload(content.to_payload());
+        let mut stanza = Stanza::message(MessageType::Chat).with_payload(content.to_payload());
         prop_assert_eq!(Content::read(&stanza), content.clone());
         prop_assert_eq!(Content::read(&valid(&wire(&stanza))), content.clone());
         // Under whatever language a server puts it, no two texts are of the same one.

@@ -141,11 +141,11 @@ fn the_longest_addresses_are_kept(place: &Place) {
     let roster = Change::Roster {
         contact: contact.clone(),
         item: Some(Item::new(contact.clone())),
-        request: Some(Arc::new(Stanza::presence(PresenceType::Subscribe).from(contact.to_jid()))),
+        request: Some(Arc::new(Stanza::presence(PresenceType::Subscribe).with_from(contact.to_jid()))),
         version: Version(1),
         pushed: true,
     };
-    let put = put(Arc::new(Stanza::message(MessageType::Chat).from(address.clone())));
+    let put = put(Arc::new(Stanza::message(MessageType::Chat).with_from(address.clone())));
     assert!(save(&store, &who, vec![block(&address, true), roster, put]));
     store.check(&mut |problem| panic!("{problem}")).unwrap();
     let kept = store.kept(&who, &[]).unwrap().unwrap();

@@ -497,7 +497,7 @@ impl<S: Side> Stream<S> {
         let (prefix, count) = self.pings.get_or_insert_with(|| (random.token(8), 0));
         let id = if *count == 0 { prefix.clone() } else { format!("{prefix}-{count}") };
         *count += 1;
-        let mut ping = Stanza::iq(IqType::Get).id(&id).child(Ping.to_element());
+        let mut ping = Stanza::iq(IqType::Get).with_id(&id).with_child(Ping.to_element());
         ping.head.from = from.map(Jid::from);
         ping.head.to = to.map(Jid::from);
         self.common.write_stanza(&ping, out);

@@ -275,8 +275,8 @@ fn play<S: Play>(mut end: End<S>, role: Role, ops: &[Op], size: usize) -> (Vec<u
             }
             Op::Send => {
                 let stanza = Stanza::message(MessageType::Chat)
-                    .from("x@a.example".parse().unwrap())
-                    .to("y@b.example".parse().unwrap());
+                    .with_from("x@a.example".parse().unwrap())
+                    .with_to("y@b.example".parse().unwrap());
                 let is_open = end.stream.is_open();
                 let sent = end.stream.send(&stanza, &mut end.out).is_ok();
                 assert!(is_open || !sent);

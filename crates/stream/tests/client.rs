@@ -911,7 +911,7 @@ fn stanzas_come_and_go() {
         "{reply}"
     );
     client.out.clear();
-    client.stream.send(&Stanza::message(MessageType::Chat).id("2"), &mut client.out).unwrap();
+    client.stream.send(&Stanza::message(MessageType::Chat).with_id("2"), &mut client.out).unwrap();
     assert_eq!(client.output(), "<message type='chat' id='2'/>");
     assert_eq!((client.stanzas.len(), &client.ended), (2, &None));
 }

@@ -115,8 +115,8 @@ fn the_server_lets_it_in() {
     end.feed("<presence from='plays.example/x' to='romeo@example.com'/>");
     assert_eq!(end.stanzas.len(), 2);
     let stanza = Stanza::message(MessageType::Chat)
-        .from("juliet@example.com".parse().unwrap())
-        .to("bot@plays.example".parse().unwrap());
+        .with_from("juliet@example.com".parse().unwrap())
+        .with_to("bot@plays.example".parse().unwrap());
     end.out.clear();
     end.stream.send(&stanza, &mut end.out).unwrap();
     assert_eq!(end.output(), "<message from='juliet@example.com' to='bot@plays.example' type='chat'/>");
@@ -228,7 +228,7 @@ fn a_component_sends_from_its_domain() {
     let mut end = component();
     end.feed(&[&header("id='1'"), "<handshake/>"].concat());
     let from = |from: &str| {
-        Stanza::message(MessageType::Chat).from(from.parse().unwrap()).to("a@example.com".parse().unwrap())
+        Stanza::message(MessageType::Chat).with_from(from.parse().unwrap()).with_to("a@example.com".parse().unwrap())
     };
     assert!(end.stream.send(&from("bot@plays.example/r"), &mut end.out).is_ok());
     for stanza in [from("bot@films.example"), from("example.com"), Stanza::message(MessageType::Chat)] {

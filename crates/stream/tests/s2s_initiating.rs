@@ -68,7 +68,7 @@ fn pair(from: &str, to: &str) -> (balcony_jid::BareJid, balcony_jid::BareJid) {
 }
 
 fn message(from: &str, to: &str) -> Stanza {
-    Stanza::message(MessageType::Chat).from(from.parse().unwrap()).to(to.parse().unwrap())
+    Stanza::message(MessageType::Chat).with_from(from.parse().unwrap()).with_to(to.parse().unwrap())
 }
 
 fn verification(id: &str) -> Verification {

@@ -68,8 +68,8 @@ fn initiating(features: &str, earlier: Option<(&str, Counts)>) -> End<S2s> {
 }
 
 fn send(end: &mut End<S2s>) {
-    let stanza = Stanza::message(MessageType::Chat).from("romeo@a.example".parse().unwrap());
-    end.stream.send(&stanza.to("juliet@b.example".parse().unwrap()), &mut end.out).unwrap();
+    let stanza = Stanza::message(MessageType::Chat).with_from("romeo@a.example".parse().unwrap());
+    end.stream.send(&stanza.with_to("juliet@b.example".parse().unwrap()), &mut end.out).unwrap();
 }
 
 fn fails(end: &mut End<S2s>, text: &str) -> Error {

@@ -669,8 +669,8 @@ fn replies_take_another_stream() {
 fn the_receiving_end_only_receives() {
     let mut end = open();
     let stanza = Stanza::message(MessageType::Chat)
-        .from("juliet@b.example".parse().unwrap())
-        .to("romeo@a.example".parse().unwrap());
+        .with_from("juliet@b.example".parse().unwrap())
+        .with_to("romeo@a.example".parse().unwrap());
     assert!(end.stream.send(&stanza, &mut end.out).is_err());
     let (a, b) = ("a.example".parse().unwrap(), "b.example".parse().unwrap());
     assert!(end.stream.authorize(b, a).is_err());
@@ -789,7 +789,7 @@ fn the_answer_to_a_header_echoes_from() {
 const BIDI: &str = "<bidi xmlns='urn:xmpp:bidi'/>";
 
 fn back(from: &str, to: &str) -> Stanza {
-    Stanza::message(MessageType::Chat).from(from.parse().unwrap()).to(to.parse().unwrap())
+    Stanza::message(MessageType::Chat).with_from(from.parse().unwrap()).with_to(to.parse().unwrap())
 }
 
 // XEP-0288 1.0.1 §2.1, §2.2 [BD4, BD6], §2.3: offered after TLS, asked for before authentication, and for the inverse of what is proven

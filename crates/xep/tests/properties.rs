@@ -248,10 +248,10 @@ fn validation() -> impl Strategy<Value = Validation<'static>> {
 fn message() -> impl Strategy<Value = Stanza> {
     (of(jid()), text(), of(text())).prop_map(|(to, body, id)| {
         let body = Element::new(Name::from_static("body"), "jabber:client").text(&body);
-        let mut stanza = Stanza::message(MessageType::Chat).child(body);
+        let mut stanza = Stanza::message(MessageType::Chat).with_child(body);
         stanza.head.to = to;
         match id {
-            Some(id) => stanza.id(&id),
+            Some(id) => stanza.with_id(&id),
             None => stanza,
         }
     })
@@ -260,7 +260,7 @@ fn message() -> impl Strategy<Value = Stanza> {
 /// The element as it arrives in a stanza on another stream.
 fn delivered(element: Element) -> Element {
     let mut wire = Vec::new();
-    Stanza::iq(IqType::Result).id("1").child(element).write(&mut wire);
+    Stanza::iq(IqType::Result).with_id("1").with_child(element).write(&mut wire);
     let content = Stanza::parse(&wire).unwrap().payload.parse().unwrap();
     only(&content).into()
 }
@@ -372,7 +372,7 @@ proptest! {
         use commands::{Action, Actions, Fault, Level, Note, Request, Response, Status};
         for fault in [Fault::BadAction, Fault::MalformedAction, Fault::BadLocale, Fault::BadPayload, Fault::BadSessionId, Fault::SessionExpired] {
             let error = fault.error(node.clone());
-            let stanza = Stanza::iq(IqType::Error).child(error.to_element());
+            let stanza = Stanza::iq(IqType::Error).with_child(error.to_element());
             let read = StanzaError::from_payload(stanza.payload.parse().unwrap().root()).unwrap();
             prop_assert_eq!((Fault::read(&read), &read), (Some(fault), &error));
         }

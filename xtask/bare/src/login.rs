@@ -30,7 +30,7 @@ pub(crate) fn run() -> usize {
     const BODY: Name = Name::from_static("body");
     let to = Jid::parse("juliet@example.com").expect("an address");
     let body = Element::new(BODY, "jabber:client").text("Art thou not Romeo & a Montague?");
-    world.send(romeo, &Stanza::message(MessageType::Chat).to(to).child(body));
+    world.send(romeo, &Stanza::message(MessageType::Chat).with_to(to).with_child(body));
     world.settle();
     world.messages
 }

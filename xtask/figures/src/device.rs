@@ -67,7 +67,7 @@ fn happened(client: &mut ClientMachine, now: Instant, event: MachineEvent, out: 
         MachineEvent::Online(_) => client.send(now, &Stanza::presence(PresenceType::Available), out).ok()?,
         MachineEvent::Stanza(stanza) => {
             if let (Kind::Message(MessageType::Chat), Some(from)) = (stanza.head.kind, stanza.head.from) {
-                client.send(now, &Stanza::message(MessageType::Chat).to(from), out).ok()?;
+                client.send(now, &Stanza::message(MessageType::Chat).with_to(from), out).ok()?;
             }
         }
         _ => {}

@@ -207,7 +207,7 @@ impl Ext<'_, Roster> {
     ///
     /// [`Error::Ended`]
     pub async fn subscribe(&self, contact: &BareJid) -> Result<(), Error> {
-        let ask = Stanza::presence(PresenceType::Subscribe).to(contact.to_jid());
+        let ask = Stanza::presence(PresenceType::Subscribe).with_to(contact.to_jid());
         self.shared.send(&mut Some(ask)).await.map(drop)
     }
 

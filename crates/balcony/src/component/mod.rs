@@ -188,7 +188,7 @@ impl ComponentRequest {
 
     /// Answers it. An answer without anything in it says that the request was carried out: [`Payload::EMPTY`].
     pub fn reply(mut self, content: impl Into<Payload>) {
-        let answer = self.request.stanza().result().map(|answer| answer.payload(content.into()));
+        let answer = self.request.stanza().result().map(|answer| answer.with_payload(content.into()));
         self.answer(answer);
     }
 

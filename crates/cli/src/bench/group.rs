@@ -35,7 +35,7 @@ impl Words {
     fn stanza(&self, text: &str) -> Stanza {
         match self {
             Words::Message(kind, to) => {
-                Stanza::message(*kind).to(to.clone()).payload(Content::body(text).to_payload())
+                Stanza::message(*kind).with_to(to.clone()).with_payload(Content::body(text).to_payload())
             }
             Words::Presence => Presence::available().status(text).to_stanza(),
         }

@@ -52,7 +52,7 @@ async fn register(world: &World, number: u32, account: &BareJid) -> Result<(), S
     let fields = Fields::new()
         .with(Field::Username, account.localpart().unwrap_or_default())
         .with(Field::Password, config.stream.password.expose());
-    let request = Stanza::iq(IqType::Set).id(ID).child(Request::Register(fields).to_element());
+    let request = Stanza::iq(IqType::Set).with_id(ID).with_child(Request::Register(fields).to_element());
     stranger.connection.request_before_login(&request).map_err(|error| error.to_string())?;
     let answer = loop {
         match stranger.go_on().await {

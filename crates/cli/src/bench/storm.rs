@@ -244,7 +244,7 @@ async fn send_to_deaf(
     let sender = Link::open(world, account + 1, &resource(world, number)).await;
     let mut sender = sender.map_err(|reason| format!("who was to write to it: {reason}"))?;
     let heavy = Content::body(&"x".repeat(HEAVY)).to_payload();
-    let message: Stanza = Stanza::message(MessageType::Chat).to(to).payload(heavy);
+    let message: Stanza = Stanza::message(MessageType::Chat).with_to(to).with_payload(heavy);
     loop {
         while sender.send(&message)? {
             count(&done.unread);

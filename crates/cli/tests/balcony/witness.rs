@@ -52,7 +52,7 @@ pub fn polite(stanza: &Stanza, out: &mut Vec<u8>) -> ControlFlow<()> {
 
 /// A message of the account to itself.
 pub fn hello(text: &str) -> Stanza {
-    Stanza::message(MessageType::Chat).payload(Content::body(text).to_payload())
+    Stanza::message(MessageType::Chat).with_payload(Content::body(text).to_payload())
 }
 
 fn attend(

@@ -99,7 +99,7 @@ impl Person {
     /// Lets these see this person's presence when they ask (RFC 6121 §3.4).
     pub async fn approve(&mut self, others: &[String]) -> Result<()> {
         for other in others {
-            self.send(&Stanza::presence(PresenceType::Subscribed).to(jid(other))).await?;
+            self.send(&Stanza::presence(PresenceType::Subscribed).with_to(jid(other))).await?;
         }
         self.roster().await.map(drop)
     }
@@ -107,7 +107,7 @@ impl Person {
     /// Asks these, who have approved, and waits until they are friends.
     pub async fn befriend(&mut self, others: &[String]) -> Result<()> {
         for other in others {
-            self.send(&Stanza::presence(PresenceType::Subscribe).to(jid(other))).await?;
+            self.send(&Stanza::presence(PresenceType::Subscribe).with_to(jid(other))).await?;
         }
         while self.contacts().await?.1 < others.len() {
             tokio::task::yield_now().await;
@@ -143,7 +143,7 @@ impl Person {
     pub async fn say(&mut self, to: &str, text: &str) -> Result<()> {
         const BODY: Name = Name::from_static("body");
         let body = Element::new(BODY, ns::CLIENT).text(text);
-        self.send(&Stanza::message(MessageType::Chat).to(jid(to)).child(body)).await
+        self.send(&Stanza::message(MessageType::Chat).with_to(jid(to)).with_child(body)).await
     }
 
     /// Ends the stream in good order.
@@ -177,7 +177,7 @@ impl Person {
             let query = Element::new(QUERY, ns::ROSTER).child(item);
             return self.request(RequestKind::Set, None, query).await.map(drop);
         };
-        self.send(&Stanza::presence(kind).to(jid(contact))).await?;
+        self.send(&Stanza::presence(kind).with_to(jid(contact))).await?;
         loop {
             let stanza = self.next().await?;
             if stanza.head.kind.is_error() {

@@ -408,7 +408,7 @@ impl<X: Extensions> Agent<X> {
     /// Answers a request of somebody else's. `false`: it has been answered, or its session is over.
     pub fn reply(&mut self, request: IncomingId, content: Payload) -> bool {
         let answer = self.state.take_incoming(request.0).and_then(|request| request.result());
-        self.state.answer(answer.map(|answer| answer.payload(content)))
+        self.state.answer(answer.map(|answer| answer.with_payload(content)))
     }
 
     /// Refuses it.

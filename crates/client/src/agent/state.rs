@@ -212,7 +212,7 @@ impl State {
             RequestKind::Get => IqType::Get,
             RequestKind::Set => IqType::Set,
         };
-        let mut stanza = Stanza::iq(kind).id(&id).payload(iq.payload);
+        let mut stanza = Stanza::iq(kind).with_id(&id).with_payload(iq.payload);
         stanza.head.to = iq.to;
         self.push(stanza);
         Ok(request)

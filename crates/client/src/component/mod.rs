@@ -478,7 +478,7 @@ impl Component {
             RequestKind::Get => IqType::Get,
             RequestKind::Set => IqType::Set,
         };
-        let mut stanza = Stanza::iq(kind).payload(iq.payload);
+        let mut stanza = Stanza::iq(kind).with_payload(iq.payload);
         stanza.head.id = Some(format!("{}-{number}", self.prefix).into());
         let own = || self.config.domain.to_jid();
         let (from, to) = (from.unwrap_or_else(own), iq.to.unwrap_or_else(own));

@@ -94,7 +94,7 @@ impl Discovery {
             return stanza.result();
         }
         if version::Query::read(element).is_some() {
-            return Some(stanza.result()?.child(self.software().to_element()));
+            return Some(stanza.result()?.with_child(self.software().to_element()));
         }
         let query = Query::read(element)?;
         if query.node.is_some() && features.iter().any(|feature| feature == commands::NS) {
@@ -110,7 +110,7 @@ impl Discovery {
             // Nothing belongs to a client, which is no error (XEP-0030 section 4.1).
             About::Items => disco::Items::default().to_element(),
         };
-        Some(stanza.result()?.child(answer))
+        Some(stanza.result()?.with_child(answer))
     }
 
     fn software(&self) -> Software<'_> {

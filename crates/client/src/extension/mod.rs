@@ -54,7 +54,7 @@ use crate::{Iq, OutboxError, RequestError, RequestId, Response};
 ///         }
 ///         let last = last::Last { seconds: self.0, status: None };
 ///         // There is room for an answer, or nothing would be shown.
-///         stanza.result().is_none_or(|answer| context.send(answer.child(last.to_element())).is_ok())
+///         stanza.result().is_none_or(|answer| context.send(answer.with_child(last.to_element())).is_ok())
 ///     }
 /// }
 /// ```

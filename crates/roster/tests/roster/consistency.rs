@@ -34,7 +34,7 @@ fn roster(own: usize, side: Side) -> Roster {
     let mut item = Item::new(other.clone());
     (item.subscription, item.ask) = (side.state.subscription(), side.state.is_pending_out());
     item.approved = side.approved;
-    let request = Stanza::presence(PresenceType::Subscribe).from(other.to_jid()).to(own.to_jid());
+    let request = Stanza::presence(PresenceType::Subscribe).with_from(other.to_jid()).with_to(own.to_jid());
     let parts = Parts {
         version: Version(1),
         items: side.has_item.then_some(item).into_iter().collect(),
@@ -51,7 +51,7 @@ fn act(sides: [Side; 2], actor: usize, action: Action) -> [Side; 2] {
     let mut decisions = Vec::new();
     match action {
         Action::Send(kind) => {
-            let stanza = Stanza::presence(kind).to(names()[1 - actor].to_jid());
+            let stanza = Stanza::presence(kind).with_to(names()[1 - actor].to_jid());
             rosters[actor].outbound(stanza, &mut decisions).unwrap();
         }
         Action::Remove => rosters[actor].remove(&names()[1 - actor], &mut decisions).unwrap(),

@@ -27,12 +27,12 @@ pub(crate) fn empty(config: RosterConfig) -> Roster {
 
 /// A stanza of the user's client. The `id` tells it from what the server makes.
 pub(crate) fn outgoing(kind: PresenceType, to: &str) -> Stanza {
-    Stanza::presence(kind).from(format!("{USER}/balcony").parse().unwrap()).to(to.parse().unwrap()).id("id")
+    Stanza::presence(kind).with_from(format!("{USER}/balcony").parse().unwrap()).with_to(to.parse().unwrap()).with_id("id")
 }
 
 /// A stanza of a contact.
 pub(crate) fn incoming(kind: PresenceType, from: &str) -> Stanza {
-    Stanza::presence(kind).from(from.parse().unwrap()).to(USER.parse().unwrap()).id("id")
+    Stanza::presence(kind).with_from(from.parse().unwrap()).with_to(USER.parse().unwrap()).with_id("id")
 }
 
 /// How the contact would show in the roster in this state.

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::world::{USER, bare, contact, empty};
 
 fn read(kind: IqType, to: Option<&str>, query: &str) -> Result<Request, Error> {
-    let mut iq = Stanza::iq(kind).from(format!("{USER}/balcony").parse().unwrap());
+    let mut iq = Stanza::iq(kind).with_from(format!("{USER}/balcony").parse().unwrap());
     iq.head.to = to.map(|to| to.parse().unwrap());
     let query = Element::parse(query.as_bytes(), XmlLimits::STANZA).unwrap();
     Request::read(&iq.head, query.root())
@@ -89,7 +89,7 @@ fn a_roster_is_its_owners() {
         }
     }
     // Nobody in particular is not the owner of a roster that is named.
-    let head = Stanza::iq(IqType::Get).to(USER.parse().unwrap()).head;
+    let head = Stanza::iq(IqType::Get).with_to(USER.parse().unwrap()).head;
     let query = Element::parse(query.as_bytes(), XmlLimits::STANZA).unwrap();
     assert_eq!(Request::read(&head, query.root()), Err(Error::Forbidden));
 }

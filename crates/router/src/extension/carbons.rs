@@ -67,7 +67,7 @@ fn copy(
     }
     let payload = wrap(stanza, direction);
     for other in others {
-        let copy = Stanza::new(stanza.head.kind).from(account.owner().to_jid()).to(other.jid.to_jid());
-        copies.give(other.session, copy.payload(payload.clone()));
+        let copy = Stanza::new(stanza.head.kind).with_from(account.owner().to_jid()).with_to(other.jid.to_jid());
+        copies.give(other.session, copy.with_payload(payload.clone()));
     }
 }

@@ -75,5 +75,5 @@ fn restore(server: &str, entry: &Entry) -> Option<Stanza> {
         return Some(stanza);
     }
     let payload = delay::stamp(&stanza.payload, server, entry.at);
-    Some(stanza.payload(payload))
+    Some(stanza.with_payload(payload))
 }

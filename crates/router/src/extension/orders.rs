@@ -102,8 +102,8 @@ impl<X: Extension> Context<'_, '_, X> {
     pub fn tell(&mut self, payload: Payload) {
         let owner = self.call.owner;
         let Ok(domain) = BareJid::from_parts(None, owner.domainpart()) else { return };
-        let message = Stanza::message(MessageType::Normal).from(domain.into()).to(owner.to_jid());
-        self.order(What::Tell(message.payload(payload)));
+        let message = Stanza::message(MessageType::Normal).with_from(domain.into()).with_to(owner.to_jid());
+        self.order(What::Tell(message.with_payload(payload)));
     }
 
     /// Has [`Registry::woken`](super::Registry::woken) called after so long, a millisecond at least. There is one such time for each

@@ -106,7 +106,7 @@ fn time_never_runs_backwards() {
 /// What comes of a stanza that a session sends, and whether it is handled at once.
 fn route(world: &mut World, from: SessionId, stanza: Stanza) -> (bool, Vec<Effect>) {
     let mut effects = Vec::new();
-    let stanza = stanza.from(world.router.jid(from).unwrap().to_jid());
+    let stanza = stanza.with_from(world.router.jid(from).unwrap().to_jid());
     let handled = world.router.route(world.now, from, stanza, &mut effects);
     world.take_in(&mut effects);
     world.serve(&mut effects);
@@ -200,13 +200,13 @@ fn contacts_are_handled_when_it_is_decided() {
 #[test]
 fn what_waits_is_bounded_in_bytes() {
     let (mut world, romeo) = bounded(100, true);
-    let large = content(&format!("<body>{}</body>", "x".repeat(200_000))).to(jid("juliet@example.com"));
+    let large = content(&format!("<body>{}</body>", "x".repeat(200_000))).with_to(jid("juliet@example.com"));
     let mut sent = 0;
     while route(&mut world, romeo, large.clone()).1.iter().all(|e| !matches!(e, Effect::Deliver { .. })) {
         sent += 1;
     }
     let limit = config().limits.waiting_bytes;
-    assert_eq!(sent, limit.div_ceil(cost(&large.from(jid("romeo@example.net/street")))));
+    assert_eq!(sent, limit.div_ceil(cost(&large.with_from(jid("romeo@example.net/street")))));
 }
 
 // The senders of another server share a bound, or each would make more of them.
@@ -215,7 +215,7 @@ fn servers_are_bounded() {
     let (mut world, _) = bounded(2, false);
     let mut effects = Vec::new();
     for sender in ["friar@example.org", "monk@example.org", "abbot@example.org", "friar@abbey.example.org"] {
-        world.router.receive(world.now, chat("juliet@example.com").from(jid(sender)), &mut effects);
+        world.router.receive(world.now, chat("juliet@example.com").with_from(jid(sender)), &mut effects);
     }
     assert!(effects.is_empty());
     world.take_in(&mut effects);
@@ -269,13 +269,13 @@ fn bind(world: &mut World, session: u64, account: &str) -> Ticket {
 fn what_comes_before_the_account_is_known_waits() {
     let (mut world, romeo) = world(10);
     let ticket = bind(&mut world, 1, "juliet@example.com");
-    assert!(world.send(romeo, chat("juliet@example.com/r").id("1")).is_empty());
+    assert!(world.send(romeo, chat("juliet@example.com/r").with_id("1")).is_empty());
     let mut effects = Vec::new();
     let own = jid("juliet@example.com/r");
-    for stanza in [available(0).from(own.clone()), chat("romeo@example.net/street").from(own.clone())] {
+    for stanza in [available(0).with_from(own.clone()), chat("romeo@example.net/street").with_from(own.clone())] {
         world.router.route(world.now, SessionId(1), stanza, &mut effects);
     }
-    assert!(world.send(romeo, chat("juliet@example.com").id("2")).is_empty() && effects.is_empty());
+    assert!(world.send(romeo, chat("juliet@example.com").with_id("2")).is_empty() && effects.is_empty());
     assert_eq!(world.says(romeo, chat("romeo@example.net/street")).len(), 1);
 
     let effects = world.answer(ticket, loaded());
@@ -307,7 +307,7 @@ fn what_was_sent_outlives_the_session() {
     let own = jid("juliet@example.com/r");
     let directed = of_kind(Kind::Presence(PresenceType::Available), "romeo@example.net/street");
     for stanza in [available(0), directed, chat("romeo@example.net/street")] {
-        world.router.route(world.now, SessionId(1), stanza.from(own.clone()), &mut effects);
+        world.router.route(world.now, SessionId(1), stanza.with_from(own.clone()), &mut effects);
     }
     world.router.unbind(world.now, SessionId(1), &mut effects);
     assert!(effects.is_empty());
@@ -328,7 +328,7 @@ fn accounts_that_cannot_be_loaded() {
         let ticket = bind(&mut world, 1, "juliet@example.com");
         world.send(romeo, chat("juliet@example.com/r"));
         let mut effects = Vec::new();
-        let lost = chat("romeo@example.net/street").from(jid("juliet@example.com/r"));
+        let lost = chat("romeo@example.net/street").with_from(jid("juliet@example.com/r"));
         world.router.route(world.now, SessionId(1), lost, &mut effects);
         match answer {
             Some(answer) => effects.extend(world.answer(ticket, answer)),
@@ -376,9 +376,9 @@ fn what_is_sent_to_oneself_keeps_its_order() {
     let (mut world, _) = world(10);
     let ticket = bind(&mut world, 1, "juliet@example.com");
     let mut effects = Vec::new();
-    let ping = iq(IqType::Get, "ping", "urn:xmpp:ping").to(jid("juliet@example.com")).id("p");
+    let ping = iq(IqType::Get, "ping", "urn:xmpp:ping").with_to(jid("juliet@example.com")).with_id("p");
     for stanza in [chat("juliet@example.com"), ping] {
-        let stanza = stanza.from(jid("juliet@example.com/r"));
+        let stanza = stanza.with_from(jid("juliet@example.com/r"));
         world.router.route(world.now, SessionId(1), stanza, &mut effects);
     }
     let effects = world.answer(ticket, loaded());

@@ -200,7 +200,7 @@ fn the_unbound_have_no_effects() {
         Kind::Iq(balcony_stanza::IqType::Get),
     ] {
         for to in [None, Some("juliet@example.com"), Some("example.com"), Some("friar@example.org")] {
-            let mut stanza = balcony_stanza::Stanza::new(kind).from(jid("juliet@example.com/balcony"));
+            let mut stanza = balcony_stanza::Stanza::new(kind).with_from(jid("juliet@example.com/balcony"));
             stanza.head.to = to.map(jid);
             assert!(world.send(stranger, stanza).is_empty());
         }

@@ -159,11 +159,11 @@ fn from_the_blocked() {
             assert!(world.says(romeo, of_kind(Kind::Message(kind), to)).is_empty());
         }
         for kind in [IqType::Get, IqType::Set] {
-            let told = world.says(romeo, iq(kind, "ping", "urn:xmpp:ping").to(jid(to)));
+            let told = world.says(romeo, iq(kind, "ping", "urn:xmpp:ping").with_to(jid(to)));
             assert_eq!(told, [format!("street: iq error service-unavailable/cancel from {to}")]);
         }
         for kind in [IqType::Result, IqType::Error] {
-            assert!(world.says(romeo, iq(kind, "ping", "urn:xmpp:ping").to(jid(to))).is_empty());
+            assert!(world.says(romeo, iq(kind, "ping", "urn:xmpp:ping").with_to(jid(to))).is_empty());
         }
         for kind in PRESENCE {
             let told = world.says(romeo, of_kind(Kind::Presence(kind), to));
@@ -202,7 +202,7 @@ fn to_the_blocked() {
         "{told:?}"
     );
     for stanza in [
-        iq(IqType::Get, "ping", "urn:xmpp:ping").to(jid("romeo@example.net/street")),
+        iq(IqType::Get, "ping", "urn:xmpp:ping").with_to(jid("romeo@example.net/street")),
         of_kind(Kind::Presence(PresenceType::Available), ROMEO),
         of_kind(Kind::Presence(PresenceType::Probe), ROMEO),
         subscription(PresenceType::Subscribe, ROMEO),
@@ -213,7 +213,7 @@ fn to_the_blocked() {
     for kind in [IqType::Result, IqType::Error] {
         assert!(
             world
-                .send(juliet, iq(kind, "ping", "urn:xmpp:ping").to(jid("romeo@example.net/street")))
+                .send(juliet, iq(kind, "ping", "urn:xmpp:ping").with_to(jid("romeo@example.net/street")))
                 .is_empty()
         );
     }

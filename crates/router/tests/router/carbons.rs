@@ -40,7 +40,7 @@ fn scene() -> Scene {
 fn message(kind: MessageType, xml: &str) -> Stanza {
     let mut stanza = content(xml);
     stanza.head.kind = Kind::Message(kind);
-    stanza.id("m")
+    stanza.with_id("m")
 }
 
 fn copies(effects: &[Effect], to: SessionId) -> usize {
@@ -53,7 +53,7 @@ fn received() {
     let Scene { mut world, romeo, balcony, others } = scene();
     let chat = message(MessageType::Chat, "<body>But soft</body>");
     for to in ["juliet@example.com", "juliet@example.com/balcony"] {
-        let effects = world.send(romeo, chat.clone().to(jid(to)));
+        let effects = world.send(romeo, chat.clone().with_to(jid(to)));
         let original = |namespace: &str| {
             format!(
                 "<message{namespace} from='romeo@example.net/street' to='{to}' type='chat' id='m'><body>But soft</body></message>"
@@ -74,7 +74,7 @@ fn received() {
         assert!(wires(&effects, romeo).is_empty());
     }
     // Who gets the original gets no copy.
-    let effects = world.send(romeo, chat.to(jid("juliet@example.com/attic")));
+    let effects = world.send(romeo, chat.with_to(jid("juliet@example.com/attic")));
     assert_eq!(
         (copies(&effects, others[0]), copies(&effects, balcony), copies(&effects, others[1])),
         (0, 0, 1)
@@ -86,7 +86,7 @@ fn received() {
 fn sent() {
     let Scene { mut world, balcony, others, .. } = scene();
     for to in ["romeo@example.net/street", "romeo@example.net", "friar@example.org", "nobody@example.com"] {
-        let effects = world.send(balcony, message(MessageType::Chat, "<body>O Romeo</body>").to(jid(to)));
+        let effects = world.send(balcony, message(MessageType::Chat, "<body>O Romeo</body>").with_to(jid(to)));
         for (other, name) in others.iter().zip(["attic", "cellar", "hall"]) {
             assert_eq!(
                 wires(&effects, *other),
@@ -100,7 +100,7 @@ fn sent() {
         }
         assert_eq!(copies(&effects, balcony), 0);
         // Not to who sends it.
-        let effects = world.send(others[0], message(MessageType::Chat, "<body>x</body>").to(jid(to)));
+        let effects = world.send(others[0], message(MessageType::Chat, "<body>x</body>").with_to(jid(to)));
         assert_eq!([others[0], balcony].map(|to| copies(&effects, to)), [0, 0]);
         assert_eq!(copies(&effects, others[1]), 1);
     }
@@ -111,7 +111,7 @@ fn sent() {
 fn within_the_account() {
     let Scene { mut world, balcony, others, .. } = scene();
     let effects = world
-        .send(others[0], message(MessageType::Chat, "<body>x</body>").to(jid("juliet@example.com/balcony")));
+        .send(others[0], message(MessageType::Chat, "<body>x</body>").with_to(jid("juliet@example.com/balcony")));
     assert_eq!(wires(&effects, balcony).len(), 1);
     assert_eq!(others.map(|to| copies(&effects, to)), [0, 1, 1]);
 }
@@ -141,17 +141,17 @@ fn eligible() {
         (Chat, "<body>x</body><no-copy xmlns='urn:xmpp:hints'/>", 0, 0),
     ] {
         let Scene { mut world, romeo, balcony, others } = scene();
-        let effects = world.send(romeo, message(kind, xml).to(jid("juliet@example.com/balcony")));
+        let effects = world.send(romeo, message(kind, xml).with_to(jid("juliet@example.com/balcony")));
         assert_eq!(wires(&effects, balcony).len(), 1);
         let got = wires(&effects, others[0]).len();
-        let effects = world.send(balcony, message(kind, xml).to(jid("romeo@example.net/street")));
+        let effects = world.send(balcony, message(kind, xml).with_to(jid("romeo@example.net/street")));
         // The element stays where it is.
         assert!(wires(&effects, romeo)[0].contains(&xml.replace("<body>x</body>", "")), "{xml}");
         assert_eq!((got, wires(&effects, others[0]).len()), (received, sent), "{kind:?} {xml}");
     }
     // XEP-0334 1.0.0 §4.3 [HI3]: the hint is for full JIDs only.
     let Scene { mut world, romeo, others, .. } = scene();
-    let hint = message(Chat, "<no-copy xmlns='urn:xmpp:hints'/>").to(jid("juliet@example.com"));
+    let hint = message(Chat, "<no-copy xmlns='urn:xmpp:hints'/>").with_to(jid("juliet@example.com"));
     assert_eq!(copies(&world.send(romeo, hint), others[0]), 1);
 }
 
@@ -161,7 +161,7 @@ fn switching() {
     let Scene { mut world, romeo, balcony, others } = scene();
     let send = |world: &mut World| {
         let effects = world
-            .send(romeo, message(MessageType::Chat, "<body>x</body>").to(jid("juliet@example.com/balcony")));
+            .send(romeo, message(MessageType::Chat, "<body>x</body>").with_to(jid("juliet@example.com/balcony")));
         others.map(|to| copies(&effects, to))
     };
     assert_eq!(send(&mut world), [1, 1, 1]);
@@ -172,7 +172,7 @@ fn switching() {
     world.unbind(others[1]);
     assert_eq!(send(&mut world), [0, 0, 1]);
     assert_eq!(
-        world.says(romeo, request(IqType::Set, ENABLE).to(jid("juliet@example.com"))),
+        world.says(romeo, request(IqType::Set, ENABLE).with_to(jid("juliet@example.com"))),
         ["street: iq error service-unavailable/cancel from juliet@example.com"]
     );
     assert_eq!(
@@ -182,7 +182,7 @@ fn switching() {
     // It ends with the session.
     world.unbind(others[2]);
     world.connect("juliet@example.com/hall");
-    let effects = world.send(romeo, message(MessageType::Chat, "").to(jid("juliet@example.com/balcony")));
+    let effects = world.send(romeo, message(MessageType::Chat, "").with_to(jid("juliet@example.com/balcony")));
     assert_eq!(effects.len(), 1);
 }
 
@@ -193,7 +193,7 @@ fn stored_messages_are_not_copied() {
     world.send(balcony, available(-1));
     world.send(others[0], available(-1));
     let effects =
-        world.send(romeo, message(MessageType::Chat, "<body>x</body>").to(jid("juliet@example.com")));
+        world.send(romeo, message(MessageType::Chat, "<body>x</body>").with_to(jid("juliet@example.com")));
     assert!(world.tell(&effects)[0].starts_with("store for"));
     assert_eq!(others.map(|to| copies(&effects, to)), [0, 0, 0]);
     let effects = world.send(balcony, available(0));
@@ -219,7 +219,7 @@ fn from_the_first_moment() {
     world.at_once = true;
     world.serve(&mut loading);
     let balcony = world.available("juliet@example.com/balcony", 0);
-    let stanza = message(MessageType::Chat, "<body>hi</body>").to(jid("romeo@example.net"));
+    let stanza = message(MessageType::Chat, "<body>hi</body>").with_to(jid("romeo@example.net"));
     let told = world.says(balcony, stanza);
     assert!(told.contains(&"1: message chat from juliet@example.com".to_owned()), "{told:?}");
 }

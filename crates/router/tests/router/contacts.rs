@@ -27,7 +27,7 @@ fn friends(romeo_has: Subscription) -> World {
 fn presence(xml: &str) -> Stanza {
     let mut stanza = content(xml);
     stanza.head.kind = HERE;
-    stanza.id("p")
+    stanza.with_id("p")
 }
 
 // RFC 6121 §4.2.2, §4.2.3, §4.4.2, §4.4.3 [PR2, PR15, PR16]: the full XML, to all subscribers and their available resources.
@@ -47,7 +47,7 @@ fn broadcasts() {
     for presence in [presence("<show>away</show><x xmlns='urn:x'/>"), presence("<priority>7</priority>")] {
         let effects = world.send(street, presence.clone());
         let mut expected = Vec::new();
-        presence.from(jid("romeo@example.net/street")).to(jid("juliet@example.com")).write(&mut expected);
+        presence.with_from(jid("romeo@example.net/street")).with_to(jid("juliet@example.com")).write(&mut expected);
         let expected = String::from_utf8(expected).unwrap();
         for session in [balcony, attic] {
             assert_eq!(seen(&effects, session), core::slice::from_ref(&expected));
@@ -146,7 +146,7 @@ fn answers_to_probes_of_servers() {
     let probe = |to: &str| of_kind(PROBE, to);
     let answer = |world: &mut World, from: &str, to: &str| -> Vec<String> {
         let mut effects = Vec::new();
-        world.router.receive(world.now, probe(to).from(jid(from)), &mut effects);
+        world.router.receive(world.now, probe(to).with_from(jid(from)), &mut effects);
         let mut next = 0;
         while next < effects.len() {
             if let Effect::Ask { ticket, ask } = effects[next].clone() {
@@ -203,8 +203,8 @@ fn probes_while_the_store_is_in_trouble() {
         }
         world.at_once = false;
         let mut effects = Vec::new();
-        let probe = Stanza::presence(PresenceType::Probe).to(jid("juliet@example.com"));
-        world.router.receive(world.now, probe.from(jid("friar@example.org")), &mut effects);
+        let probe = Stanza::presence(PresenceType::Probe).with_to(jid("juliet@example.com"));
+        world.router.receive(world.now, probe.with_from(jid("friar@example.org")), &mut effects);
         let [(ticket, Ask::Load { .. })] = asks(&effects)[..] else { panic!("{effects:?}") };
         assert!(world.answer(ticket, Answer::Refused).is_empty());
     }
@@ -224,7 +224,7 @@ fn a_probe_is_paid_for_once() {
     let mut loads = Vec::new();
     for friar in &friars {
         let mut effects = Vec::new();
-        let probe = of_kind(PROBE, "juliet@example.com").from(jid(friar));
+        let probe = of_kind(PROBE, "juliet@example.com").with_from(jid(friar));
         world.router.receive(world.now, probe, &mut effects);
         let [(ticket, ask)] = &asks(&effects)[..] else { panic!("{effects:?}") };
         // The prober is a subscriber, and the account has to be loaded for all that is to be said.
@@ -281,7 +281,7 @@ fn last_presence() {
     world.now = balcony_machine::Instant::from_millis(9_000);
     let told = world.receives("friar@example.org", of_kind(PROBE, "juliet@example.com"));
     assert_eq!(told, ["remote friar@example.org: presence unavailable from juliet@example.com"]);
-    let probe = of_kind(PROBE, "juliet@example.com").from(jid("friar@example.org"));
+    let probe = of_kind(PROBE, "juliet@example.com").with_from(jid("friar@example.org"));
     world.at_once = false;
     let mut effects = Vec::new();
     world.router.receive(world.now, probe, &mut effects);
@@ -361,11 +361,11 @@ fn subscribers_may_ask() {
         world.available("juliet@example.com/balcony", 0);
         let street = world.connect("romeo@example.net/street");
         let ask = iq(IqType::Get, "query", "urn:example:unknown");
-        let told = world.says(street, ask.clone().to(jid("juliet@example.com/balcony")));
+        let told = world.says(street, ask.clone().with_to(jid("juliet@example.com/balcony")));
         assert_eq!(told[0].starts_with("balcony: iq get"), may, "{told:?}");
         // And nothing else.
         for to in ["juliet@example.com", "juliet@example.com/attic"] {
-            let told = world.says(street, ask.clone().to(jid(to)));
+            let told = world.says(street, ask.clone().with_to(jid(to)));
             assert_eq!(told, [format!("street: iq error service-unavailable/cancel from {to}")]);
         }
     }

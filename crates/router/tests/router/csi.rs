@@ -28,7 +28,7 @@ pub(crate) fn says(world: &mut World, session: SessionId, state: ClientState) ->
 fn message(kind: MessageType, xml: &str) -> Stanza {
     let mut stanza = content(xml);
     stanza.head.kind = Kind::Message(kind);
-    stanza.to(jid(PHONE))
+    stanza.with_to(jid(PHONE))
 }
 
 fn chat(xml: &str) -> Stanza {
@@ -103,14 +103,14 @@ fn what_is_urgent() {
     };
     let received = |xml: &str| format!("<received xmlns='urn:xmpp:carbons:2'>{}</received>", forwarded(xml));
     let sent = |xml: &str| format!("<sent xmlns='urn:xmpp:carbons:2'>{}</sent>", forwarded(xml));
-    let own = |xml: &str| chat(xml).from(jid(JULIET));
-    let romeos = |kind, xml: &str| message(kind, xml).from(jid(ROMEO));
-    let presence = |kind| Stanza::presence(kind).from(jid(ROMEO)).to(jid(PHONE));
+    let own = |xml: &str| chat(xml).with_from(jid(JULIET));
+    let romeos = |kind, xml: &str| message(kind, xml).with_from(jid(ROMEO));
+    let presence = |kind| Stanza::presence(kind).with_from(jid(ROMEO)).with_to(jid(PHONE));
     let room = |status: &str| {
         let mut stanza =
             content(&format!("<x xmlns='http://jabber.org/protocol/muc#user'><status code='{status}'/></x>"));
         stanza.head.kind = Kind::Presence(PresenceType::Available);
-        stanza.from(jid("room@muc.example.org/juliet")).to(jid(PHONE))
+        stanza.with_from(jid("room@muc.example.org/juliet")).with_to(jid(PHONE))
     };
     let displayed = "<displayed xmlns='urn:xmpp:chat-markers:0' id='1'/>";
     for (stanza, is_urgent) in [
@@ -130,8 +130,8 @@ fn what_is_urgent() {
         (own(&received(BODY)), true),
         (own(&sent(BODY)), true),
         (own(&sent(displayed)), true),
-        (request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").to(jid(PHONE)).from(jid(ROMEO)), true),
-        (presence(PresenceType::Subscribe).to(jid(JULIET)), true),
+        (request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").with_to(jid(PHONE)).with_from(jid(ROMEO)), true),
+        (presence(PresenceType::Subscribe).with_to(jid(JULIET)), true),
         (presence(PresenceType::Error), true),
         (room("110"), true),
         (room("101"), false),
@@ -164,9 +164,9 @@ fn what_is_urgent() {
             let inner = xml.split_once("type='chat'>").unwrap().1.split_once("type='chat'>").unwrap().1;
             let inner = inner.split_once("</message>").unwrap().0;
             if xml.contains("<sent ") {
-                world.send(desk, chat(inner).to(jid(ROMEO)))
+                world.send(desk, chat(inner).with_to(jid(ROMEO)))
             } else {
-                world.send(romeo, chat(inner).to(jid("juliet@example.com/desk")))
+                world.send(romeo, chat(inner).with_to(jid("juliet@example.com/desk")))
             }
         } else if is_room {
             world.received("room@muc.example.org/juliet", stanza.clone())
@@ -188,7 +188,7 @@ fn before_answers() {
     let (mut world, romeo, phone) = world();
     world.send(romeo, chat(RECEIPT));
     world.send(romeo, available(1));
-    let effects = world.send(phone, request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").to(jid(JULIET)));
+    let effects = world.send(phone, request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").with_to(jid(JULIET)));
     assert_eq!(got(&effects, phone), ["receipts", "<priority>1<", "<iq"]);
 }
 
@@ -332,7 +332,7 @@ fn from_the_beginning() {
     let (mut world, romeo, phone) = world();
     world.unbind(phone);
     for xml in [RECEIPT, BODY] {
-        world.send(romeo, chat(xml).to(jid(JULIET)));
+        world.send(romeo, chat(xml).with_to(jid(JULIET)));
     }
     let tablet = world.connect("juliet@example.com/tablet");
     let wanted = content("<inactive xmlns='urn:xmpp:csi:0'/>");
@@ -419,12 +419,12 @@ proptest! {
             match step {
                 Step::Send(is_urgent) => {
                     let xml = if is_urgent { BODY } else { RECEIPT };
-                    effects = world.send(romeo, chat(xml).id(&format!("m{sent}")));
+                    effects = world.send(romeo, chat(xml).with_id(&format!("m{sent}")));
                     sent += 1;
                 }
                 Step::Seen => {
                     seen += 1;
-                    effects = world.send(romeo, available(0).id(&format!("p{seen}")));
+                    effects = world.send(romeo, available(0).with_id(&format!("p{seen}")));
                 }
                 Step::Use(is_used) if is_there => {
                     let state = if is_used { ClientState::Active } else { ClientState::Inactive };

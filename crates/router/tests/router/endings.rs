@@ -16,7 +16,7 @@ const TO: [&str; 3] = [JULIET, "juliet@example.com/phone", "juliet@example.com/d
 fn chat(number: usize, to: &str) -> Stanza {
     let mut stanza = content(&format!("<body>{number}</body>"));
     stanza.head.kind = Kind::Message(MessageType::Chat);
-    stanza.to(jid(to))
+    stanza.with_to(jid(to))
 }
 
 fn number(wire: &str) -> Option<usize> {

@@ -15,7 +15,7 @@ const WAIT: Duration = Duration::from_secs(600);
 fn chat(number: usize, size: usize) -> Stanza {
     let mut stanza = content(&format!("<body>{number}</body><x xmlns='{}'/>", "x".repeat(size)));
     stanza.head.kind = Kind::Message(MessageType::Chat);
-    stanza.to(jid(JULIET))
+    stanza.with_to(jid(JULIET))
 }
 
 fn closed(effects: &[Effect]) -> Vec<SessionId> {
@@ -82,7 +82,7 @@ fn the_oldest_goes_first_when_all_is_full() {
     // For the one that is oldest nothing waits, so nothing would be won by its end.
     for number in 0..40 {
         let to = [0, 1][number % 2];
-        effects.append(&mut world.send(romeo, chat(number, 500).to(jid(&names[to]))));
+        effects.append(&mut world.send(romeo, chat(number, 500).with_to(jid(&names[to]))));
         if closed(&effects).len() == 1 {
             break;
         }
@@ -101,11 +101,11 @@ fn what_was_answered_is_not_refused() {
     let phone = world.available("juliet@example.com/phone", 0);
     assert!(world.router.manage(phone, WAIT, &[]));
     let ping = |id: &str| {
-        request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").id(id).to(jid("juliet@example.com/phone"))
+        request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").with_id(id).with_to(jid("juliet@example.com/phone"))
     };
     world.send(desk, ping("one"));
     world.send(desk, ping("two"));
-    let answer = Stanza::iq(IqType::Result).id("one").to(jid("juliet@example.com/desk"));
+    let answer = Stanza::iq(IqType::Result).with_id("one").with_to(jid("juliet@example.com/desk"));
     assert_eq!(wires(&world.send(phone, answer), desk).len(), 1);
     detach(&mut world, phone);
     world.now = world.now + WAIT;
@@ -175,7 +175,7 @@ fn what_waits_for_a_phone_is_written() {
     // What nobody keeps for people who are away is not written, nor does it wait.
     world.at_once = false;
     let typing = content("<composing xmlns='http://jabber.org/protocol/chatstates'/>");
-    assert!(world.send(romeo, typing.to(jid(JULIET))).is_empty());
+    assert!(world.send(romeo, typing.with_to(jid(JULIET))).is_empty());
     assert_eq!(world.waited.len(), 1);
     world.at_once = true;
     let mut effects = Vec::new();
@@ -238,7 +238,7 @@ fn what_goes_elsewhere_is_always_written_once() {
     }
     world.send(romeo, chat(0, 1));
     world.send(romeo, chat(1, 1));
-    world.send(romeo, chat(2, 1).to(jid("juliet@example.com/phone")));
+    world.send(romeo, chat(2, 1).with_to(jid("juliet@example.com/phone")));
     let is_once = |world: &World| {
         let mut all: Vec<_> = world.kept(JULIET).iter().filter_map(|stanza| number(&wire(stanza))).collect();
         all.extend(written(world));
@@ -269,7 +269,7 @@ fn what_goes_from_queue_to_queue_stays_written() {
         detach(&mut world, session);
     }
     for number in 0..3 {
-        world.send(romeo, chat(number, 1).to(jid("juliet@example.com/phone")));
+        world.send(romeo, chat(number, 1).with_to(jid("juliet@example.com/phone")));
     }
     assert_eq!(written(&world), [0, 1, 2]);
     world.now = world.now + WAIT;
@@ -450,7 +450,7 @@ fn a_session_goes_on_at_the_next_process() {
     let enable = request(IqType::Set, "<enable xmlns='urn:xmpp:carbons:2'/>");
     world.send(phone, enable);
     world.send(romeo, chat(0, 1));
-    let ping = request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").to(jid("juliet@example.com/phone"));
+    let ping = request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").with_to(jid("juliet@example.com/phone"));
     world.send(romeo, ping);
     for session in [phone, desk] {
         detach(&mut world, session);
@@ -468,7 +468,7 @@ fn a_session_goes_on_at_the_next_process() {
         "{shown:?}"
     );
     // Copies are for it alone: they are kept with the session, not for whoever comes after a crash.
-    let to_desk = chat(2, 1).to(jid("juliet@example.com/desk"));
+    let to_desk = chat(2, 1).with_to(jid("juliet@example.com/desk"));
     world.send(romeo, to_desk);
     let mut effects = Vec::new();
     // It has got the presence of the desk, the answer to its request, and the first message.

@@ -179,14 +179,14 @@ pub(crate) fn step(world: &mut World, sessions: &mut u64, number: usize, op: &Op
         Op::Unavailable(session) => (session, Stanza::presence(PresenceType::Unavailable)),
         Op::Direct(session, there, to) => {
             let kind = if there { PresenceType::Available } else { PresenceType::Unavailable };
-            (session, Stanza::presence(kind).to(jid(&address(to))))
+            (session, Stanza::presence(kind).with_to(jid(&address(to))))
         }
-        Op::Message(session, kind, to) => (session, Stanza::message(kind).to(jid(&address(to)))),
+        Op::Message(session, kind, to) => (session, Stanza::message(kind).with_to(jid(&address(to)))),
         Op::Iq(session, kind, to) => {
-            (session, iq(kind, "query", "urn:example:unknown").to(jid(&address(to))))
+            (session, iq(kind, "query", "urn:example:unknown").with_to(jid(&address(to))))
         }
-        Op::Probe(session, to) => (session, Stanza::presence(PresenceType::Probe).to(jid(&address(to)))),
-        Op::Subscription(session, kind, to) => (session, Stanza::presence(kind).to(jid(&address(to)))),
+        Op::Probe(session, to) => (session, Stanza::presence(PresenceType::Probe).with_to(jid(&address(to)))),
+        Op::Subscription(session, kind, to) => (session, Stanza::presence(kind).with_to(jid(&address(to)))),
         Op::Roster(session) => (session, roster_get()),
         Op::SetItem(session, to) => {
             (session, roster_set(&format!("<item jid='{}'/>", bare_of(&address(to)))))
@@ -195,7 +195,7 @@ pub(crate) fn step(world: &mut World, sessions: &mut u64, number: usize, op: &Op
             (session, roster_set(&format!("<item jid='{}' subscription='remove'/>", bare_of(&address(to)))))
         }
         Op::Receive(kind, to) => {
-            return world.received(REMOTE, Stanza::presence(kind).to(jid(&address(to))));
+            return world.received(REMOTE, Stanza::presence(kind).with_to(jid(&address(to))));
         }
         Op::Carbons(session, on) => {
             let name = if on { "enable" } else { "disable" };
@@ -204,7 +204,7 @@ pub(crate) fn step(world: &mut World, sessions: &mut u64, number: usize, op: &Op
         Op::Block(session, to) => (session, blocking("block", to)),
         Op::Unblock(session, to) => (session, blocking("unblock", to)),
     };
-    world.send(session(place), stanza.id(&number.to_string()))
+    world.send(session(place), stanza.with_id(&number.to_string()))
 }
 
 fn model_step(model: &mut Model, sessions: u64, op: &Op) -> Vec<String> {

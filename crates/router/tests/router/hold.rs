@@ -62,7 +62,7 @@ fn an_extension_holds() {
     let romeo = world.connect("romeo@example.net/street");
     let phone = world.available("juliet@example.com/phone", 0);
     let send = |world: &mut World, text: &str| {
-        let mut stanza = content(&format!("<subject>{text}</subject>")).to(jid("juliet@example.com"));
+        let mut stanza = content(&format!("<subject>{text}</subject>")).with_to(jid("juliet@example.com"));
         stanza.head.kind = Kind::Message(MessageType::Normal);
         let effects = world.send(romeo, stanza);
         got(&effects, phone)
@@ -126,7 +126,7 @@ fn two_extensions_hold() {
     world.router.element(world.now, phone, element.root(), &mut Vec::new());
     let mut all = Vec::new();
     for text in ["longer", "+now", "longer", "+now", "!"] {
-        let stanza = content(&format!("<subject>{text}</subject>")).to(jid("juliet@example.com"));
+        let stanza = content(&format!("<subject>{text}</subject>")).with_to(jid("juliet@example.com"));
         all.extend(got(&world.send(romeo, stanza), phone));
     }
     assert_eq!(all, ["longer", "+now", "!"]);

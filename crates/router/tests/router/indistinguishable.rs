@@ -22,7 +22,7 @@ fn seen(to: &str, stanza: &Stanza) -> Vec<String> {
     world.unbind(gone);
     let past = world.available("tybalt@example.com/past", 0);
     world.unbind(past);
-    let mut effects = world.send(romeo, stanza.clone().to(jid(to)));
+    let mut effects = world.send(romeo, stanza.clone().with_to(jid(to)));
     for ticket in tickets(&effects) {
         world.router.answer(world.now, ticket, Answer::Refused, &mut effects);
     }
@@ -80,11 +80,11 @@ fn requests() {
 #[test]
 fn presence() {
     for kind in PRESENCE {
-        let stanza = Stanza::presence(kind).id("p");
+        let stanza = Stanza::presence(kind).with_id("p");
         same(&[NOBODY, OFFLINE, HIDDEN, NO_MATCH], &stanza);
         same(&["nobody@example.com", "tybalt@example.com", "juliet@example.com"], &stanza);
     }
-    assert!(seen(HIDDEN, &Stanza::presence(PresenceType::Probe).id("p")).is_empty());
+    assert!(seen(HIDDEN, &Stanza::presence(PresenceType::Probe).with_id("p")).is_empty());
 }
 
 // RFC 6121 §8.1, §8.5.1 [D0b, D0f, D1b, D1n]: no account, and one that is offline.
@@ -97,7 +97,7 @@ fn messages() {
         MessageType::Headline,
         MessageType::Error,
     ] {
-        let stanza = Stanza::new(Kind::Message(kind)).id("m");
+        let stanza = Stanza::new(Kind::Message(kind)).with_id("m");
         same(&[NOBODY, OFFLINE], &stanza);
         same(&["nobody@example.com", "tybalt@example.com"], &stanza);
     }
@@ -165,10 +165,10 @@ fn op() -> impl Strategy<Value = Op> {
         "juliet@example.com/attic",
         "juliet@example.com/none",
     ]);
-    let stanza = (prop::sample::select(all), to).prop_map(|(stanza, to)| stanza.to(jid(to)));
+    let stanza = (prop::sample::select(all), to).prop_map(|(stanza, to)| stanza.with_to(jid(to)));
     // How it is with others must not depend on how it is with Juliet.
     let others = prop::sample::select(vec![ACCOMPLICE, ABSENT, NURSE, "romeo@example.net"]);
-    let others = others.prop_map(|to| Stanza::message(MessageType::Chat).to(jid(to)));
+    let others = others.prop_map(|to| Stanza::message(MessageType::Chat).with_to(jid(to)));
     prop_oneof![
         2 => stanza.clone().prop_map(Op::Local),
         2 => stanza.clone().prop_map(Op::Remote),
@@ -246,14 +246,14 @@ fn watch(juliet: Juliet, ops: &[Op], waiting: usize) -> Vec<Vec<String>> {
         let mut effects = Vec::new();
         let mut done = None;
         match op.clone() {
-            Op::Local(stanza) => effects = world.brings(romeo, stanza.id(&number.to_string())),
+            Op::Local(stanza) => effects = world.brings(romeo, stanza.with_id(&number.to_string())),
             Op::Remote(stanza) => {
-                let stanza = stanza.id(&number.to_string()).from(jid("friar@example.org/cell"));
+                let stanza = stanza.with_id(&number.to_string()).with_from(jid("friar@example.org/cell"));
                 world.router.receive(world.now, stanza, &mut effects);
             }
             Op::Burst(stanza, times) => {
                 for _ in 0..times {
-                    effects.extend(world.brings(romeo, stanza.clone().id(&number.to_string())));
+                    effects.extend(world.brings(romeo, stanza.clone().with_id(&number.to_string())));
                 }
             }
             Op::Round | Op::Refused => {
@@ -297,7 +297,7 @@ fn watch(juliet: Juliet, ops: &[Op], waiting: usize) -> Vec<Vec<String>> {
         seen.push(step);
         // And what strangers do costs her nothing: there is room for what she sends, while it is still under way.
         if let Some(own) = own.filter(|_| number + ROUNDS == ops.len()) {
-            let effects = world.send(own, Stanza::message(MessageType::Chat).to(jid(FRIEND)));
+            let effects = world.send(own, Stanza::message(MessageType::Chat).with_to(jid(FRIEND)));
             let told = world.tell(&effects);
             assert!(told.iter().all(|line| !line.contains("resource-constraint")), "{told:?}");
             open.extend(asks(&effects));
@@ -383,7 +383,7 @@ proptest! {
 // there: each message is one stanza in, and nothing out.
 #[test]
 fn a_burst_tells_nothing() {
-    let chat = |to| Op::Local(Stanza::message(MessageType::Chat).to(jid(to)));
+    let chat = |to| Op::Local(Stanza::message(MessageType::Chat).with_to(jid(to)));
     let burst: Vec<_> = core::iter::repeat_n(chat(JULIET), 1_100)
         .chain([Op::Local(iq(IqType::Get, "ping", "urn:xmpp:ping"))])
         .chain(["romeo@example.net", NURSE, ACCOMPLICE, ABSENT].map(chat))

@@ -8,7 +8,7 @@ use crate::world::{World, config, iq, of_kind};
 const TYPES: [IqType; 4] = [IqType::Get, IqType::Set, IqType::Result, IqType::Error];
 
 fn stanza(kind: IqType, to: &str) -> balcony_stanza::Stanza {
-    iq(kind, "query", "urn:example:unknown").to(crate::world::jid(to))
+    iq(kind, "query", "urn:example:unknown").with_to(crate::world::jid(to))
 }
 
 /// Juliet has one available resource and one that is only connected.
@@ -61,7 +61,7 @@ fn bare() {
     world.unbind(juliet);
     is_closed(&mut world, romeo, "juliet@example.com");
     // Not even what the server would do for Juliet herself.
-    let ping = iq(IqType::Get, "ping", "urn:xmpp:ping").to(crate::world::jid("juliet@example.com"));
+    let ping = iq(IqType::Get, "ping", "urn:xmpp:ping").with_to(crate::world::jid("juliet@example.com"));
     assert_eq!(
         world.says(romeo, ping),
         ["street: iq error service-unavailable/cancel from juliet@example.com"]
@@ -155,7 +155,7 @@ fn full_without_match() {
 #[test]
 fn full_without_match_within_the_account() {
     let (mut world, _, juliet) = setting();
-    let ping = iq(IqType::Get, "ping", "urn:xmpp:ping").to(crate::world::jid("juliet@example.com/nowhere"));
+    let ping = iq(IqType::Get, "ping", "urn:xmpp:ping").with_to(crate::world::jid("juliet@example.com/nowhere"));
     assert_eq!(
         world.says(juliet, ping),
         ["balcony: iq error service-unavailable/cancel from juliet@example.com/nowhere"]

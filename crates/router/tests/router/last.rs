@@ -51,7 +51,7 @@ fn of_somebody_who_is_away() {
     ] {
         let (mut world, romeo) = world(said);
         world.now = Instant::from_millis(913_000);
-        let told = wires(&world.send(romeo, get().to(jid(JULIET))), romeo);
+        let told = wires(&world.send(romeo, get().with_to(jid(JULIET))), romeo);
         assert_eq!(told.len(), 1);
         assert_eq!(query(&told[0]), format!("<query xmlns='jabber:iq:last'{expected}"), "{said}");
         assert!(told[0].starts_with(
@@ -59,10 +59,10 @@ fn of_somebody_who_is_away() {
         ));
         // While the account is in memory, too, and when she was there without being available.
         let balcony = world.connect("juliet@example.com/balcony");
-        let told = wires(&world.send(romeo, get().to(jid(JULIET))), romeo);
+        let told = wires(&world.send(romeo, get().with_to(jid(JULIET))), romeo);
         assert!(told[0].contains(" seconds='903'"), "{told:?}");
         world.unbind(balcony);
-        let told = wires(&world.send(romeo, get().to(jid(JULIET))), romeo);
+        let told = wires(&world.send(romeo, get().with_to(jid(JULIET))), romeo);
         assert!(told[0].contains(" seconds='903'"), "{told:?}");
     }
     // Whoever has never been there has not left.
@@ -70,7 +70,7 @@ fn of_somebody_who_is_away() {
     world.befriend(JULIET, ROMEO, Subscription::From);
     world.befriend(ROMEO, JULIET, Subscription::To);
     let romeo = world.connect("romeo@example.net/street");
-    let told = world.says(romeo, get().to(jid(JULIET)));
+    let told = world.says(romeo, get().with_to(jid(JULIET)));
     assert_eq!(told, ["street: iq error item-not-found/cancel from juliet@example.com"]);
 }
 
@@ -81,17 +81,17 @@ fn of_somebody_who_is_there() {
     world.now = Instant::from_millis(60_000);
     let zero = "<query xmlns='jabber:iq:last' seconds='0'/>";
     let balcony = world.connect("juliet@example.com/balcony");
-    for own in [get(), get().to(jid(JULIET))] {
+    for own in [get(), get().with_to(jid(JULIET))] {
         assert_eq!(query(&wires(&world.send(balcony, own), balcony)[0]), zero);
     }
-    assert!(wires(&world.send(romeo, get().to(jid(JULIET))), romeo)[0].contains("seconds='50'"));
+    assert!(wires(&world.send(romeo, get().with_to(jid(JULIET))), romeo)[0].contains("seconds='50'"));
     for priority in [-1, 5] {
         world.send(balcony, crate::world::available(priority));
-        assert_eq!(query(&wires(&world.send(romeo, get().to(jid(JULIET))), romeo)[0]), zero);
+        assert_eq!(query(&wires(&world.send(romeo, get().with_to(jid(JULIET))), romeo)[0]), zero);
     }
     world.send(balcony, unavailable());
     world.now = Instant::from_millis(61_999);
-    let told = wires(&world.send(romeo, get().to(jid(JULIET))), romeo);
+    let told = wires(&world.send(romeo, get().with_to(jid(JULIET))), romeo);
     assert_eq!(query(&told[0]), "<query xmlns='jabber:iq:last' seconds='1'/>");
 }
 
@@ -121,11 +121,11 @@ fn who_may_not_see() {
             }
             for stanza in [get(), request(IqType::Set, "<query xmlns='jabber:iq:last'/>")] {
                 for to in ["nobody@example.com", JULIET] {
-                    let told = world.says(romeo, stanza.clone().to(jid(to)));
+                    let told = world.says(romeo, stanza.clone().with_to(jid(to)));
                     assert_eq!(told, [format!("street: iq error service-unavailable/cancel from {to}")]);
                 }
             }
-            let told = world.receives("friar@example.org/cell", get().to(jid(JULIET)));
+            let told = world.receives("friar@example.org/cell", get().with_to(jid(JULIET)));
             assert_eq!(
                 told,
                 [
@@ -142,7 +142,7 @@ fn who_may_not_see() {
 fn of_another_server() {
     const NURSE: &str = "nurse@example.org/cell";
     let seconds = |world: &mut World| {
-        let effects = world.received(NURSE, get().to(jid(JULIET)));
+        let effects = world.received(NURSE, get().with_to(jid(JULIET)));
         let answers = effects.iter().filter_map(|effect| match effect {
             Effect::Remote { stanza, .. } => Some(wire(stanza)),
             _ => None,
@@ -182,7 +182,7 @@ fn of_another_server() {
                 continue;
             }
             if !sees || step > 1 {
-                let effects = world.received(NURSE, get().to(jid(JULIET)));
+                let effects = world.received(NURSE, get().with_to(jid(JULIET)));
                 there.push(world.tell(&effects));
                 asked.push(asks(&effects).into_iter().map(|(_, ask)| ask).collect::<Vec<_>>());
             }
@@ -193,7 +193,7 @@ fn of_another_server() {
         // A store in trouble is one for all.
         world.at_once = false;
         for name in [JULIET, "nobody@example.com"] {
-            let effects = world.received(NURSE, get().to(jid(name)));
+            let effects = world.received(NURSE, get().with_to(jid(name)));
             let effects = world.answer(tickets(&effects)[0], Answer::Refused);
             let told = world.tell(&effects);
             assert_eq!(told, [format!("remote {NURSE}: iq error internal-server-error/cancel from {name}")]);
@@ -207,12 +207,12 @@ fn of_another_server() {
 fn others_share_what_they_ask_of_the_store() {
     let mut world = World::new();
     world.at_once = false;
-    let probe = Stanza::presence(PresenceType::Probe).to(jid(JULIET));
+    let probe = Stanza::presence(PresenceType::Probe).with_to(jid(JULIET));
     let first = world.received("friar@example.org/cell", probe);
     let [(ticket, Ask::Load { .. })] = asks(&first)[..] else { panic!("{first:?}") };
     for number in 0..5 {
         let from = format!("friar@example.org/{number}");
-        assert_eq!(world.received(&from, get().to(jid(JULIET))), []);
+        assert_eq!(world.received(&from, get().with_to(jid(JULIET))), []);
     }
     let second = world.answer(ticket, Answer::Loaded(None));
     let [(ticket, Ask::Load { .. })] = asks(&second)[..] else { panic!("{second:?}") };
@@ -227,16 +227,16 @@ fn of_a_client() {
     let balcony = world.available("juliet@example.com/balcony", 0);
     let stranger = world.connect("tybalt@example.com/lane");
     let to = "juliet@example.com/balcony";
-    assert_eq!(world.says(romeo, get().to(jid(to))), ["balcony: iq get from romeo@example.net/street"]);
+    assert_eq!(world.says(romeo, get().with_to(jid(to))), ["balcony: iq get from romeo@example.net/street"]);
     for (from, to) in [(stranger, to), (romeo, "juliet@example.com/none"), (stranger, "nobody@example.com/x")]
     {
         let name = world.name(from);
-        let told = world.says(from, get().to(jid(to)));
+        let told = world.says(from, get().with_to(jid(to)));
         assert_eq!(told, [format!("{name}: iq error service-unavailable/cancel from {to}")]);
     }
     // XEP-0012 2.0 §4 [LA7]
     assert!(
-        world.says(balcony, get().to(jid("romeo@example.net/street")))
+        world.says(balcony, get().with_to(jid("romeo@example.net/street")))
             == ["street: iq get from juliet@example.com/balcony"]
     );
 }
@@ -248,14 +248,14 @@ fn of_the_server() {
     let romeo = world.connect("romeo@example.net/street");
     world.now = Instant::from_millis(123_456_789);
     for domain in ["example.com", "example.net"] {
-        let told = wires(&world.send(romeo, get().to(jid(domain))), romeo);
+        let told = wires(&world.send(romeo, get().with_to(jid(domain))), romeo);
         assert_eq!(query(&told[0]), "<query xmlns='jabber:iq:last' seconds='123456'/>");
     }
-    let told = world.receives("friar@example.org/cell", get().to(jid("example.com")));
+    let told = world.receives("friar@example.org/cell", get().with_to(jid("example.com")));
     assert_eq!(told, ["remote friar@example.org/cell: iq result from example.com"]);
     let set = request(IqType::Set, "<query xmlns='jabber:iq:last'/>");
     assert_eq!(
-        world.says(romeo, set.to(jid("example.com"))),
+        world.says(romeo, set.with_to(jid("example.com"))),
         ["street: iq error service-unavailable/cancel from example.com"]
     );
 }
@@ -268,7 +268,7 @@ fn a_store_in_trouble() {
     {
         let (mut world, romeo) = world("");
         world.at_once = false;
-        let effects = world.send(romeo, get().to(jid(JULIET)));
+        let effects = world.send(romeo, get().with_to(jid(JULIET)));
         assert!(wires(&effects, romeo).is_empty());
         let effects = world.answer(tickets(&effects)[0], answer);
         assert_eq!(world.tell(&effects), [format!("street: iq error {expected} from juliet@example.com")]);
@@ -277,7 +277,7 @@ fn a_store_in_trouble() {
     let (mut world, romeo) = world("");
     world.store.remove(&bare(JULIET));
     assert_eq!(
-        world.says(romeo, get().to(jid(JULIET))),
+        world.says(romeo, get().with_to(jid(JULIET))),
         ["street: iq error service-unavailable/cancel from juliet@example.com"]
     );
 }

@@ -12,9 +12,9 @@ const JULIET: &str = "juliet@example.com";
 const ROMEO: &str = "romeo@example.net";
 
 fn message(kind: MessageType, to: &str) -> Stanza {
-    let mut stanza = content("<body>x</body>").to(jid(to));
+    let mut stanza = content("<body>x</body>").with_to(jid(to));
     stanza.head.kind = Kind::Message(kind);
-    stanza.id("m")
+    stanza.with_id("m")
 }
 
 fn chat(to: &str) -> Stanza {
@@ -242,7 +242,7 @@ fn forged_wrappers() {
         let balcony = world.available("juliet@example.com/balcony", 0);
         let hall = world.connect("juliet@example.com/hall");
         world.send(hall, carbons());
-        let mut stanza = content(&wrapper).to(jid(JULIET));
+        let mut stanza = content(&wrapper).with_to(jid(JULIET));
         stanza.head.kind = Kind::Message(MessageType::Chat);
         let effects = world.send(romeo, stanza.clone());
         let outside = "<message from='romeo@example.net/street' to='juliet@example.com' type='chat'>";

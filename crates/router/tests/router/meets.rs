@@ -37,7 +37,7 @@ fn detach(world: &mut World, session: SessionId) {
 fn message(xml: &str) -> Stanza {
     let mut stanza = content(xml);
     stanza.head.kind = Kind::Message(MessageType::Chat);
-    stanza.to(jid(JULIET))
+    stanza.with_to(jid(JULIET))
 }
 
 fn written(world: &World) -> Vec<String> {
@@ -65,7 +65,7 @@ fn what_is_held_is_bounded_by_the_queue() {
         let receipt = format!("<received xmlns='urn:xmpp:receipts' id='{}'/>", "1".repeat(500));
         let mut most = 0;
         for _ in 0..200 {
-            world.send(romeo, message(&receipt).to(jid("juliet@example.com/phone")));
+            world.send(romeo, message(&receipt).with_to(jid("juliet@example.com/phone")));
             most = most.max(world.router.queued());
         }
         assert!(most < 30_000, "{is_detached}: {most} bytes");

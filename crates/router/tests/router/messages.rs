@@ -197,7 +197,7 @@ fn check(row: &Row, kind: MessageType, code: &str, is_contact: bool) {
                         // RFC 6121 §8.5.2.1.1 [DN2]: as it was sent, `to` included.
                         assert_eq!(
                             **stanza,
-                            sent.clone().from(jid("romeo@example.net/street")),
+                            sent.clone().with_from(jid("romeo@example.net/street")),
                             "{name} {kind:?}"
                         );
                         world.name(*session)
@@ -211,7 +211,7 @@ fn check(row: &Row, kind: MessageType, code: &str, is_contact: bool) {
 }
 
 fn brief_from(sent: &Stanza) -> String {
-    brief(&sent.clone().from(jid("romeo@example.net/street")))
+    brief(&sent.clone().with_from(jid("romeo@example.net/street")))
 }
 
 // RFC 6121 §8.5.4 [D0b-D4n, DN1, DN2, DN3, DN5, DN10, DN12], §12 message-type-deliver. Without an account the table counts, not the
@@ -260,7 +260,7 @@ fn without_to_it_is_for_the_own_account() {
     let street = world.available("romeo@example.net/street", 1);
     world.available("romeo@example.net/orchard", 1);
     world.available("romeo@example.net/cell", 0);
-    let told = world.says(street, Stanza::message(MessageType::Chat).id("n"));
+    let told = world.says(street, Stanza::message(MessageType::Chat).with_id("n"));
     assert_eq!(
         told,
         [
@@ -331,7 +331,7 @@ fn answers_to_other_domains_are_marked() {
         of_kind(Kind::Message(MessageType::Chat), "example.net"),
         of_kind(Kind::Presence(balcony_stanza::PresenceType::Probe), "nobody@example.net"),
     ] {
-        let answers = world.received("friar@example.org/cell", stanza.id("1"));
+        let answers = world.received("friar@example.org/cell", stanza.with_id("1"));
         assert_eq!(marks(&answers), [true], "{answers:?}");
     }
 }

@@ -16,7 +16,7 @@ use crate::world::{
 const JULIET: &str = "juliet@example.com";
 
 fn message(kind: MessageType, xml: &str) -> Stanza {
-    let mut stanza = content(xml).to(jid(JULIET));
+    let mut stanza = content(xml).with_to(jid(JULIET));
     stanza.head.kind = Kind::Message(kind);
     stanza
 }
@@ -42,7 +42,7 @@ fn bodies(wires: &[String]) -> Vec<String> {
 #[test]
 fn messages_wait() {
     let (mut world, romeo) = world();
-    world.send(romeo, chat("1").id("a"));
+    world.send(romeo, chat("1").with_id("a"));
     world.now = Instant::from_millis(1_500);
     world.send(romeo, message(MessageType::Normal, "<body>2</body><x xmlns='urn:x'><y/></x>"));
     let balcony = world.connect("juliet@example.com/balcony");
@@ -126,7 +126,7 @@ fn too_many() {
 #[test]
 fn an_answer_comes_behind_what_becomes_of_earlier_messages() {
     const ELSEWHERE: &str = "paris@example.org/hall";
-    let ping = |to: &str| request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").to(jid(to));
+    let ping = |to: &str| request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").with_to(jid(to));
     let mut world = World::with(config());
     world.befriend(JULIET, "romeo@example.net", Subscription::Both);
     world.befriend("romeo@example.net", JULIET, Subscription::Both);
@@ -146,7 +146,7 @@ fn an_answer_comes_behind_what_becomes_of_earlier_messages() {
     assert!(told.len() == 2 && told[0].starts_with("<message") && told[1].starts_with("<iq"), "{told:?}");
 
     // A message to oneself, where nobody takes messages.
-    let put = tickets(&world.send(nurse, chat("3").to(jid("nurse@example.com"))))[0];
+    let put = tickets(&world.send(nurse, chat("3").with_to(jid("nurse@example.com"))))[0];
     assert_eq!(world.send(nurse, ping("nurse@example.com")), []);
     assert_eq!(world.send(nurse, ping("example.com")), []);
     let told = wires(&world.answer(put, Answer::Refused), nurse);

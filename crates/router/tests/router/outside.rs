@@ -142,7 +142,7 @@ fn set(name: &str) -> Stanza {
 }
 
 fn ping() -> Stanza {
-    request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").id("ping")
+    request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").with_id("ping")
 }
 
 /// The text of the only answer, or what is wrong.
@@ -219,13 +219,13 @@ fn a_question_to_the_owner() {
         }
         other => panic!("{other:?}"),
     };
-    let first = question(&world.send(balcony, set("external").id("1")));
-    let second = question(&world.send(balcony, set("external").id("2")));
-    let get = request(IqType::Get, &format!("<external xmlns='{NS}'/>")).id("3");
-    let third = question(&world.send(romeo, get.to(jid(JULIET))));
+    let first = question(&world.send(balcony, set("external").with_id("1")));
+    let second = question(&world.send(balcony, set("external").with_id("2")));
+    let get = request(IqType::Get, &format!("<external xmlns='{NS}'/>")).with_id("3");
+    let third = question(&world.send(romeo, get.with_to(jid(JULIET))));
     let effects = world.send(balcony, ping());
     assert_eq!(wires(&effects, balcony), ["<iq to='juliet@example.com/balcony' type='result' id='ping'/>"]);
-    let mut chat = content("<body>x</body>").to(jid("juliet@example.com/balcony"));
+    let mut chat = content("<body>x</body>").with_to(jid("juliet@example.com/balcony"));
     chat.head.kind = Kind::Message(MessageType::Chat);
     assert_eq!(world.says(romeo, chat), ["balcony: message chat from romeo@example.net/street"]);
     for (ticket, id, session, own) in
@@ -292,7 +292,7 @@ fn the_end_after_something_else() {
         let effects = world.send(balcony, set("leave"));
         let effects = world.answer(asks(&effects)[0].0, Answer::Saved);
         let [(ticket, Ask::Remove { .. })] = &asks(&effects)[..] else { panic!("{effects:?}") };
-        let chat = Stanza::message(MessageType::Chat).to(jid("juliet@example.com/balcony"));
+        let chat = Stanza::message(MessageType::Chat).with_to(jid("juliet@example.com/balcony"));
         assert!(wires(&world.send(romeo, chat), balcony).is_empty(), "it may be over");
         let effects = world.answer(*ticket, if is_removed { Answer::Saved } else { Answer::Refused });
         let got = wires(&effects, balcony).iter().filter(|wire| wire.starts_with("<message")).count();
@@ -317,7 +317,7 @@ fn nobody_else_s() {
     world.send(hall, set("copies"));
     world.send(tybalt, set("copies"));
     let chat = |to: &str, text: &str| {
-        let mut chat = content(&format!("<body>{text}</body>")).to(jid(to));
+        let mut chat = content(&format!("<body>{text}</body>")).with_to(jid(to));
         chat.head.kind = Kind::Message(MessageType::Chat);
         chat
     };

@@ -142,7 +142,7 @@ fn a_removal_reaches_another_server_after_a_crash() {
     assert_eq!(said, ends);
     // One has got there, the other has not.
     world.router.heard(world.now, &bare(ROMEO), &bare(AWAY), Unsubscribe);
-    let lost = Stanza::presence(Unsubscribed).from(jid(ROMEO)).to(jid(AWAY));
+    let lost = Stanza::presence(Unsubscribed).with_from(jid(ROMEO)).with_to(jid(AWAY));
     let mut effects = Vec::new();
     world.router.undeliverable(&lost, ErrorCondition::RemoteServerTimeout, false, &mut effects);
     assert!(effects.is_empty());
@@ -186,7 +186,7 @@ fn the_contact_has_the_last_word() {
     let romeo = world.available("romeo@example.net/street", 0);
     world.send(romeo, subscription(Unsubscribed, AWAY));
     assert_eq!(owed(&world, ROMEO), [format!("from {AWAY}: unsubscribed")]);
-    world.received(AWAY, Stanza::presence(Subscribe).to(jid(ROMEO)));
+    world.received(AWAY, Stanza::presence(Subscribe).with_to(jid(ROMEO)));
     assert!(owed(&world, ROMEO).is_empty());
     crash(&mut world);
     world.available("romeo@example.net/street", 0);

@@ -8,7 +8,7 @@ use core::time::Duration;
 use crate::world::{World, available, config, iq, jid, request};
 
 fn notice(to: &str) -> Stanza {
-    Stanza::message(MessageType::Chat).from(jid("example.com")).to(jid(to))
+    Stanza::message(MessageType::Chat).with_from(jid("example.com")).with_to(jid(to))
 }
 
 fn delivered(effects: &[Effect]) -> Vec<SessionId> {
@@ -54,13 +54,13 @@ fn the_server_speaks_for_nobody_else() {
     let mut world = World::new();
     let romeo = world.connect("romeo@example.net/street");
     world.send(romeo, available(0));
-    let from = |from: &str| notice("romeo@example.net").from(jid(from));
-    let show = |kind, from: &str| Stanza::presence(kind).from(jid(from)).to(jid("romeo@example.net"));
+    let from = |from: &str| notice("romeo@example.net").with_from(jid(from));
+    let show = |kind, from: &str| Stanza::presence(kind).with_from(jid(from)).with_to(jid("romeo@example.net"));
     let nobody = Stanza::message(MessageType::Chat);
     let mut unaddressed = notice("romeo@example.net");
     unaddressed.head.to = None;
     for (stanza, error) in [
-        (nobody.to(jid("romeo@example.net")), SendError::NoSender),
+        (nobody.with_to(jid("romeo@example.net")), SendError::NoSender),
         (unaddressed, SendError::NoAddressee),
         (from("example.org"), SendError::NotOurs),
         (from("juliet@example.com/balcony"), SendError::NotOurs),
@@ -69,8 +69,8 @@ fn the_server_speaks_for_nobody_else() {
         (show(PresenceType::Probe, "example.com"), SendError::Presence),
         (
             iq(balcony_stanza::IqType::Set, "query", "x")
-                .from(jid("example.com"))
-                .to(jid("romeo@example.net")),
+                .with_from(jid("example.com"))
+                .with_to(jid("romeo@example.net")),
             SendError::Iq,
         ),
     ] {

@@ -17,7 +17,7 @@ fn child(name: &'static str, text: &str) -> Element {
 }
 
 fn with(children: &[Element]) -> Stanza {
-    Stanza::presence(PresenceType::Available).id("p").payload(children.iter().collect())
+    Stanza::presence(PresenceType::Available).with_id("p").with_payload(children.iter().collect())
 }
 
 /// `juliet` may have available resources `balcony` (5), `attic` (-1), and `cellar`, connected only.
@@ -75,12 +75,12 @@ fn the_table() {
 #[test]
 fn directed_presence_is_passed_on_as_it_is() {
     let (mut world, romeo) = setting(true);
-    let stanza = with(&[child("show", "away"), child("status", "x")]).to(jid("juliet@example.com"));
+    let stanza = with(&[child("show", "away"), child("status", "x")]).with_to(jid("juliet@example.com"));
     let effects = world.send(romeo, stanza.clone());
     assert_eq!(effects.len(), 2);
     for effect in effects {
         let Effect::Deliver { stanza: delivered, .. } = effect else { panic!() };
-        assert_eq!(*delivered, stanza.clone().from(jid("romeo@example.net/street")));
+        assert_eq!(*delivered, stanza.clone().with_from(jid("romeo@example.net/street")));
     }
 }
 
@@ -134,7 +134,7 @@ fn unavailable_presence() {
     let street = world.available("romeo@example.net/street", 1);
     world.available("romeo@example.net/orchard", -1);
     world.connect("romeo@example.net/silent");
-    let effects = world.send(street, unavailable().child(child("status", "Good night")));
+    let effects = world.send(street, unavailable().with_child(child("status", "Good night")));
     assert_eq!(
         world.tell(&effects),
         [

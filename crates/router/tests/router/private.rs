@@ -78,11 +78,11 @@ fn kept_and_given_back() {
     // What is in the element of the request does not matter.
     assert_eq!(kept(&mut world, attic, "<exodus xmlns='exodus:prefs' a='b'><x/></exodus>"), PREFS);
     // By its own address, too; the server itself keeps nothing.
-    let own = |stanza: Stanza| stanza.to(jid(JULIET));
+    let own = |stanza: Stanza| stanza.with_to(jid(JULIET));
     assert_eq!(answer(&mut world, balcony, own(set(PREFS))), "iq result from juliet@example.com");
     assert!(wires(&world.send(balcony, own(get(PREFS))), balcony)[0].contains("Hamlet"));
     for server in ["example.com", "example.net", "juliet@example.com/attic"] {
-        let told = answer_of(&mut world, balcony, set(PREFS).to(jid(server)));
+        let told = answer_of(&mut world, balcony, set(PREFS).with_to(jid(server)));
         assert!(!told.contains("result"), "{server}: {told}");
     }
 }
@@ -159,13 +159,13 @@ fn nobody_else_s() {
     for other in others {
         for stanza in [get("<exodus xmlns='exodus:prefs'/>"), set("<exodus xmlns='exodus:prefs'/>")] {
             for to in [JULIET, "nobody@example.com"] {
-                let told = answer(&mut world, other, stanza.clone().to(jid(to)));
+                let told = answer(&mut world, other, stanza.clone().with_to(jid(to)));
                 assert_eq!(told, format!("iq error service-unavailable/cancel from {to}"));
             }
         }
     }
     for kind in [IqType::Get, IqType::Set] {
-        let told = world.receives("friar@example.org/cell", query(kind, PREFS).to(jid(JULIET)));
+        let told = world.receives("friar@example.org/cell", query(kind, PREFS).with_to(jid(JULIET)));
         assert_eq!(
             told,
             ["remote friar@example.org/cell: iq error service-unavailable/cancel from juliet@example.com"]

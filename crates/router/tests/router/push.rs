@@ -20,7 +20,7 @@ const WAIT: Duration = Duration::from_secs(600);
 fn chat(body: &str) -> Stanza {
     let mut stanza = content(&format!("<body>{body}</body>"));
     stanza.head.kind = Kind::Message(MessageType::Chat);
-    stanza.to(jid(JULIET)).id(body)
+    stanza.with_to(jid(JULIET)).with_id(body)
 }
 
 fn enable(service: &str, node: &str, options: &str) -> Stanza {
@@ -83,7 +83,7 @@ fn after(world: &mut World, seconds: u64) -> Vec<Effect> {
 
 /// The service takes a notification.
 fn accepts(world: &mut World, push: &Stanza) -> Vec<Effect> {
-    world.received(SERVICE, push.result().unwrap().to(jid("example.com")))
+    world.received(SERVICE, push.result().unwrap().with_to(jid("example.com")))
 }
 
 fn refuses(world: &mut World, push: &Stanza, condition: ErrorCondition) -> Vec<Effect> {
@@ -138,7 +138,7 @@ fn acknowledge(world: &mut World, session: SessionId) {
 #[test]
 fn a_client_enables_and_disables() {
     let (mut world, _, phone) = world();
-    let info = request(IqType::Get, "<query xmlns='http://jabber.org/protocol/disco#info'/>").to(jid(JULIET));
+    let info = request(IqType::Get, "<query xmlns='http://jabber.org/protocol/disco#info'/>").with_to(jid(JULIET));
     assert!(wires(&world.send(phone, info), phone)[0].contains("<feature var='urn:xmpp:push:0'/>"));
     for other in ["y", "z"] {
         world.send(phone, enable(SERVICE, other, ""));
@@ -168,7 +168,7 @@ fn a_client_enables_and_disables() {
     }
     // Nobody else's business.
     let nurse = world.available("nurse@example.com/x", 0);
-    let effects = world.send(nurse, enable(SERVICE, "n", "").to(jid(JULIET)));
+    let effects = world.send(nurse, enable(SERVICE, "n", "").with_to(jid(JULIET)));
     assert!(wires(&effects, nurse)[0].contains("service-unavailable"));
     assert_eq!(registered(&world), ["other.example.org x"]);
 }
@@ -271,7 +271,7 @@ fn noise_wakes_nobody() {
     let message = |kind: MessageType, xml: &str| {
         let mut stanza = content(xml);
         stanza.head.kind = Kind::Message(kind);
-        stanza.to(jid("juliet@example.com/phone"))
+        stanza.with_to(jid("juliet@example.com/phone"))
     };
     use MessageType as M;
     for (from, stanza, why) in [
@@ -283,7 +283,7 @@ fn noise_wakes_nobody() {
         (romeo, message(M::Chat, "<received xmlns='urn:xmpp:receipts' id='1'/>"), "it says nothing"),
         (romeo, message(M::Error, "<body>x</body>"), "it is an error"),
         (desk, message(M::Chat, "<body>note</body>"), "the user has sent it"),
-        (desk, chat("to romeo").to(jid("romeo@example.net")), "it is a copy of what the user has sent"),
+        (desk, chat("to romeo").with_to(jid("romeo@example.net")), "it is a copy of what the user has sent"),
     ] {
         let effects = world.send(from, stanza);
         assert!(remote(&effects).is_empty(), "{effects:?}");
@@ -294,7 +294,7 @@ fn noise_wakes_nobody() {
     }
     assert!(remote(&world.send(romeo, Stanza::presence(balcony_stanza::PresenceType::Available))).is_empty());
     // A copy of what others have sent is worth what its message is.
-    let mut effects = world.send(romeo, chat("for the desk").to(jid("juliet@example.com/desk")));
+    let mut effects = world.send(romeo, chat("for the desk").with_to(jid("juliet@example.com/desk")));
     assert_eq!(remote(&effects).len(), 1, "{effects:?}");
     accepts(&mut world, &remote(&effects)[0]);
     for said in
@@ -390,7 +390,7 @@ fn a_message_that_is_stored() {
     assert!(has_line(&effects, "phone to push.example.org waits for others: the next goes in 10 s"));
     let [push] = &remote(&effects)[..] else { panic!("{effects:?}") };
     assert_eq!((count(push), &push.head.to), (1, &Some(jid("tablets.example.org"))));
-    world.received("tablets.example.org", push.result().unwrap().to(jid("example.com")));
+    world.received("tablets.example.org", push.result().unwrap().with_to(jid("example.com")));
     let effects = after(&mut world, 10);
     let [second] = &remote(&effects)[..] else { panic!("{effects:?}") };
     assert_eq!(count(second), 2);
@@ -473,7 +473,7 @@ fn nobody_else_answers() {
     let error = push.error(&ErrorCondition::ItemNotFound.into()).unwrap();
     world.received("evil.example.org", error.clone());
     world.received("push.example.org/x", error.clone());
-    world.received(SERVICE, error.clone().id("0-x"));
+    world.received(SERVICE, error.clone().with_id("0-x"));
     world.send(romeo, error.clone());
     assert_eq!(registered(&world).len(), 1);
     assert!(has_line(&accepts(&mut world, &push), "has arrived"));
@@ -573,9 +573,9 @@ fn what_is_held_is_not_late() {
     let (mut world, romeo, phone) = world();
     crate::csi::says(&mut world, phone, ClientState::Inactive);
     let receipt = content("<received xmlns='urn:xmpp:receipts' id='1'/>");
-    world.send(romeo, receipt.to(jid(JULIET)));
+    world.send(romeo, receipt.with_to(jid(JULIET)));
     world.send(romeo, chat("one"));
-    world.send(romeo, content("<received xmlns='urn:xmpp:receipts' id='2'/>").to(jid(JULIET)));
+    world.send(romeo, content("<received xmlns='urn:xmpp:receipts' id='2'/>").with_to(jid(JULIET)));
     acknowledge(&mut world, phone);
     let effects = after(&mut world, 15);
     assert!(lines(&effects).is_empty() && remote(&effects).is_empty(), "{effects:?}");
@@ -713,8 +713,8 @@ proptest! {
                 Op::Message(matters) => {
                     let mut message = chat(&format!("m{number}"));
                     if !matters {
-                        message = Stanza::message(MessageType::Chat).to(jid(JULIET))
-                            .child(Element::new(balcony_xml::Name::from_static("active"), "http://jabber.org/protocol/chatstates"));
+                        message = Stanza::message(MessageType::Chat).with_to(jid(JULIET))
+                            .with_child(Element::new(balcony_xml::Name::from_static("active"), "http://jabber.org/protocol/chatstates"));
                     }
                     let effects = world.send(romeo, message);
                     if !is_connected && *matters && !registered(&world).is_empty() {

@@ -23,7 +23,7 @@ fn world() -> (World, SessionId) {
 fn chat(number: usize) -> Stanza {
     let mut stanza = content(&format!("<body>{number}</body><x xmlns='{}'/>", "x".repeat(640)));
     stanza.head.kind = Kind::Message(MessageType::Chat);
-    stanza.to(jid(JULIET))
+    stanza.with_to(jid(JULIET))
 }
 
 fn numbers(effects: &[Effect], to: SessionId) -> Vec<usize> {
@@ -85,7 +85,7 @@ fn a_replay_that_is_too_much_comes_again() {
     world.at_once = false;
     let asked = shown(&mut world, balcony, 0);
     for number in 10..14 {
-        let mut headline = chat(number).to(jid(BALCONY));
+        let mut headline = chat(number).with_to(jid(BALCONY));
         headline.head.kind = Kind::Message(MessageType::Headline);
         world.received("news@example.org", headline);
     }

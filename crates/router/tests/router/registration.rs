@@ -34,7 +34,7 @@ fn the_server_says_what_is_registered_but_no_password() {
         let expected = "<query xmlns='jabber:iq:register'><registered/><username>juliet</username><password/></query></iq>";
         assert!(told.len() == 1 && told[0].ends_with(expected), "{told:?}");
     }
-    let other = world.send(balcony, query(IqType::Get, "").to(jid("example.net")));
+    let other = world.send(balcony, query(IqType::Get, "").with_to(jid("example.net")));
     assert_eq!(refused(&other), "service-unavailable/cancel");
 }
 
@@ -51,7 +51,7 @@ fn a_password_is_changed_when_that_is_durable() {
         (Answer::Refused, "<internal-server-error"),
     ] {
         // User names are compared as addresses are.
-        let change = set("<username>JULIET</username><password> r&amp;j </password>").to(jid("example.com"));
+        let change = set("<username>JULIET</username><password> r&amp;j </password>").with_to(jid("example.com"));
         let effects = world.send(balcony, change);
         let [(ticket, Ask::SetPassword { account, password })] = &asks(&effects)[..] else {
             panic!("{effects:?}")
@@ -87,7 +87,7 @@ fn what_is_no_change_of_the_own_password_is_refused() {
     // Nobody else's account, nor another domain's.
     world.connect("romeo@example.com/garden");
     for to in ["romeo@example.com", "romeo@example.com/garden", "example.net", "example.com/x"] {
-        let effects = world.send(balcony, set("<remove/>").to(jid(to)));
+        let effects = world.send(balcony, set("<remove/>").with_to(jid(to)));
         assert_eq!(refused(&effects), "service-unavailable/cancel", "{to}");
     }
     assert!(

@@ -17,7 +17,7 @@ const WAIT: Duration = Duration::from_secs(600);
 fn chat(number: usize) -> Stanza {
     let mut stanza = content(&format!("<body>{number}</body>"));
     stanza.head.kind = Kind::Message(MessageType::Chat);
-    stanza.to(jid(JULIET))
+    stanza.with_to(jid(JULIET))
 }
 
 fn number(wire: &str) -> Option<usize> {
@@ -144,7 +144,7 @@ fn the_store_knows_when_it_came() {
         let delay = "<delay xmlns='urn:xmpp:delay' from='example.com' stamp='1999-01-01T00:00:00Z'/>";
         let mut stanza = content(&format!("<body>{number}</body>{delay}"));
         stanza.head.kind = Kind::Message(MessageType::Chat);
-        stanza.to(jid(JULIET))
+        stanza.with_to(jid(JULIET))
     };
     assert!(detach(&mut world, phone));
     world.send(romeo, chat(0));
@@ -178,7 +178,7 @@ fn what_times_out_goes_nowhere_twice() {
     assert!(detach(&mut world, phone));
     assert_eq!(wires(&world.send(romeo, chat(0)), desk).len(), 1);
     let ping =
-        crate::world::request(balcony_stanza::IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").to(jid(PHONE));
+        crate::world::request(balcony_stanza::IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").with_to(jid(PHONE));
     assert!(world.says(romeo, ping).is_empty());
     world.now = world.now + Duration::from_secs(600);
     let effects = tick(&mut world);
@@ -209,7 +209,7 @@ fn who_may_resume() {
 fn resumed_waits_for_what_was_sent() {
     let (mut world, _, phone) = world();
     world.at_once = false;
-    let stanza = chat(7).to(jid("nurse@example.com"));
+    let stanza = chat(7).with_to(jid("nurse@example.com"));
     let effects = world.send(phone, stanza);
     assert_eq!(world.waited.len(), 1, "the nurse's account is being loaded");
     assert!(detach(&mut world, phone));
@@ -374,8 +374,8 @@ proptest! {
                     acknowledged = got.len();
                     prop_assert!(world.router.resume(world.now, phone, &bare(JULIET), count, &mut effects));
                 }
-                Step::Says(true) if is_there => effects = world.send(phone, chat(0).to(jid("nobody@example.com"))),
-                Step::Says(false) if is_there => effects = world.send(phone, Stanza::presence(PresenceType::Probe).to(jid(JULIET))),
+                Step::Says(true) if is_there => effects = world.send(phone, chat(0).with_to(jid("nobody@example.com"))),
+                Step::Says(false) if is_there => effects = world.send(phone, Stanza::presence(PresenceType::Probe).with_to(jid(JULIET))),
                 _ => {}
             }
             stored(&mut world, &mut effects);
@@ -409,7 +409,7 @@ fn a_forged_stamp_goes() {
     let mut stanza =
         content(&format!("<body>0</body><delay xmlns='urn:xmpp:delay' from='example.com' stamp='{stamp}'/>"));
     stanza.head.kind = Kind::Message(MessageType::Chat);
-    world.send(romeo, stanza.to(jid(JULIET)));
+    world.send(romeo, stanza.with_to(jid(JULIET)));
     let got = wires(&resumed(&mut world, phone, 0).unwrap(), phone);
     assert!(got.len() == 1 && !got[0].contains(&stamp), "{got:?}");
     world.router.drained(world.now, phone, u64::MAX, &mut Vec::new());
@@ -422,7 +422,7 @@ fn a_forged_stamp_goes() {
 fn what_is_left_counts_from_the_first_on() {
     let (mut world, romeo, phone) = world();
     assert!(detach(&mut world, phone));
-    world.send(romeo, chat(0).to(jid(PHONE)));
+    world.send(romeo, chat(0).with_to(jid(PHONE)));
     world.at_once = false;
     let other = SessionId(7);
     let effects = world.bind(other, JULIET, "phone");

@@ -35,7 +35,7 @@ fn an_empty_roster() {
     let start =
         "<iq to='romeo@example.net/street' type='result' id='q'><query xmlns='jabber:iq:roster' ver='";
     assert!(answer.starts_with(start) && answer.ends_with("'/></iq>"), "{answer}");
-    let own = roster_get().to(jid("romeo@example.net"));
+    let own = roster_get().with_to(jid("romeo@example.net"));
     assert!(wires(&world.send(romeo, own), romeo)[0].contains(&format!("ver='{}'/>", version(&answer))));
 }
 
@@ -64,9 +64,9 @@ fn a_set() {
     // RFC 6121 §2.1.6 [R21]: what clients answer is dropped, and they are told of the next change all the same.
     let error =
         "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
-    for answer in [Stanza::iq(IqType::Result).id("p"), request(IqType::Error, error)] {
+    for answer in [Stanza::iq(IqType::Result).with_id("p"), request(IqType::Error, error)] {
         assert!(world.send(romeo, answer.clone()).is_empty());
-        assert!(world.send(romeo, answer.to(jid("romeo@example.net"))).is_empty());
+        assert!(world.send(romeo, answer.with_to(jid("romeo@example.net"))).is_empty());
     }
     assert_eq!(pushes(&wires(&world.send(romeo, roster_set("<item jid='a@example.com'/>")), romeo)).len(), 1);
 }
@@ -173,7 +173,7 @@ fn rosters_of_others() {
     world.connect("juliet@example.com/balcony");
     for account in ["juliet@example.com", "nobody@example.com"] {
         for stanza in [roster_get(), roster_set("<item jid='a@example.com'/>")] {
-            let told = world.says(romeo, stanza.to(jid(account)));
+            let told = world.says(romeo, stanza.with_to(jid(account)));
             assert_eq!(told, [format!("street: iq error forbidden/auth from {account}")]);
         }
     }

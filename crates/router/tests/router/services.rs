@@ -42,14 +42,14 @@ fn ping() {
     let (mut world, romeo) = world();
     let ping = || iq(IqType::Get, "ping", ns::PING);
     assert_eq!(reply(&mut world, romeo, ping()), empty(""));
-    assert_eq!(reply(&mut world, romeo, ping().to(jid("example.com"))), empty(" from='example.com'"));
+    assert_eq!(reply(&mut world, romeo, ping().with_to(jid("example.com"))), empty(" from='example.com'"));
     assert_eq!(
-        reply(&mut world, romeo, ping().to(jid("romeo@example.net"))),
+        reply(&mut world, romeo, ping().with_to(jid("romeo@example.net"))),
         empty(" from='romeo@example.net'")
     );
     // RFC 6120 §10.5.2 [Q5]: the server has no resources.
     assert_eq!(
-        reply(&mut world, romeo, ping().to(jid("example.com/x"))),
+        reply(&mut world, romeo, ping().with_to(jid("example.com/x"))),
         refused(" from='example.com/x'", "service-unavailable")
     );
 }
@@ -64,7 +64,7 @@ fn disco_info() {
     // XEP-0191 1.3 §3.1, XEP-0280 1.0.1 §4 [CR2], XEP-0160 1.0.1 §5 [OF5]
     let people = feature("urn:xmpp:blocking") + &feature("urn:xmpp:carbons:2");
     assert_eq!(
-        reply(&mut world, romeo, ask().to(jid("example.com"))),
+        reply(&mut world, romeo, ask().with_to(jid("example.com"))),
         format!(
             "<iq from='example.com' to='romeo@example.net/street' type='result' id='q'>\
              <query xmlns='{}'><identity category='server' type='im' name='Test'/>{common}{}{people}{}</query></iq>",
@@ -86,7 +86,7 @@ fn disco_info() {
     };
     assert_eq!(reply(&mut world, romeo, ask()), account(""));
     assert_eq!(
-        reply(&mut world, romeo, ask().to(jid("romeo@example.net"))),
+        reply(&mut world, romeo, ask().with_to(jid("romeo@example.net"))),
         account(" from='romeo@example.net'")
     );
 }
@@ -95,7 +95,7 @@ fn disco_info() {
 #[test]
 fn disco_items() {
     let (mut world, romeo) = world();
-    let ask = iq(IqType::Get, "query", ns::DISCO_ITEMS).to(jid("example.com"));
+    let ask = iq(IqType::Get, "query", ns::DISCO_ITEMS).with_to(jid("example.com"));
     assert_eq!(
         reply(&mut world, romeo, ask),
         format!(
@@ -126,7 +126,7 @@ fn disco_of_accounts() {
             world.available("tybalt@example.com/lane", 0);
             world.available("mercutio@example.com/lane", 0);
         }
-        let info = |to: &str| iq(IqType::Get, "query", ns::DISCO_INFO).to(jid(to));
+        let info = |to: &str| iq(IqType::Get, "query", ns::DISCO_INFO).with_to(jid(to));
         let seen = reply(&mut world, session, info(juliet));
         assert!(seen.contains("<identity category='account' type='registered'/>"), "{seen}");
         for stranger in ["tybalt@example.com", "nobody@example.com", "mercutio@example.com"] {
@@ -140,7 +140,7 @@ fn disco_of_accounts() {
                     "<iq from='{account}' to='romeo@example.net/street' type='result' id='q'><query xmlns='{}'{node}/></iq>",
                     ns::DISCO_ITEMS
                 );
-                assert_eq!(reply(&mut world, session, ask.to(jid(account))), items);
+                assert_eq!(reply(&mut world, session, ask.with_to(jid(account))), items);
             }
         }
     }
@@ -153,7 +153,7 @@ fn disco_nodes() {
     let (mut world, romeo) = world();
     for namespace in [ns::DISCO_INFO, ns::DISCO_ITEMS] {
         let query = Element::new(Name::from_static("query"), namespace).attr(NODE, "x");
-        let ask = Stanza::iq(IqType::Get).id("q").child(query).to(jid("example.com"));
+        let ask = Stanza::iq(IqType::Get).with_id("q").with_child(query).with_to(jid("example.com"));
         assert_eq!(reply(&mut world, romeo, ask), refused(" from='example.com'", "item-not-found"));
     }
 }
@@ -164,7 +164,7 @@ fn version() {
     let (mut world, romeo) = world();
     let ask = || iq(IqType::Get, "query", ns::VERSION);
     assert_eq!(
-        reply(&mut world, romeo, ask().to(jid("example.com"))),
+        reply(&mut world, romeo, ask().with_to(jid("example.com"))),
         "<iq from='example.com' to='romeo@example.net/street' type='result' id='q'>\
          <query xmlns='jabber:iq:version'><name>Test</name><version>1.2.3</version></query></iq>"
     );
@@ -177,7 +177,7 @@ fn session() {
     let (mut world, romeo) = world();
     let ask = || iq(IqType::Set, "session", ns::SESSION);
     assert_eq!(reply(&mut world, romeo, ask()), empty(""));
-    assert_eq!(reply(&mut world, romeo, ask().to(jid("example.net"))), empty(" from='example.net'"));
+    assert_eq!(reply(&mut world, romeo, ask().with_to(jid("example.net"))), empty(" from='example.net'"));
 }
 
 // RFC 6120 §10.3.3 [Q1], §8.4 [ST13]
@@ -193,7 +193,7 @@ fn whatever_is_unknown() {
     ] {
         let ask = || iq(kind, name, namespace);
         assert_eq!(reply(&mut world, romeo, ask()), refused("", "service-unavailable"));
-        let to_server = ask().to(jid("example.com"));
+        let to_server = ask().with_to(jid("example.com"));
         assert_eq!(
             reply(&mut world, romeo, to_server),
             refused(" from='example.com'", "service-unavailable")
@@ -208,7 +208,7 @@ fn answers_are_not_answered() {
     for kind in [IqType::Result, IqType::Error] {
         assert!(world.send(romeo, iq(kind, "ping", ns::PING)).is_empty());
         for to in ["example.com", "example.com/x", "romeo@example.net", "juliet@example.com"] {
-            assert!(world.send(romeo, iq(kind, "ping", ns::PING).to(jid(to))).is_empty());
+            assert!(world.send(romeo, iq(kind, "ping", ns::PING).with_to(jid(to))).is_empty());
         }
     }
 }

@@ -8,7 +8,7 @@ use balcony_router::Effect;
 const JULIET: &str = "juliet@example.com";
 
 fn chat(to: &str, id: usize) -> Stanza {
-    Stanza::message(MessageType::Chat).to(jid(to)).id(&id.to_string())
+    Stanza::message(MessageType::Chat).with_to(jid(to)).with_id(&id.to_string())
 }
 
 /// The ids of the messages that are delivered.
@@ -31,7 +31,7 @@ fn what_is_parked_is_bounded() {
     let body = "x".repeat(1_000);
     for id in 0..400 {
         let stanza = Stanza::parse(format!("<message><body>{body}</body></message>").as_bytes()).unwrap();
-        effects.extend(world.send(romeo, stanza.to(jid(JULIET)).id(&id.to_string())));
+        effects.extend(world.send(romeo, stanza.with_to(jid(JULIET)).with_id(&id.to_string())));
     }
     let most = 4 * config().limits.window_bytes / 1_000;
     let gone = ids(&effects).len();
@@ -66,7 +66,7 @@ fn what_a_request_causes_does_not_overtake() {
     let mut world = World::new();
     let romeo = world.available("romeo@example.net/street", 0);
     let juliet = world.available("juliet@example.com/balcony", 0);
-    world.send(romeo, available(0).to(jid(JULIET)));
+    world.send(romeo, available(0).with_to(jid(JULIET)));
     world.parks = true;
     assert!(world.send(romeo, chat(JULIET, 1)).is_empty());
     let block = format!("<block xmlns='urn:xmpp:blocking'><item jid='{JULIET}'/></block>");
@@ -95,7 +95,7 @@ fn the_end_of_a_session_does_not_overtake() {
     let mut world = World::new();
     let romeo = world.available("romeo@example.net/street", 0);
     world.available("juliet@example.com/balcony", 0);
-    world.send(romeo, Stanza::presence(PresenceType::Available).to(jid(JULIET)));
+    world.send(romeo, Stanza::presence(PresenceType::Available).with_to(jid(JULIET)));
     world.parks = true;
     world.send(romeo, chat(JULIET, 1));
     assert!(world.unbind(romeo).is_empty());

@@ -144,9 +144,9 @@ fn a_request_to_who_is_away() {
     let romeo = world.available("romeo@example.net/street", 0);
     world.store.create(bare(JULIET));
     let mut request =
-        content("<status>It is my lady</status><nick xmlns='urn:example:nick'>R</nick>").id("1");
+        content("<status>It is my lady</status><nick xmlns='urn:example:nick'>R</nick>").with_id("1");
     request.head.kind = Kind::Presence(Subscribe);
-    assert!(world.says(romeo, request.to(jid(JULIET))).is_empty());
+    assert!(world.says(romeo, request.with_to(jid(JULIET))).is_empty());
     let shown = "<presence from='romeo@example.net' to='juliet@example.com' type='subscribe' id='1'>\
                  <status>It is my lady</status><nick xmlns='urn:example:nick'>R</nick></presence>";
     let juliet = world.connect("juliet@example.com/balcony");
@@ -254,7 +254,7 @@ fn an_undeliverable_request() {
     );
     // Probes are the server's own: nobody has asked for an error.
     effects.clear();
-    let probe = Stanza::presence(PresenceType::Probe).from(jid(ROMEO)).to(jid("friar@example.org"));
+    let probe = Stanza::presence(PresenceType::Probe).with_from(jid(ROMEO)).with_to(jid("friar@example.org"));
     world.router.undeliverable(&probe, condition, true, &mut effects);
     assert!(effects.is_empty());
 }
@@ -491,7 +491,7 @@ fn a_request_made_again_does_not_cross_its_answer() {
 #[test]
 fn a_new_contact_is_no_stranger_any_more() {
     let (mut world, romeo, juliet) = world();
-    let chat = || Stanza::message(MessageType::Chat).to(jid(JULIET));
+    let chat = || Stanza::message(MessageType::Chat).with_to(jid(JULIET));
     // While the store is slow a contact's message is handled when it is kept, and a stranger's before.
     let waits = |world: &mut World| {
         world.at_once = false;

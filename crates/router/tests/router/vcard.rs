@@ -75,14 +75,14 @@ fn the_card_of_somebody_else() {
         }
         let expected =
             format!("<iq from='{JULIET}' to='romeo@example.net/street' type='result' id='q'>{CARD}</iq>");
-        assert_eq!(wires(&world.send(romeo, get().to(jid(JULIET))), romeo), [expected]);
+        assert_eq!(wires(&world.send(romeo, get().with_to(jid(JULIET))), romeo), [expected]);
         assert_eq!(
-            world.receives("friar@example.org/cell", get().to(jid(JULIET))),
+            world.receives("friar@example.org/cell", get().with_to(jid(JULIET))),
             ["remote friar@example.org/cell: iq result from juliet@example.com"]
         );
         // A client of hers is another matter.
         assert_eq!(
-            world.says(romeo, get().to(jid("juliet@example.com/balcony"))),
+            world.says(romeo, get().with_to(jid("juliet@example.com/balcony"))),
             ["street: iq error service-unavailable/cancel from juliet@example.com/balcony"]
         );
     }
@@ -117,7 +117,7 @@ fn nobody_can_tell_who_has_none() {
                 }
             }
             world.at_once = false;
-            let mut effects = world.send(romeo, get().to(jid(JULIET)));
+            let mut effects = world.send(romeo, get().with_to(jid(JULIET)));
             assert!(wires(&effects, romeo).is_empty(), "case {number} is answered before the store");
             let all = asks(&effects);
             let [(ticket, Ask::Load { account, .. })] = &all[..] else { panic!("{effects:?}") };
@@ -137,12 +137,12 @@ fn nobody_can_tell_who_has_none() {
 fn the_own_card_is_the_own() {
     let (mut world, balcony, romeo) = world();
     for to in [JULIET, "nobody@example.com"] {
-        let told = world.says(romeo, set("<vCard xmlns='vcard-temp'/>").to(jid(to)));
+        let told = world.says(romeo, set("<vCard xmlns='vcard-temp'/>").with_to(jid(to)));
         assert_eq!(told, [format!("street: iq error service-unavailable/cancel from {to}")]);
     }
     for to in ["example.com", "example.net"] {
         for stanza in [get(), set(CARD)] {
-            let told = world.says(romeo, stanza.to(jid(to)));
+            let told = world.says(romeo, stanza.with_to(jid(to)));
             assert_eq!(told, [format!("street: iq error service-unavailable/cancel from {to}")]);
         }
     }
@@ -173,10 +173,10 @@ fn what_waits_is_bounded() {
     let balcony = world.connect("juliet@example.com/balcony");
     world.at_once = false;
     for to in ["nobody@example.com", JULIET, JULIET] {
-        assert!(world.says(romeo, get().to(jid(to))).is_empty());
+        assert!(world.says(romeo, get().with_to(jid(to))).is_empty());
     }
     for to in ["nobody@example.com", JULIET] {
-        let told = world.says(romeo, get().to(jid(to)));
+        let told = world.says(romeo, get().with_to(jid(to)));
         assert_eq!(told, [format!("street: iq error resource-constraint/wait from {to}")]);
     }
     for _ in 0..3 {
@@ -214,7 +214,7 @@ fn a_store_in_trouble() {
         for (session, stanza, from) in [
             (balcony, set("<vCard xmlns='vcard-temp'/>"), ""),
             (balcony, get(), ""),
-            (romeo, get().to(jid(JULIET)), " from juliet@example.com"),
+            (romeo, get().with_to(jid(JULIET)), " from juliet@example.com"),
         ] {
             let effects = world.send(session, stanza);
             let told = if is_late {
@@ -242,9 +242,9 @@ fn damaged_documents() {
     for damaged in [&b"<vCard xmlns='vcard-temp'>"[..], b"</vCard>", b"\xff\x00"] {
         document(&mut world, JULIET, "vcard", "", damaged);
         assert_eq!(world.says(balcony, get()), ["balcony: iq error internal-server-error/cancel"]);
-        let told = world.says(romeo, get().to(jid(JULIET)));
+        let told = world.says(romeo, get().with_to(jid(JULIET)));
         assert_eq!(told, ["street: iq error internal-server-error/cancel from juliet@example.com"]);
     }
     assert_eq!(world.says(balcony, set(CARD)), ["balcony: iq result"]);
-    assert!(wires(&world.send(romeo, get().to(jid(JULIET))), romeo)[0].contains(CARD));
+    assert!(wires(&world.send(romeo, get().with_to(jid(JULIET))), romeo)[0].contains(CARD));
 }

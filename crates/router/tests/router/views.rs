@@ -206,7 +206,7 @@ fn refused(grants: &Grants, events: Vec<Event>) -> Vec<String> {
     for (number, account) in (1_000_000..).zip(ACCOUNTS) {
         let session = SessionId(number);
         world.at_once = false;
-        let effects = world.send(session, Stanza::message(MessageType::Chat).to(jid(account)));
+        let effects = world.send(session, Stanza::message(MessageType::Chat).with_to(jid(account)));
         told.extend(wires(&effects, session).into_iter().filter(|wire| wire.contains("resource-constraint")));
         let effects = world.send(session, roster_get());
         told.extend(wires(&effects, session).into_iter().filter(|wire| wire.contains("resource-constraint")));

@@ -57,7 +57,7 @@ fn a_message_does_not_overtake_a_request() {
     world.at_once = false;
     let first = world.send(romeo, chat(ROMEO));
     assert_eq!(tickets(&first).len(), 1, "stored, since nobody is available");
-    assert!(world.send(romeo, ping().to(jid("romeo@example.net/orchard"))).is_empty());
+    assert!(world.send(romeo, ping().with_to(jid("romeo@example.net/orchard"))).is_empty());
     assert!(world.send(romeo, chat("romeo@example.net/orchard")).is_empty());
     let rest = world.answer(tickets(&first)[0], Answer::Saved);
     assert_eq!(
@@ -119,7 +119,7 @@ fn told_id(effect: &Effect) -> Option<String> {
 // that has to wait.
 #[test]
 fn an_answer_says_that_what_was_sent_is_kept() {
-    for request in [ping(), ping().to(jid("example.net")), ping().to(jid(ROMEO)), roster_get()] {
+    for request in [ping(), ping().with_to(jid("example.net")), ping().with_to(jid(ROMEO)), roster_get()] {
         let (mut world, romeo) = world();
         let loading = world.send(romeo, chat(JULIET));
         assert!(matches!(asks(&loading)[..], [(_, Ask::Load { .. })]));
@@ -144,7 +144,7 @@ fn an_answer_says_that_what_was_sent_to_oneself_is_kept() {
     let romeo = world.connect("romeo@example.net/street");
     world.at_once = false;
     let storing = world.send(romeo, chat(ROMEO));
-    assert!(world.send(romeo, ping().to(jid("example.net"))).is_empty());
+    assert!(world.send(romeo, ping().with_to(jid("example.net"))).is_empty());
     let told = world.answer(tickets(&storing)[0], Answer::Saved);
     assert_eq!(world.tell(&told), ["street: iq result from example.net"]);
 }
@@ -314,7 +314,7 @@ fn one_note_at_a_time() {
     let mut open = Vec::new();
     for number in 0..50 {
         open.extend(asks(&world.send(romeo, available(0))));
-        open.extend(asks(&world.send(romeo, unavailable().id(&number.to_string()))));
+        open.extend(asks(&world.send(romeo, unavailable().with_id(&number.to_string()))));
     }
     let noted = |ask: &Ask| match ask {
         Ask::Save { changes, .. } => match &changes[..] {

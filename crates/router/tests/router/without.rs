@@ -148,7 +148,7 @@ fn said_on_the_stream() {
         let hall = world.available("juliet@example.com/hall", 0);
         crate::csi::says(&mut world, hall, ClientState::Inactive);
         let romeo = world.connect("romeo@example.net/street");
-        let receipt = content("<received xmlns='urn:xmpp:receipts' id='1'/>").to(jid(JULIET));
+        let receipt = content("<received xmlns='urn:xmpp:receipts' id='1'/>").with_to(jid(JULIET));
         assert_eq!(wires(&world.send(romeo, receipt), hall).len(), gets);
     }
 }
@@ -159,7 +159,7 @@ fn copies_of_one_bound(world: &mut World) -> usize {
     let wanted = content("<enable xmlns='urn:xmpp:carbons:2'/>");
     world.router.bind_inline(hall, wanted.payload.parse().unwrap().root(), &mut Vec::new());
     let balcony = world.available("juliet@example.com/balcony", 0);
-    let mut chat = content("<body>x</body>").to(jid("nobody@example.com"));
+    let mut chat = content("<body>x</body>").with_to(jid("nobody@example.com"));
     chat.head.kind = Kind::Message(MessageType::Chat);
     wires(&world.send(balcony, chat), hall).len()
 }
@@ -181,7 +181,7 @@ fn kept(world: &World) -> Vec<String> {
 }
 
 fn chat() -> Stanza {
-    let mut chat = content("<body>x</body>").to(jid(JULIET));
+    let mut chat = content("<body>x</body>").with_to(jid(JULIET));
     chat.head.kind = Kind::Message(MessageType::Chat);
     chat
 }
@@ -204,7 +204,7 @@ fn seen(world: &mut World) -> Vec<&'static str> {
             seen.push(name);
         }
     }
-    if wires(&world.send(romeo, request(IqType::Get, "<vCard xmlns='vcard-temp'/>").to(jid(JULIET))), romeo)
+    if wires(&world.send(romeo, request(IqType::Get, "<vCard xmlns='vcard-temp'/>").with_to(jid(JULIET))), romeo)
         [0]
     .contains("Juliet<")
         != seen.contains(&"vcard")
@@ -325,7 +325,7 @@ fn happen(
             let asked = index.get(requests);
             let mut stanza = request(asked.kind, &format!("<{} xmlns='{}'/>", asked.name, asked.namespace));
             stanza.head.to = (asked.of == Addressee::Server).then(|| jid("x.example"));
-            world.send(session, stanza.id(&number.to_string()))
+            world.send(session, stanza.with_id(&number.to_string()))
         }
     }
 }

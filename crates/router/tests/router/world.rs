@@ -45,7 +45,7 @@ pub(crate) fn document(world: &mut World, account: &str, collection: &'static st
 pub(crate) fn available(priority: i8) -> Stanza {
     const PRIORITY: Name = Name::from_static("priority");
     Stanza::presence(PresenceType::Available)
-        .child(Element::new(PRIORITY, "jabber:client").text(&priority.to_string()))
+        .with_child(Element::new(PRIORITY, "jabber:client").text(&priority.to_string()))
 }
 
 pub(crate) fn unavailable() -> Stanza {
@@ -54,7 +54,7 @@ pub(crate) fn unavailable() -> Stanza {
 
 /// An iq with an empty child.
 pub(crate) fn iq(kind: IqType, name: &'static str, namespace: &str) -> Stanza {
-    Stanza::iq(kind).id("q").child(Element::new(Name::from_static(name), namespace))
+    Stanza::iq(kind).with_id("q").with_child(Element::new(Name::from_static(name), namespace))
 }
 
 pub(crate) fn wire(stanza: &Stanza) -> String {
@@ -194,9 +194,9 @@ impl World {
         let mut effects = Vec::new();
         let stanza = match self.router.jid(from) {
             Some(own) if matches!(stanza.head.kind, Kind::Presence(kind) if kind.is_subscription()) => {
-                stanza.from(own.to_bare().into())
+                stanza.with_from(own.to_bare().into())
             }
-            Some(own) => stanza.from(own.to_jid()),
+            Some(own) => stanza.with_from(own.to_jid()),
             None => stanza,
         };
         let sent = self.sent.entry(from).or_default();
@@ -222,7 +222,7 @@ impl World {
     /// Another server sends this.
     pub(crate) fn received(&mut self, from: &str, stanza: Stanza) -> Vec<Effect> {
         let mut effects = Vec::new();
-        self.router.receive(self.now, stanza.from(jid(from)), &mut effects);
+        self.router.receive(self.now, stanza.with_from(jid(from)), &mut effects);
         self.take_in(&mut effects);
         self.serve(&mut effects);
         effects
@@ -369,12 +369,12 @@ pub(crate) const PRESENCE: [PresenceType; 8] = [
 ];
 
 pub(crate) fn of_kind(kind: Kind, to: &str) -> Stanza {
-    Stanza::new(kind).id("x").to(jid(to))
+    Stanza::new(kind).with_id("x").with_to(jid(to))
 }
 
 /// Presence of a client that manages a subscription.
 pub(crate) fn subscription(kind: PresenceType, to: &str) -> Stanza {
-    Stanza::presence(kind).to(jid(to))
+    Stanza::presence(kind).with_to(jid(to))
 }
 
 /// A roster set with an item.
@@ -391,7 +391,7 @@ pub(crate) fn roster_get() -> Stanza {
 pub(crate) fn request(kind: IqType, child: &str) -> Stanza {
     let mut stanza = content(child);
     stanza.head.kind = Kind::Iq(kind);
-    stanza.id("q")
+    stanza.with_id("q")
 }
 
 /// A message with this content.

@@ -154,7 +154,7 @@ impl World {
         let mut client = self.connect(self.account(jid), false).await.unwrap();
         if let Some(priority) = priority.into() {
             let priority = Element::new(PRIORITY, ns::CLIENT).text(&priority.to_string());
-            soon(client.send(&Stanza::presence(PresenceType::Available).child(priority))).await.unwrap();
+            soon(client.send(&Stanza::presence(PresenceType::Available).with_child(priority))).await.unwrap();
             // The server shows it to ourselves, too (RFC 6121 section 4.2.2): then it has been processed.
             let echo = receive(&mut client).await;
             assert_eq!(echo.head.from.as_ref().map(Jid::as_str), Some(client.jid().as_str()));
@@ -180,7 +180,7 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 
 fn chat(to: &str, body: &str) -> Stanza {
     let body = Element::new(BODY, ns::CLIENT).text(body);
-    Stanza::message(MessageType::Chat).to(to.parse().unwrap()).child(body)
+    Stanza::message(MessageType::Chat).with_to(to.parse().unwrap()).with_child(body)
 }
 
 fn body(stanza: &Stanza) -> String {

@@ -9,7 +9,7 @@ use super::resume::{lost, phone_and_laptop};
 use super::*;
 
 fn notice(from: &str, to: &str, text: &str) -> Stanza {
-    chat(to, text).from(from.parse().unwrap())
+    chat(to, text).with_from(from.parse().unwrap())
 }
 
 // RFC 6121 §8.5.2.1.1: as a message of anybody else
@@ -24,19 +24,19 @@ pub(crate) async fn the_owner_speaks_in_the_name_of_the_server() {
         assert_eq!(body(&heard), "the night is over");
     }
     let presence = Stanza::presence(PresenceType::Available);
-    let from = |from: &str| presence.clone().from(from.parse().unwrap());
+    let from = |from: &str| presence.clone().with_from(from.parse().unwrap());
     let to_romeo: Jid = "romeo@localhost/orchard".parse().unwrap();
-    soon(world.server.send(from("localhost").to(to_romeo.clone()))).await.unwrap();
+    soon(world.server.send(from("localhost").with_to(to_romeo.clone()))).await.unwrap();
     assert_eq!(receive(&mut romeo).await.head.from, Some("localhost".parse().unwrap()));
 
-    let request = Stanza::iq(balcony_stanza::IqType::Get).id("1").payload(ping());
+    let request = Stanza::iq(balcony_stanza::IqType::Get).with_id("1").with_payload(ping());
     for (stanza, error) in [
         (chat("juliet@localhost", "who?"), SendError::NoSender),
         (from("localhost"), SendError::NoAddressee),
         (notice("example.com", "juliet@localhost", "no"), SendError::NotOurs),
         (notice("romeo@localhost/orchard", "juliet@localhost", "no"), SendError::NotOurs),
-        (from("romeo@localhost").to(to_romeo.clone()), SendError::Presence),
-        (request.from("localhost".parse().unwrap()).to(to_romeo), SendError::Iq),
+        (from("romeo@localhost").with_to(to_romeo.clone()), SendError::Presence),
+        (request.with_from("localhost".parse().unwrap()).with_to(to_romeo), SendError::Iq),
     ] {
         assert_eq!(soon(world.server.send(stanza)).await, Err(error));
     }

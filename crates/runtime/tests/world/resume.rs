@@ -197,7 +197,7 @@ pub(crate) async fn presence_of_an_old_session_is_not_told_in_a_new_one() {
     for resumption in [Duration::from_secs(60), Duration::ZERO] {
         let (_world, relay, mut phone, mut laptop) =
             phone_and_laptop(|config| config.limits.resumption = resumption).await;
-        let seen = Stanza::presence(PresenceType::Available).to(PHONE.parse().unwrap()).id("seen");
+        let seen = Stanza::presence(PresenceType::Available).with_to(PHONE.parse().unwrap()).with_id("seen");
         soon(laptop.send(&seen)).await.unwrap();
         soon(laptop.send(&chat(PHONE, "kept"))).await.unwrap();
         soon(laptop.request(RequestKind::Get, Some("localhost".parse().unwrap()), ping(), PATIENCE))

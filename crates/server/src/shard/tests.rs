@@ -123,7 +123,7 @@ impl Two {
     /// The first says something to the second.
     fn send(&mut self, now: Instant) {
         let message = Stanza::message(balcony_stanza::MessageType::Normal);
-        let message = message.from("a.example".parse().unwrap()).to("b.example".parse().unwrap());
+        let message = message.with_from("a.example".parse().unwrap()).with_to("b.example".parse().unwrap());
         self.shards[0].send(now, message).unwrap();
         self.run(now);
     }

@@ -94,7 +94,7 @@ fn answers_are_paid_for_by_who_is_answered() {
             for n in 0..50 {
                 let from = format!("u{}@a.example", n % 3).parse().unwrap();
                 let answer =
-                    Stanza::iq(IqType::Result).from(from).to(format!("x@{to}").parse().unwrap()).id("answer");
+                    Stanza::iq(IqType::Result).with_from(from).with_to(format!("x@{to}").parse().unwrap()).with_id("answer");
                 match by_clients {
                     true => world.servers[0].federation.send(world.now, answer, true),
                     false => world.servers[0].federation.answer(world.now, answer),
@@ -410,8 +410,8 @@ fn answers_that_wait_keep_no_others_back() {
     ours.limits.attempts_per_sender = 3;
     let mut world = World::new(1, vec![ours, config(&["b.example"], Trust::Certificates)]);
     let answer = |to: &str| {
-        let answer = Stanza::iq(IqType::Result).from("romeo@a.example/x".parse().unwrap());
-        answer.to(to.parse().unwrap()).id("answer")
+        let answer = Stanza::iq(IqType::Result).with_from("romeo@a.example/x".parse().unwrap());
+        answer.with_to(to.parse().unwrap()).with_id("answer")
     };
     for n in 0..10 {
         world.dns.insert(format!("n{n}.example"), None);

@@ -87,8 +87,8 @@ fn an_acknowledged_word_on_a_subscription_may_be_lost_by_a_crash() {
     for trust in [Trust::Plain, Trust::Dialback, Trust::Certificates] {
         for is_lost in [true, false] {
             let mut world = two(trust);
-            let word = Stanza::presence(PresenceType::Unsubscribe).from("romeo@a.example".parse().unwrap());
-            world.send_stanza(0, word.to("juliet@b.example".parse().unwrap()));
+            let word = Stanza::presence(PresenceType::Unsubscribe).with_from("romeo@a.example".parse().unwrap());
+            world.send_stanza(0, word.with_to("juliet@b.example".parse().unwrap()));
             world.settle();
             world.pass(Duration::from_secs(25));
             assert_eq!((world.servers[1].delivered.len(), world.servers[0].heard.len()), (1, 0));
@@ -116,8 +116,8 @@ fn acknowledged_words_that_are_not_remembered_come_back() {
         let long = "x".repeat(1_000);
         for n in 0..count {
             let word = Stanza::presence(PresenceType::Unsubscribe);
-            let word = word.from(format!("{n}{long}@a.example").parse().unwrap());
-            world.send_stanza(0, word.to(format!("{n}{long}@b.example").parse().unwrap()));
+            let word = word.with_from(format!("{n}{long}@a.example").parse().unwrap());
+            world.send_stanza(0, word.with_to(format!("{n}{long}@b.example").parse().unwrap()));
             world.settle();
         }
         world.pass(Duration::from_secs(5));
@@ -267,9 +267,9 @@ fn two_in_doubt(limits: impl Fn(&mut FederationConfig)) -> World {
 #[test]
 fn a_stream_that_makes_way_is_no_failure() {
     let mut world = two_in_doubt(|_| {});
-    let ask = Stanza::iq(IqType::Get).from("nurse@c.example/x".parse().unwrap());
-    let ask = ask.to("juliet@b.example/y".parse().unwrap()).id("ask");
-    world.send_stanza(0, ask.payload(Element::new(Name::from_static("ping"), "urn:xmpp:ping").into()));
+    let ask = Stanza::iq(IqType::Get).with_from("nurse@c.example/x".parse().unwrap());
+    let ask = ask.with_to("juliet@b.example/y".parse().unwrap()).with_id("ask");
+    world.send_stanza(0, ask.with_payload(Element::new(Name::from_static("ping"), "urn:xmpp:ping").into()));
     world.settle();
     assert_eq!(world.ids(1), ["a1", "c1"]);
     world.is_slow = true;

@@ -196,8 +196,8 @@ fn a_request_does_not_wait_for_another_try() {
     let mut world = two(Trust::Certificates);
     world.servers[1].is_up = false;
     let ask = |id: &str| {
-        let ask = Stanza::iq(IqType::Get).from("romeo@a.example/x".parse().unwrap());
-        ask.to("juliet@b.example".parse().unwrap()).id(id)
+        let ask = Stanza::iq(IqType::Get).with_from("romeo@a.example/x".parse().unwrap());
+        ask.with_to("juliet@b.example".parse().unwrap()).with_id(id)
     };
     world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
     world.send_stanza(0, ask("2"));

@@ -144,7 +144,7 @@ pub struct Client {
 ///             }
 ///             Progress::Event(ClientEvent::Bound(jid)) => {
 ///                 assert_eq!(jid.as_str(), "juliet@example.com/balcony");
-///                 stream.send(&Stanza::message(MessageType::Chat).to("romeo@example.net".parse()?), &mut out)?;
+///                 stream.send(&Stanza::message(MessageType::Chat).with_to("romeo@example.net".parse()?), &mut out)?;
 ///             }
 ///             Progress::Event(_) => {}
 ///             Progress::NeedInput | Progress::Closed => break,

@@ -29,7 +29,7 @@ pub(crate) fn request(id: &str, resource: Option<&str>) -> Stanza {
     if let Some(resource) = resource {
         bind = bind.child(Element::new(RESOURCE, ns::BIND).text(resource));
     }
-    Stanza::iq(IqType::Set).id(id).payload(Payload::from(bind))
+    Stanza::iq(IqType::Set).with_id(id).with_payload(Payload::from(bind))
 }
 
 /// What a request asks for: a resource, or one that the server chooses.

@@ -42,7 +42,7 @@ impl Registration {
         let result = match stanza.head.kind {
             Kind::Iq(IqType::Get) => {
                 if let Some(reply) = stanza.result() {
-                    framing.stanza(&reply.payload(Payload::from(form())), out);
+                    framing.stanza(&reply.with_payload(Payload::from(form())), out);
                 }
                 return Outcome::Answered;
             }

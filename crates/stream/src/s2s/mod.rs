@@ -111,7 +111,7 @@ enum End {
 /// loop {
 ///     for event in turn(&mut a, &mut to_a, &mut to_b)? {
 ///         if let S2sEvent::Authorized { from, to, .. } = event {
-///             let stanza = Stanza::message(MessageType::Chat).from(from.to_jid()).to(to.to_jid());
+///             let stanza = Stanza::message(MessageType::Chat).with_from(from.to_jid()).with_to(to.to_jid());
 ///             a.send(&stanza, &mut to_b)?;
 ///         }
 ///     }

@@ -69,7 +69,7 @@ impl Server {
         match result {
             Ok(jid) => {
                 if let Some(reply) = request.result() {
-                    common.framing.stanza(&reply.payload(bind::result(&jid)), out);
+                    common.framing.stanza(&reply.with_payload(bind::result(&jid)), out);
                 }
                 common.step(Step::Bound)?;
                 common.heard(now);

@@ -161,7 +161,7 @@ fn content(payload: &Payload) {
         assert!(chat_states::is_only_state(root));
     }
     for kind in [MessageType::Chat, MessageType::Normal, MessageType::Error, MessageType::Groupchat] {
-        let message = Stanza::new(Kind::Message(kind)).payload(payload.clone());
+        let message = Stanza::new(Kind::Message(kind)).with_payload(payload.clone());
         let [sent, received] = [Direction::Sent, Direction::Received]
             .map(|direction| carbons::is_eligible(&message.head, root, direction));
         assert!(!received || sent);

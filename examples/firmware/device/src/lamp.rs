@@ -127,7 +127,7 @@ impl Extension for LampCommands {
             _ => Err(ErrorCondition::Forbidden.into()),
         };
         let answer = match answer {
-            Ok(element) => stanza.result().map(|result| result.child(element)),
+            Ok(element) => stanza.result().map(|result| result.with_child(element)),
             Err(error) => stanza.error(&error),
         };
         // There is room for an answer, or nothing would be shown.

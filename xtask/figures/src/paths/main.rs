@@ -165,7 +165,7 @@ fn route(count: usize) -> usize {
     }
     let [from, to] =
         ["romeo@example.com/desk", "juliet@example.com"].map(|jid| jid.parse().expect("an address"));
-    let stanza = Stanza::message(MessageType::Chat).from(from).to(to).id("ktx72v49");
+    let stanza = Stanza::message(MessageType::Chat).with_from(from).with_to(to).with_id("ktx72v49");
     let stanzas = vec![stanza; count + 1];
     let mut delivered = 0;
     let mut allocations = 0;
