@@ -2,7 +2,7 @@
 
 use crate::options::Options;
 use crate::run::{Result, Steps, cargo, output, run};
-use crate::{api, bare, figures, firmware, fuzz, lint, package, simulate, spec, web};
+use crate::{api, bare, features, figures, firmware, fuzz, lint, package, simulate, spec, web};
 
 pub(crate) const USAGE: &str = "[--keep-going] [--fuzz-seconds N] [STEP...]";
 pub(crate) const HELP: &str = "\
@@ -10,47 +10,6 @@ Everything that CI checks, quick checks first, or only the steps named: format, 
 docs, features, package, bare, figures, firmware, web, simulate, fuzz. It stops at the first step that fails.
   --keep-going      does the other steps all the same
   --fuzz-seconds N  fuzzes for N seconds, all targets together; 60 unless told otherwise, 0 for not at all";
-
-/// What is built in other ways than the workspace builds it.
-const FEATURES: &[&[&str]] = &[
-    &["-p", "balcony-xml", "--features", "minidom"],
-    &["-p", "balcony-stanza", "--features", "minidom"],
-    &["-p", "balcony-jid", "--no-default-features"],
-    &["-p", "balcony-jid", "--features", "jid"],
-    &["-p", "balcony-sasl", "--no-default-features"],
-    &["-p", "balcony-connection", "--no-default-features"],
-    &["-p", "balcony-client", "--no-default-features"],
-    &["-p", "balcony-server", "--no-default-features"],
-    &["-p", "balcony-server", "--features", "websocket"],
-    // One side with TLS, the other without.
-    &[
-        "--no-default-features",
-        "-p",
-        "balcony-server",
-        "-p",
-        "balcony-client",
-        "--features",
-        "balcony-client/tls",
-    ],
-    &["-p", "balcony-client", "--features", "minidom"],
-    &["-p", "balcony-embedded", "--features", "embassy"],
-    &["-p", "balcony-runtime", "--no-default-features"],
-    &["-p", "balcony-runtime", "--no-default-features", "--features", "client"],
-    &["-p", "balcony-runtime", "--no-default-features", "--features", "server"],
-    &["-p", "balcony-tokio", "--no-default-features"],
-    &["-p", "balcony-tokio", "--no-default-features", "--features", "client"],
-    &["-p", "balcony-tokio", "--no-default-features", "--features", "server"],
-    &["-p", "balcony-async-std", "--no-default-features"],
-    &["-p", "balcony-async-std", "--no-default-features", "--features", "smol"],
-    &["-p", "balcony", "--no-default-features"],
-    &["-p", "balcony", "--no-default-features", "--features", "client"],
-    &["-p", "balcony", "--no-default-features", "--features", "server"],
-    &["-p", "balcony", "--no-default-features", "--features", "tokio"],
-    &["-p", "balcony", "--no-default-features", "--features", "server,tokio"],
-    &["-p", "balcony", "--no-default-features", "--features", "client,smol"],
-    &["-p", "balcony", "--no-default-features", "--features", "client,async-std"],
-    &["-p", "balcony", "--features", "server,minidom,smol,async-std"],
-];
 
 pub(crate) fn main(args: &[String]) -> Result {
     let mut options = Options::new(args);
@@ -72,7 +31,7 @@ pub(crate) fn main(args: &[String]) -> Result {
     steps.step("clippy", clippy);
     steps.step("test", test);
     steps.step("docs", docs);
-    steps.step("features", features);
+    steps.step("features", in_all_ways);
     steps.step("package", package::main);
     steps.step("bare", || bare::main(&[]));
     steps.step("figures", || figures::main(&[]));
@@ -120,10 +79,8 @@ fn docs() -> Result {
     run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-fn features() -> Result {
-    FEATURES
-        .iter()
-        .try_for_each(|args| run(cargo(&["clippy", "--lib"]).args(*args).args(["--", "-D", "warnings"])))?;
+fn in_all_ways() -> Result {
+    features::build()?;
     client_alone()?;
     types_of_others()
 }

@@ -23,8 +23,7 @@ pub(crate) fn main() -> Result {
     let version = version(&manifest).ok_or("Cargo.toml has no version of the workspace")?;
     let mut unpacked = Vec::new();
     for known in CRATES {
-        let package =
-            if known.name == "balcony" { "balcony".into() } else { format!("balcony-{}", known.name) };
+        let package = known.package();
         let archive = target().join("package").join(format!("{package}-{version}.crate"));
         unpack(&archive, &folder)?;
         unpacked.push((package.clone(), format!("{package}-{version}")));

@@ -22,6 +22,13 @@ pub(crate) struct Crate {
     pub(crate) std: Std,
 }
 
+impl Crate {
+    /// The name of its package.
+    pub(crate) fn package(&self) -> String {
+        if self.name == "balcony" { "balcony".into() } else { format!("balcony-{}", self.name) }
+    }
+}
+
 /// Up to here everything is sans-IO.
 pub(crate) const LAST_PURE_TIER: u8 = 3;
 
