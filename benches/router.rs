@@ -154,7 +154,8 @@ fn to_nobody(c: &mut Criterion) {
             router.route(Instant::ZERO, session, stanza, &mut effects);
         }
         while router.take_in(Instant::ZERO, &mut effects) {}
-        let nobody = Stanza::message(MessageType::Chat).with_from(own).with_to("nobody@example.com".parse().unwrap());
+        let nobody =
+            Stanza::message(MessageType::Chat).with_from(own).with_to("nobody@example.com".parse().unwrap());
         group.bench_function(format!("{others} others wait"), |b| {
             b.iter(|| {
                 effects.clear();

@@ -3,7 +3,7 @@
 //! `cargo run -p balcony-examples --example client_blocking -- juliet@example.com But soft`
 //!
 //! The account is in the environment: BALCONY_JID and BALCONY_PASSWORD; and if need be BALCONY_CONNECT, `host:port`, and BALCONY_CA, a
-//! file with certificates. All that is asked of the network is in `exchange` and `finish`; whoever has another transport writes these anew.
+//! file with certificates. All that is asked of the network is in `connect`, `exchange` and `finish`; whoever has another transport writes these anew.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::disallowed_methods,
@@ -12,13 +12,12 @@
 )]
 
 use std::env;
-use std::net::TcpStream;
 use std::time::Instant as Clock;
 
-use balcony::blocking::{exchange, finish};
+use balcony::blocking::{connect, exchange, finish};
 use balcony::prelude::*;
 use balcony::runtime::seed;
-use balcony::{ClientMachine, Instant, MachineEvent, Pump, Step, answer};
+use balcony::{ClientMachine, Instant, MachineEvent, Pump, PumpStep, answer};
 use balcony_examples::Failure;
 
 fn main() -> Result<(), Failure> {
@@ -26,7 +25,7 @@ fn main() -> Result<(), Failure> {
     let to: Jid = words.next().ok_or("whom to write to is not said")?.parse()?;
     let words = words.collect::<Vec<_>>().join(" ");
     let (config, place) = Client::from_env().config()?;
-    let mut socket = TcpStream::connect((place.host.as_str(), place.port))?;
+    let mut socket = connect(&place)?;
 
     // The machine has neither a clock nor randomness: it is told both.
     let clock = Clock::now();
@@ -35,14 +34,14 @@ fn main() -> Result<(), Failure> {
     loop {
         match pump.step(now())? {
             // The answer to a question of the login, which takes some time to compute.
-            Step::Event(MachineEvent::Ask(ticket, ask)) => pump.answer(ticket, answer(ask)),
-            Step::Event(MachineEvent::Online(jid)) => {
+            PumpStep::Event(MachineEvent::Ask(ticket, ask)) => pump.answer(ticket, answer(ask)),
+            PumpStep::Event(MachineEvent::Online(jid)) => {
                 println!("online as {jid}");
                 // Without it nobody knows that we are here, and nothing comes that is addressed to the account.
                 pump.send(now(), &Presence::available().to_stanza())?;
                 pump.send(now(), &Message::chat(to.clone()).body(&words).to_stanza())?;
             }
-            Step::Event(MachineEvent::Stanza(stanza)) => {
+            PumpStep::Event(MachineEvent::Stanza(stanza)) => {
                 if let Some(message) = Message::read(*stanza)
                     && let (Some(from), Some(body)) = (message.from(), message.body())
                     && from.to_bare() == to.to_bare()
@@ -51,9 +50,9 @@ fn main() -> Result<(), Failure> {
                     pump.close(now());
                 }
             }
-            Step::Event(_) => {}
-            Step::Wait => exchange(&mut socket, &mut pump, now())?,
-            Step::Closed => return Ok(finish(socket, pump.output())?),
+            PumpStep::Event(_) => {}
+            PumpStep::Wait => exchange(&mut socket, &mut pump, now())?,
+            PumpStep::Closed => return Ok(finish(socket, pump.output())?),
         }
     }
 }

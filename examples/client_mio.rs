@@ -22,7 +22,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::Instant as Clock;
 
 use balcony_client::{
-    ClientConfig, ClientMachine, Endpoint, MachineEvent, Message, Presence, Pump, PumpError, Step, answer,
+    ClientConfig, ClientMachine, Endpoint, MachineEvent, Message, Presence, Pump, PumpError, PumpStep, answer,
 };
 use balcony_examples::Failure;
 use balcony_jid::Jid;
@@ -55,22 +55,22 @@ fn main() -> Result<(), Failure> {
     loop {
         match pump.step(now())? {
             // The answer to a question of the login, which takes some time to compute.
-            Step::Event(MachineEvent::Ask(ticket, ask)) => pump.answer(ticket, answer(ask)),
-            Step::Event(MachineEvent::Online(jid)) => {
+            PumpStep::Event(MachineEvent::Ask(ticket, ask)) => pump.answer(ticket, answer(ask)),
+            PumpStep::Event(MachineEvent::Online(jid)) => {
                 println!("online as {jid}");
                 pump.send(now(), &Presence::available().to_stanza())?;
                 is_online = true;
             }
-            Step::Event(MachineEvent::Stanza(stanza)) => {
+            PumpStep::Event(MachineEvent::Stanza(stanza)) => {
                 if let Some(message) = Message::read(*stanza)
                     && let (Some(from), Some(body)) = (message.from(), message.body())
                 {
                     println!("{from}: {body}");
                 }
             }
-            Step::Event(_) => {}
-            Step::Closed if pump.output().is_empty() || !can_write => return Ok(()),
-            Step::Wait | Step::Closed => {
+            PumpStep::Event(_) => {}
+            PumpStep::Closed if pump.output().is_empty() || !can_write => return Ok(()),
+            PumpStep::Wait | PumpStep::Closed => {
                 // One's own events: here those who type have their turn when the stanza before is on its way.
                 if is_online && pump.output().is_empty() {
                     match unsent.take().map_or_else(|| typed.try_recv(), Ok) {

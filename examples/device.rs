@@ -10,10 +10,9 @@
     reason = "it has a clock and a socket of its own"
 )]
 
-use std::net::TcpStream;
 use std::time::Instant as Clock;
 
-use balcony::blocking::{exchange, finish};
+use balcony::blocking::{connect, exchange, finish};
 use balcony::prelude::*;
 use balcony::{AgentEvent, DeviceStep, Instant, answer};
 
@@ -26,7 +25,7 @@ fn main() -> Result<(), Error> {
     let now = || Instant::from_elapsed(clock.elapsed());
     loop {
         match device.step(now()) {
-            DeviceStep::Connect => match TcpStream::connect((place.host.as_str(), place.port)) {
+            DeviceStep::Connect => match connect(&place) {
                 Ok(new) => {
                     device.connected(now());
                     socket = Some(new);

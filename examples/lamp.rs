@@ -66,7 +66,7 @@ pub async fn run(client: ClientBuilder) -> Result<(), Error> {
 /// Who may see the lamp sees how it is.
 fn presence(room: &Room) -> Presence {
     let lamp = if room.is_on { "on" } else { "off" };
-    Presence::available().status(&format!("the lamp is {lamp}, {:.1} °C", room.degrees))
+    Presence::available().status(format!("the lamp is {lamp}, {:.1} °C", room.degrees))
 }
 
 fn commands(room: &Shared) -> Commands {

@@ -114,9 +114,9 @@ pub use balcony_client::{
     ClientMachine, CommandAnswer, CommandAsker, CommandCall, CommandOutcome, CommandStep, Commands,
     Completion, ConnectError, Contacts, Context, Delivered, Device, DeviceStep, Disconnected, Discovery,
     Endpoint, Extension, Extensions, IncomingId, IncomingRequest, Iq, MachineEvent, Mark, Message,
-    MessageBuilder, News, Note, OutboxError, Presence, PrivateStorage, Pump, PumpError, Push, Receipts,
-    ReceivedPresence, RequestError, RequestKind, Response, Roster, Session, Show, Step, Undelivered, answer,
-    held_back,
+    MessageBuilder, News, Note, OutboxError, Presence, PrivateStorage, Pump, PumpError, PumpStep, Push,
+    Receipts, ReceivedPresence, RequestError, RequestKind, Response, Roster, Session, Show, Undelivered,
+    answer, held_back,
 };
 #[cfg(any(feature = "client", feature = "server"))]
 pub use balcony_connection as connection;

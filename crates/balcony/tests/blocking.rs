@@ -47,7 +47,7 @@ impl World {
     fn client(&self, name: &str, commands: Commands) -> blocking::BlockingClient {
         Client::builder(format!("{name}@localhost/thread"))
             .password(&name[..1])
-            .connect(&self.server.local_addrs()[0].to_string())
+            .connect(self.server.local_addrs()[0].to_string())
             .trust_pem(self.pem.as_bytes())
             .with(commands)
             .with(Discovery::new("Test", "1"))
@@ -81,7 +81,7 @@ fn threads_share_a_client() {
     let sender = romeo.sender();
     let other = thread::spawn(move || {
         for number in 0..5 {
-            let message = Message::chat("juliet@localhost/thread".parse().unwrap()).body(&number.to_string());
+            let message = Message::chat("juliet@localhost/thread".parse().unwrap()).body(number.to_string());
             sender.send(message).unwrap();
         }
         sender
@@ -125,7 +125,7 @@ fn waiting_is_ended_by_others_and_by_time() {
     assert!(matches!(romeo.wait(Duration::from_millis(20)).unwrap(), Waited::TimedOut), "once is once");
     // A wrong password is an error that is told at once.
     let wrong = Client::builder("romeo@localhost").password("x").trust_pem(world.pem.as_bytes());
-    let wrong = wrong.connect(&world.server.local_addrs()[0].to_string()).start_blocking();
+    let wrong = wrong.connect(world.server.local_addrs()[0].to_string()).start_blocking();
     assert!(matches!(wrong, Err(Error::Ended(_))));
 }
 

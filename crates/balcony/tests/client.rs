@@ -57,7 +57,7 @@ impl<R: Runtime> World<R> {
     fn client(&self, name: &str) -> ClientBuilder<R> {
         ClientBuilder::on(self.runtime.clone(), format!("{name}@localhost"))
             .password(&name[..1])
-            .connect(&self.at.to_string())
+            .connect(self.at.to_string())
             .trust_pem(self.pem.0.as_bytes())
             .backoff(Backoff::new(Duration::from_millis(20), Duration::from_millis(100)))
     }
@@ -283,7 +283,7 @@ async fn senders_are_for_other_tasks<R: Runtime>(runtime: R) {
     let to = full(&juliet);
     world.runtime.spawn(Box::pin(async move {
         for number in 0..100 {
-            sender.send(Message::chat(to.clone()).body(&number.to_string())).await.unwrap();
+            sender.send(Message::chat(to.clone()).body(number.to_string())).await.unwrap();
         }
         // What it has sent goes out before that.
         sender.close();
@@ -400,7 +400,7 @@ async fn unread_events_are_bounded<R: Runtime>(runtime: R) {
     let to = full(&romeo);
     // Nobody takes them: neither does it harm, nor is one lost.
     for number in 0..3_000 {
-        world.soon(juliet.send(Message::chat(to.clone()).body(&number.to_string()))).await.unwrap();
+        world.soon(juliet.send(Message::chat(to.clone()).body(number.to_string()))).await.unwrap();
     }
     for number in 0..3_000 {
         assert_eq!(world.message(&mut romeo).await.body(), Some(&*number.to_string()));
@@ -415,7 +415,7 @@ async fn an_echo_gets_through_a_flood<R: Runtime>(runtime: R) {
     let (mut romeo, juliet) = (world.online("romeo").await, world.online("juliet").await);
     let to = full(&romeo);
     for number in 0..5_000 {
-        world.soon(juliet.send(Message::chat(to.clone()).body(&number.to_string()))).await.unwrap();
+        world.soon(juliet.send(Message::chat(to.clone()).body(number.to_string()))).await.unwrap();
     }
     let mut next = 0;
     while next < 5_000 {
@@ -430,7 +430,7 @@ async fn an_echo_gets_through_a_flood<R: Runtime>(runtime: R) {
 async fn a_session_survives_its_connection<R: Runtime>(runtime: R) {
     let world = World::new(runtime);
     let relay = Relay::to(world.at.port());
-    let romeo = world.client("romeo").connect(&format!("localhost:{}", relay.port));
+    let romeo = world.client("romeo").connect(format!("localhost:{}", relay.port));
     let mut romeo = world.soon(romeo.start()).await.unwrap();
     let mut juliet = world.online("juliet").await;
     let (romeo_at, juliet_at) = (full(&romeo), full(&juliet));
@@ -468,11 +468,11 @@ async fn a_session_survives_its_connection<R: Runtime>(runtime: R) {
 async fn the_server_has_taken_it<R: Runtime>(runtime: R) {
     let world = World::new(runtime);
     let relay = Relay::to(world.at.port());
-    let romeo = world.client("romeo").connect(&format!("localhost:{}", relay.port)).tell_acknowledged();
+    let romeo = world.client("romeo").connect(format!("localhost:{}", relay.port)).tell_acknowledged();
     let mut romeo = world.soon(romeo.start()).await.unwrap();
     let mut sent = Vec::new();
     for number in 0..30 {
-        let message = Message::chat("juliet@localhost".parse().unwrap()).body(&number.to_string());
+        let message = Message::chat("juliet@localhost".parse().unwrap()).body(number.to_string());
         sent.push(world.soon(romeo.send(message)).await.unwrap());
         if number == 20 {
             relay.cut();
@@ -502,7 +502,7 @@ async fn the_server_has_taken_it<R: Runtime>(runtime: R) {
 async fn nobody_looks<R: Runtime>(runtime: R) {
     let world = World::new(runtime);
     let relay = Relay::to(world.at.port());
-    let phone = world.client("romeo").connect(&format!("localhost:{}", relay.port));
+    let phone = world.client("romeo").connect(format!("localhost:{}", relay.port));
     let mut phone = world.soon(phone.start()).await.unwrap();
     let desk = world.online("romeo").await;
     let ping =
@@ -546,7 +546,7 @@ async fn waking_up_goes_on_with_the_session<R: Runtime>(runtime: R) {
     let world = World::new(runtime);
     let relay = Relay::to(world.at.port());
     let hours = Backoff::new(Duration::from_secs(36_000), Duration::from_secs(36_000));
-    let romeo = world.client("romeo").connect(&format!("localhost:{}", relay.port)).backoff(hours.clone());
+    let romeo = world.client("romeo").connect(format!("localhost:{}", relay.port)).backoff(hours.clone());
     let mut romeo = world.soon(romeo.start()).await.unwrap();
     let juliet = world.online("juliet").await;
     assert!(matches!(world.event(&mut romeo).await, Event::Online(_)));

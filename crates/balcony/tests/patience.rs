@@ -196,7 +196,7 @@ fn the_end_says_what_may_not_have_arrived() {
         let sender = romeo.sender();
         network.is_silent(true);
         for number in 0..3 {
-            sender.send(to_juliet("x").id(&number.to_string())).await.unwrap();
+            sender.send(to_juliet("x").id(number.to_string())).await.unwrap();
         }
         sender.send(Presence::available().show(Show::Away)).await.unwrap();
         // More than the network takes: some of it waits in the outbox.

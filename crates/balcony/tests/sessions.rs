@@ -64,7 +64,7 @@ fn a_session_goes_on_at_the_next_server() {
         let pem = (certificate, key.expose().clone());
         let mut server = serve(&store, &pem, "127.0.0.1:0".parse().unwrap());
         let at = server.local_addrs()[0];
-        let client = Client::builder("juliet@localhost/balcony").password("j").connect(&at.to_string());
+        let client = Client::builder("juliet@localhost/balcony").password("j").connect(at.to_string());
         let client = client.trust_pem(pem.0.as_bytes());
         let quick = Backoff::new(Duration::from_millis(20), Duration::from_millis(100));
         let mut client = client.backoff(quick).start().await.unwrap();
@@ -111,7 +111,7 @@ fn a_session_keeps_its_age() {
         let pem = (certificate, key.expose().clone());
         let server = serve(&store, &pem, "127.0.0.1:0".parse().unwrap());
         let at = server.local_addrs()[0];
-        let client = Client::builder("juliet@localhost/balcony").password("j").connect(&at.to_string());
+        let client = Client::builder("juliet@localhost/balcony").password("j").connect(at.to_string());
         let mut client = client.trust_pem(pem.0.as_bytes()).start().await.unwrap();
         while !matches!(event(&mut client).await, Event::Online(_)) {}
         client.send(Message::chat("juliet@localhost".parse().unwrap()).body("x")).await.unwrap();

@@ -124,7 +124,9 @@ mod tests {
     use super::*;
 
     fn message(kind: MessageType, text: &str) -> Stanza {
-        Stanza::message(kind).with_from("romeo@localhost/x".parse().unwrap()).with_payload(body(text).unwrap())
+        Stanza::message(kind)
+            .with_from("romeo@localhost/x".parse().unwrap())
+            .with_payload(body(text).unwrap())
     }
 
     fn own() -> FullJid {

@@ -1,6 +1,6 @@
 //! `balcony roster`: whom an account knows, who sees whom, and who is blocked.
 
-use balcony_client::{Contacts, Presence, RequestKind};
+use balcony_client::{Contacts, RequestKind};
 use balcony_jid::{BareJid, Jid};
 use balcony_roster::{Item, Request, Set, Subscription};
 use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError};
@@ -271,7 +271,7 @@ async fn block_list(session: &mut Session) -> Result<Vec<String>, Failure> {
 
 /// Sends presence that manages a subscription (RFC 6121 section 3).
 async fn tell(session: &mut Session, kind: PresenceType, contact: &BareJid) -> Result<(), Failure> {
-    session.tell(&Presence::subscription(kind, contact, &mut random()?)).await
+    session.tell(&Stanza::presence(kind).with_to(contact.to_jid()).with_id(random()?.token(16))).await
 }
 
 /// Whether one of these errors is about presence to the contact.

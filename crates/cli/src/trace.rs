@@ -47,8 +47,12 @@ fn record() -> Result<String, Error> {
     world.run()?;
     world.send(&Stanza::presence(PresenceType::Available))?;
     let note = Stanza::message(MessageType::Chat).with_to(Jid::parse(ACCOUNT)?).with_id("note1");
-    world.send(&note.with_payload(body("Wherefore art thou Romeo?").map_err(|failure| failure.to_string())?))?;
-    world.send(&Stanza::iq(IqType::Get).with_to(Jid::parse(DOMAIN)?).with_id("ping1").with_child(Ping.to_element()))?;
+    world.send(
+        &note.with_payload(body("Wherefore art thou Romeo?").map_err(|failure| failure.to_string())?),
+    )?;
+    world.send(
+        &Stanza::iq(IqType::Get).with_to(Jid::parse(DOMAIN)?).with_id("ping1").with_child(Ping.to_element()),
+    )?;
     world.close()?;
     Ok(world.script.finish())
 }

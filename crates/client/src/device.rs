@@ -14,7 +14,7 @@ use balcony_stream::client::{ClientAnswer, ClientAsk};
 
 use crate::{
     Agent, AgentConfig, AgentEvent, CallId, ClientConfig, ClientMachine, Completion, ConnectError,
-    Disconnected, Extensions, MachineEvent, Presence, Pump, PumpError, Session, Step,
+    Disconnected, Extensions, MachineEvent, Presence, Pump, PumpError, PumpStep, Session,
 };
 
 /// A whole client: an [`Agent`] and the connection that it has now. For devices and for whoever else has a loop of their own; the package
@@ -37,18 +37,18 @@ use crate::{
 ///
 /// ```no_run
 /// use std::io::{ErrorKind, Read, Write};
-/// use std::net::TcpStream;
+/// use std::net::{SocketAddr, TcpStream};
 /// use std::time::Duration;
 /// use balcony_client::{AgentEvent, Device, DeviceStep, Extensions, answer};
 /// use balcony_machine::Instant;
 /// use balcony_stanza::ErrorCondition;
 ///
-/// fn run(mut device: Device<impl Extensions>, place: &str) -> Result<(), Box<dyn std::error::Error>> {
+/// fn run(mut device: Device<impl Extensions>, place: SocketAddr) -> Result<(), Box<dyn std::error::Error>> {
 ///     let (start, mut socket) = (std::time::Instant::now(), None::<TcpStream>);
 ///     let now = || Instant::from_elapsed(start.elapsed());
 ///     loop {
 ///         match device.step(now()) {
-///             DeviceStep::Connect => match TcpStream::connect(place) {
+///             DeviceStep::Connect => match TcpStream::connect_timeout(&place, Duration::from_secs(10)) {
 ///                 Ok(new) => {
 ///                     device.connected(now());
 ///                     socket = Some(new);
@@ -193,15 +193,15 @@ impl<X: Extensions> Device<X> {
                 }
             };
             match pump.step(now) {
-                Ok(Step::Event(event)) => match self.agent.take(now, event, pump.client()) {
+                Ok(PumpStep::Event(event)) => match self.agent.take(now, event, pump.client()) {
                     Some(MachineEvent::Ask(ticket, ask)) => return DeviceStep::Ask(ticket, ask),
                     Some(MachineEvent::StartTls) => return DeviceStep::StartTls,
                     _ => {}
                 },
-                Ok(Step::Wait) if self.is_closing => return DeviceStep::Wait,
-                Ok(Step::Wait) if self.send_next(now) => {}
-                Ok(Step::Wait) => return DeviceStep::Wait,
-                Ok(Step::Closed) => self.over(now, Disconnected::ByServer, true),
+                Ok(PumpStep::Wait) if self.is_closing => return DeviceStep::Wait,
+                Ok(PumpStep::Wait) if self.send_next(now) => {}
+                Ok(PumpStep::Wait) => return DeviceStep::Wait,
+                Ok(PumpStep::Closed) => self.over(now, Disconnected::ByServer, true),
                 Err(error) => self.lost(now, error, true),
             }
         }

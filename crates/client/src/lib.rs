@@ -90,7 +90,7 @@ pub use iq::{IncomingRequest, Iq, RequestError, Response};
 pub use lasting::outlives_session;
 pub use message::{Message, MessageBuilder, Undelivered};
 pub use presence::{Presence, Show};
-pub use pump::{Mark, Pump, PumpError, Step, answer};
+pub use pump::{Mark, Pump, PumpError, PumpStep, answer};
 pub use received_presence::ReceivedPresence;
 pub use requests::{RequestId, RequestOutcome};
 pub use send_error::SendError;

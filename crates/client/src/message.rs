@@ -220,29 +220,29 @@ impl MessageBuilder {
     }
 
     /// Names it, so that what comes back about it can be told apart.
-    pub fn id(mut self, id: &str) -> Self {
+    pub fn id(mut self, id: impl AsRef<str>) -> Self {
         self.stanza = self.stanza.with_id(id);
         self
     }
 
     /// Says this, in the language of the stream.
-    pub fn body(self, text: &str) -> Self {
+    pub fn body(self, text: impl AsRef<str>) -> Self {
         self.body_in("", text)
     }
 
     /// Says the same in another language (RFC 5646).
-    pub fn body_in(mut self, lang: &str, text: &str) -> Self {
+    pub fn body_in(mut self, lang: &str, text: impl AsRef<str>) -> Self {
         self.texts.bodies.set(lang, text);
         self
     }
 
     /// What it is about.
-    pub fn subject(self, text: &str) -> Self {
+    pub fn subject(self, text: impl AsRef<str>) -> Self {
         self.subject_in("", text)
     }
 
     /// The same in another language.
-    pub fn subject_in(mut self, lang: &str, text: &str) -> Self {
+    pub fn subject_in(mut self, lang: &str, text: impl AsRef<str>) -> Self {
         self.texts.subjects.set(lang, text);
         self
     }
@@ -260,8 +260,8 @@ impl MessageBuilder {
 
     /// It takes the place of a message that was sent before to the same, with this id (XEP-0308): the first one, if it was corrected
     /// already. Everything is said again.
-    pub fn correct(self, id: &str) -> Self {
-        self.child(Correction { id: id.into() }.to_element())
+    pub fn correct(self, id: impl AsRef<str>) -> Self {
+        self.child(Correction { id: id.as_ref().into() }.to_element())
     }
 
     /// Adds a form, or the answers to one (XEP-0004).

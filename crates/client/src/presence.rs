@@ -5,7 +5,6 @@ use alloc::string::ToString as _;
 use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
-use balcony_machine::Random;
 use balcony_stanza::{Payload, PresenceType, Stanza, Texts, ns};
 use balcony_xml::{Element, Name};
 
@@ -71,7 +70,7 @@ impl Presence {
 
     /// The same, with this to say, in the language of the stream.
     #[must_use]
-    pub fn status(self, status: &str) -> Presence {
+    pub fn status(self, status: impl AsRef<str>) -> Presence {
         self.status_in("", status)
     }
 
@@ -84,7 +83,7 @@ impl Presence {
     /// assert_eq!(presence.statuses.best("cs-CZ"), Some("na obědě"));
     /// ```
     #[must_use]
-    pub fn status_in(mut self, lang: &str, status: &str) -> Presence {
+    pub fn status_in(mut self, lang: &str, status: impl AsRef<str>) -> Presence {
         self.statuses.set(lang, status);
         self
     }
@@ -133,11 +132,44 @@ impl Presence {
         Stanza::presence(PresenceType::Unavailable).with_payload(gone.to_stanza().payload)
     }
 
-    /// Asks a contact, or answers it (RFC 6121 section 3): presence of one of the four types that manage subscriptions. They
-    /// are between accounts, not resources. The id is new each time, that of an answer too.
+    /// Asks a contact to see their presence (RFC 6121 section 3.1.1). That is between accounts, not resources. As every stanza it gets an id when an
+    /// [`Agent`](crate::Agent) sends it; whoever sends it in another way gives it one, which is new each time.
+    ///
+    /// ```
+    /// use balcony_client::Presence;
+    ///
+    /// assert_eq!(
+    ///     Presence::subscribe(&"juliet@example.com".parse()?).to_xml(),
+    ///     "<presence to='juliet@example.com' type='subscribe'/>"
+    /// );
+    /// # Ok::<(), balcony_jid::JidError>(())
+    /// ```
     #[must_use]
-    pub fn subscription(kind: PresenceType, contact: &BareJid, random: &mut Random) -> Stanza {
-        Stanza::presence(kind).with_to(contact.to_jid()).with_id(&random.token(16))
+    pub fn subscribe(contact: &BareJid) -> Stanza {
+        Presence::subscription(PresenceType::Subscribe, contact)
+    }
+
+    /// Lets a contact see the own presence, also one who has not asked yet (RFC 6121 sections 3.1.4 and 3.4).
+    #[must_use]
+    pub fn approve(contact: &BareJid) -> Stanza {
+        Presence::subscription(PresenceType::Subscribed, contact)
+    }
+
+    /// Ends one's own seeing of a contact's presence (RFC 6121 section 3.3).
+    #[must_use]
+    pub fn unsubscribe(contact: &BareJid) -> Stanza {
+        Presence::subscription(PresenceType::Unsubscribe, contact)
+    }
+
+    /// Does not let a contact see the own presence, or no longer (RFC 6121 section 3.2).
+    #[must_use]
+    pub fn refuse(contact: &BareJid) -> Stanza {
+        Presence::subscription(PresenceType::Unsubscribed, contact)
+    }
+
+    /// Presence of one of the four types that manage subscriptions (RFC 6121 section 3).
+    fn subscription(kind: PresenceType, contact: &BareJid) -> Stanza {
+        Stanza::presence(kind).with_to(contact.to_jid())
     }
 }
 

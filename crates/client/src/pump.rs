@@ -36,19 +36,19 @@ const INPUT: usize = 65_536;
 ///    [`secured`](Pump::secured) where the owner brings TLS. Time is told with each step, and one is due at the [`deadline`](Pump::deadline).
 /// 2. **What the owner wants**: [`send`](Pump::send), [`request`](Pump::request), [`close`](Pump::close), and
 ///    [`wake`](Pump::wake) and [`set_active`](Pump::set_active) on devices.
-/// 3. **What comes of it**: [`step`](Pump::step), again and again until it says [`Step::Wait`]; then there is [`output`](Pump::output) to be
+/// 3. **What comes of it**: [`step`](Pump::step), again and again until it says [`PumpStep::Wait`]; then there is [`output`](Pump::output) to be
 ///    written. Whoever takes no events now calls [`absorb`](Pump::absorb) instead, and [`outcome`](Pump::outcome) if an answer is all they wait for.
 /// 4. **Looking**: the [`client`](Pump::client), [`is_closed`](Pump::is_closed), [`is_full`](Pump::is_full),
 ///    [`has_written`](Pump::has_written); and when the connection is over [`into_session`](Pump::into_session), for the next one.
 ///
-/// To read, to write and to wait can be abandoned at any time, and nothing is lost. The whole loop on a socket that blocks; what is done at `Step::Wait` and
-/// `Step::Closed` the package `balcony` has as functions, for the sockets of the standard library (`balcony::blocking`):
+/// To read, to write and to wait can be abandoned at any time, and nothing is lost. The whole loop on a socket that blocks; what is done at `PumpStep::Wait` and
+/// `PumpStep::Closed` the package `balcony` has as functions, for the sockets of the standard library (`balcony::blocking`):
 ///
 /// ```no_run
 /// use std::io::{ErrorKind, Read, Write};
 /// use std::net::TcpStream;
 /// use std::time::Duration;
-/// use balcony_client::{ClientConfig, ClientMachine, MachineEvent, Presence, Pump, Step, answer};
+/// use balcony_client::{ClientConfig, ClientMachine, MachineEvent, Presence, Pump, PumpStep, answer};
 /// use balcony_machine::{Instant, Seed};
 ///
 /// fn run(config: ClientConfig, seed: &Seed, mut socket: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
@@ -57,15 +57,15 @@ const INPUT: usize = 65_536;
 ///     let (mut pump, mut buffer) = (Pump::new(ClientMachine::new(config, seed, now())), [0; 4096]);
 ///     loop {
 ///         match pump.step(now())? {
-///             Step::Event(MachineEvent::Ask(ticket, ask)) => pump.answer(ticket, answer(ask)),
-///             Step::Event(MachineEvent::Online(_)) => pump.send(now(), &Presence::available().to_stanza())?,
-///             Step::Event(event) => println!("{event:?}"),
-///             Step::Closed => {
+///             PumpStep::Event(MachineEvent::Ask(ticket, ask)) => pump.answer(ticket, answer(ask)),
+///             PumpStep::Event(MachineEvent::Online(_)) => pump.send(now(), &Presence::available().to_stanza())?,
+///             PumpStep::Event(event) => println!("{event:?}"),
+///             PumpStep::Closed => {
 ///                 // Its last words, for which the server has no longer than a moment.
 ///                 socket.set_write_timeout(Some(Duration::from_secs(5)))?;
 ///                 return Ok(socket.write_all(pump.output())?);
 ///             }
-///             Step::Wait => {
+///             PumpStep::Wait => {
 ///                 // Zero would mean to wait for ever.
 ///                 let wait = pump.deadline().map(|due| (due - now()).max(Duration::from_millis(1)));
 ///                 let room = pump.room().min(buffer.len());
@@ -105,7 +105,7 @@ pub struct Pump {
 
 /// What one step of a [`Pump`] came to.
 #[derive(Debug)]
-pub enum Step {
+pub enum PumpStep {
     /// Something happened. Step again.
     Event(MachineEvent),
     /// Nothing more without input, output or time.
@@ -157,15 +157,15 @@ impl Pump {
     /// # Errors
     ///
     /// [`PumpError::Ended`]. What the server is to be told is in the output.
-    pub fn step(&mut self, now: Instant) -> Result<Step, PumpError> {
+    pub fn step(&mut self, now: Instant) -> Result<PumpStep, PumpError> {
         match self.kept.pop() {
-            Some(event) => Ok(Step::Event(event)),
+            Some(event) => Ok(PumpStep::Event(event)),
             None => self.fresh(now),
         }
     }
 
     /// Goes on until the outcome of `request` is there, and keeps what comes before it. `None`: wait as after
-    /// [`Step::Wait`].
+    /// [`PumpStep::Wait`].
     ///
     /// # Errors
     ///
@@ -178,12 +178,12 @@ impl Pump {
         }
         while !self.is_full() {
             match self.fresh(now)? {
-                Step::Event(MachineEvent::Response(id, outcome)) if id == request => {
+                PumpStep::Event(MachineEvent::Response(id, outcome)) if id == request => {
                     return Ok(Some(outcome));
                 }
-                Step::Event(event) => self.keep(event),
-                Step::Wait => return Ok(None),
-                Step::Closed => return Err(PumpError::Ended(balcony_stream::Error::Truncated.into())),
+                PumpStep::Event(event) => self.keep(event),
+                PumpStep::Wait => return Ok(None),
+                PumpStep::Closed => return Err(PumpError::Ended(balcony_stream::Error::Truncated.into())),
             }
         }
         Err(PumpError::Overrun)
@@ -199,8 +199,8 @@ impl Pump {
     pub fn absorb(&mut self, now: Instant) -> Result<(), PumpError> {
         while !self.is_full() {
             match self.fresh(now)? {
-                Step::Event(event) => self.keep(event),
-                Step::Wait | Step::Closed => return Ok(()),
+                PumpStep::Event(event) => self.keep(event),
+                PumpStep::Wait | PumpStep::Closed => return Ok(()),
             }
         }
         self.client.leave_unread(now);
@@ -216,7 +216,7 @@ impl Pump {
         self.kept.pop()
     }
 
-    fn fresh(&mut self, now: Instant) -> Result<Step, PumpError> {
+    fn fresh(&mut self, now: Instant) -> Result<PumpStep, PumpError> {
         let mut rest = self.input.get(self.taken..).unwrap_or_default();
         let result = self.client.advance(now, &mut rest, &mut self.out);
         self.taken = self.input.len() - rest.len();
@@ -230,11 +230,13 @@ impl Pump {
             result => result,
         };
         match progress.map_err(PumpError::Ended)? {
-            Progress::Event(event) => Ok(Step::Event(event)),
-            Progress::NeedInput | Progress::Blocked(On::Tls | On::Answer | On::OutputFull) => Ok(Step::Wait),
+            Progress::Event(event) => Ok(PumpStep::Event(event)),
+            Progress::NeedInput | Progress::Blocked(On::Tls | On::Answer | On::OutputFull) => {
+                Ok(PumpStep::Wait)
+            }
             Progress::Closed => {
                 self.closed = true;
-                Ok(Step::Closed)
+                Ok(PumpStep::Closed)
             }
         }
     }
@@ -289,7 +291,7 @@ impl Pump {
         self.total >= mark.0
     }
 
-    /// When to go on even if nothing has come. After [`Step::Wait`], or [`absorb`](Pump::absorb), it is later than the time
+    /// When to go on even if nothing has come. After [`PumpStep::Wait`], or [`absorb`](Pump::absorb), it is later than the time
     /// that was given.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
@@ -342,7 +344,7 @@ impl Pump {
         Ok(self.client.secured(security)?)
     }
 
-    /// Closes the stream in good order; see [`ClientMachine::close`]. Step until it says [`Step::Closed`].
+    /// Closes the stream in good order; see [`ClientMachine::close`]. Step until it says [`PumpStep::Closed`].
     pub fn close(&mut self, now: Instant) {
         self.client.close(now, &mut self.out);
     }

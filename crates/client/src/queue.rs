@@ -150,7 +150,8 @@ mod tests {
         let empty = Stanza::message(MessageType::Chat);
         let long = "x".repeat(1_000);
         let jid: Jid = alloc::format!("a@b.example/{long}").parse().unwrap();
-        let stanzas = [empty.clone().with_id(&long), empty.clone().with_to(jid.clone()), empty.clone().with_from(jid)];
+        let stanzas =
+            [empty.clone().with_id(&long), empty.clone().with_to(jid.clone()), empty.clone().with_from(jid)];
         for stanza in stanzas {
             assert!(cost(&stanza) >= cost(&empty) + 1_000, "{stanza:?}");
         }

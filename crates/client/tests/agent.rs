@@ -64,6 +64,20 @@ fn sent<X: balcony_client::Extensions>(agent: &mut Agent<X>) -> Vec<String> {
     core::iter::from_fn(|| agent.next_stanza()).map(|stanza| text(&stanza)).collect()
 }
 
+// RFC 6121 §3.1.1 [SB3], §3.1.4 [SB4]: to an account, under an id that nothing else has had
+#[test]
+fn requests_go_to_accounts_and_have_ids() {
+    let romeo = Jid::parse(ROMEO).unwrap().to_bare();
+    let ways = [Presence::subscribe, Presence::approve, Presence::unsubscribe, Presence::refuse];
+    let mut agent = online(());
+    let ids: Vec<_> = ways.map(|way| agent.send(way(&romeo)).unwrap()).into();
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
+    let kinds = ["subscribe", "subscribed", "unsubscribe", "unsubscribed"];
+    let expected =
+        kinds.iter().zip(&ids).map(|(kind, id)| format!("<presence to='{romeo}' type='{kind}' id='{id}'/>"));
+    assert_eq!(sent(&mut agent), expected.collect::<Vec<_>>());
+}
+
 // RFC 6121 §4.2: presence goes out whenever a session begins, and it is what was said last.
 #[test]
 fn presence_is_said_again() {
@@ -225,7 +239,9 @@ fn what_waits_goes_to_the_next_session_if_it_makes_sense_there() {
     let mut agent = online(());
     agent.request(Instant::ZERO, Iq::get(Ping.to_element())).unwrap();
     agent.send(Message::chat(ROMEO.parse().unwrap()).body("1").into()).unwrap();
-    agent.send(Stanza::presence(PresenceType::Subscribe).with_to("romeo@example.net".parse().unwrap())).unwrap();
+    agent
+        .send(Stanza::presence(PresenceType::Subscribe).with_to("romeo@example.net".parse().unwrap()))
+        .unwrap();
     agent.send(Stanza::presence(PresenceType::Available).with_to(ROMEO.parse().unwrap())).unwrap();
     agent.next_stanza().unwrap();
     let broken = agent.next_stanza().unwrap();
@@ -688,7 +704,7 @@ proptest! {
                 }
                 Step::Message => {
                     if agent.has_room() {
-                        let message = Message::chat(ROMEO.parse().unwrap()).id(&accepted.to_string());
+                        let message = Message::chat(ROMEO.parse().unwrap()).id(accepted.to_string());
                         prop_assert!(agent.send(message.into()).is_ok());
                         accepted += 1;
                     }

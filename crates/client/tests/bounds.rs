@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use balcony_client::{
     Agent, AgentConfig, AgentEvent, ClientConfig, ClientMachine, Completion, Contacts, Context, Device,
-    DeviceStep, Disconnected, Extension, Iq, MachineEvent, Message, OutboxError, Pump, PumpError,
-    RequestError, RequestKind, Step,
+    DeviceStep, Disconnected, Extension, Iq, MachineEvent, Message, OutboxError, Pump, PumpError, PumpStep,
+    RequestError, RequestKind,
 };
 use balcony_jid::{FullJid, Jid};
 use balcony_machine::{Instant, Secret, Seed};
@@ -48,7 +48,7 @@ fn online(management: Management) -> Pump {
     if management != Management::Off {
         pump.received(ENABLED.as_bytes());
     }
-    while let Step::Event(_) = pump.step(NOW).unwrap() {}
+    while let PumpStep::Event(_) = pump.step(NOW).unwrap() {}
     pump.wrote(usize::MAX);
     pump
 }
@@ -90,7 +90,7 @@ fn what_a_pump_keeps_is_bounded_in_bytes() {
         assert!((MIB / 2..2 * MIB).contains(&count), "{count}");
         // Nothing of it is lost.
         let mut told = 0;
-        while let Step::Event(MachineEvent::Stanza(_)) = pump.step(NOW).unwrap() {
+        while let PumpStep::Event(MachineEvent::Stanza(_)) = pump.step(NOW).unwrap() {
             told += 1;
         }
         assert_eq!(told, count / stanza.len());
@@ -102,7 +102,7 @@ fn what_a_pump_keeps_is_bounded_in_bytes() {
 fn what_waits_to_be_written_is_bounded() {
     let mut pump = online(Management::Off);
     let message = Stanza::message(MessageType::Chat)
-        .with_payload(balcony_stanza::Content::body(&"x".repeat(10_000)).to_payload());
+        .with_payload(balcony_stanza::Content::body("x".repeat(10_000)).to_payload());
     let mut sent = 0;
     let error = loop {
         match pump.send(NOW, &message) {
@@ -171,7 +171,7 @@ fn a_server_hears_of_a_client_whose_owner_takes_nothing() {
         now = now + 30 * SECOND;
         pump.absorb(now).unwrap();
         // When all has been read, everything is as ever.
-        while let Step::Event(_) = pump.step(now).unwrap() {}
+        while let PumpStep::Event(_) = pump.step(now).unwrap() {}
         output(&mut pump);
         assert!(pump.deadline().unwrap() >= now + 60 * SECOND);
 
@@ -196,14 +196,14 @@ fn debug_shows_nothing_that_was_sent_or_has_come() {
     pump.received(BEFORE.replace("<success", "<x:y xmlns:x='urn:secret'/><success").as_bytes());
     let mut shown = String::new();
     // PLAIN is in the output.
-    while let Ok(Step::Event(_)) = pump.step(NOW) {
+    while let Ok(PumpStep::Event(_)) = pump.step(NOW) {
         shown += &format!("{pump:?}");
     }
     assert!(pump.output().windows(8).any(|bytes| bytes == b"PLAIN'>A"), "it has sent a password");
     shown += &format!("{pump:?}");
     let mut pump = online(Management::Resume { max: None });
-    let said =
-        Stanza::message(MessageType::Chat).with_payload(balcony_stanza::Content::body("urn:secret").to_payload());
+    let said = Stanza::message(MessageType::Chat)
+        .with_payload(balcony_stanza::Content::body("urn:secret").to_payload());
     pump.send(NOW, &said).unwrap();
     pump.received(b"<message id='urn:secret'><body>urn:secret</body></message>");
     pump.absorb(NOW).unwrap();

@@ -115,7 +115,9 @@ impl Side {
 }
 
 fn message(id: &str) -> Stanza {
-    Stanza::message(MessageType::Chat).with_id(id).with_payload(balcony_stanza::Content::body("Ay me!").to_payload())
+    Stanza::message(MessageType::Chat)
+        .with_id(id)
+        .with_payload(balcony_stanza::Content::body("Ay me!").to_payload())
 }
 
 // XEP-0198 1.6.3 §4 [SM8, SM25]
@@ -192,7 +194,7 @@ fn no_more_is_kept_than_there_is_room_for() {
         side.feed(&a(4));
         // One always has room.
         let large = Stanza::message(MessageType::Chat)
-            .with_payload(balcony_stanza::Content::body(&"x".repeat(2_000)).to_payload());
+            .with_payload(balcony_stanza::Content::body("x".repeat(2_000)).to_payload());
         side.send(&large).unwrap();
         assert_eq!(side.send(&message("4")).is_err(), bytes);
     }

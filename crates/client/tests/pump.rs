@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use balcony_client::{
-    ClientConfig, ClientMachine, MachineEvent, Pump, PumpError, RequestKind, RequestOutcome, Step, answer,
+    ClientConfig, ClientMachine, MachineEvent, Pump, PumpError, PumpStep, RequestKind, RequestOutcome, answer,
 };
 use balcony_machine::{ApiMisuse, Instant, Progress, Secret, Seed};
 use balcony_sasl::ScramKeys;
@@ -51,16 +51,16 @@ impl Pair {
         };
         loop {
             match pair.pump.step(NOW).unwrap() {
-                Step::Event(MachineEvent::Online(_)) => return pair,
-                Step::Event(MachineEvent::Ask(ticket, ask)) => pair.pump.answer(ticket, answer(ask)),
-                Step::Event(MachineEvent::StartTls) => {
+                PumpStep::Event(MachineEvent::Online(_)) => return pair,
+                PumpStep::Event(MachineEvent::Ask(ticket, ask)) => pair.pump.answer(ticket, answer(ask)),
+                PumpStep::Event(MachineEvent::StartTls) => {
                     assert!(!pair.pump.client().is_server_proven(), "there is no TLS yet");
                     pair.pump.secured(Security::default()).unwrap();
                     pair.server.secured(Security::default()).unwrap();
                 }
-                Step::Event(_) => {}
-                Step::Wait => pair.exchange(),
-                Step::Closed => panic!("closed"),
+                PumpStep::Event(_) => {}
+                PumpStep::Wait => pair.exchange(),
+                PumpStep::Closed => panic!("closed"),
             }
         }
     }
@@ -115,7 +115,7 @@ impl Pair {
     fn messages(&mut self, numbers: core::ops::Range<usize>) {
         let mut out = Vec::new();
         for number in numbers {
-            let message = Stanza::message(MessageType::Chat).with_id(&number.to_string());
+            let message = Stanza::message(MessageType::Chat).with_id(number.to_string());
             self.server.send(&message, &mut out).unwrap();
         }
         self.bring(&out);
@@ -128,7 +128,7 @@ impl Pair {
 
     fn next_number(&mut self) -> Option<String> {
         match self.pump.step(NOW).unwrap() {
-            Step::Event(MachineEvent::Stanza(stanza)) => {
+            PumpStep::Event(MachineEvent::Stanza(stanza)) => {
                 assert!(matches!(stanza.head.kind, Kind::Message(_)));
                 stanza.head.id.map(|id| id.to_string())
             }
@@ -205,7 +205,7 @@ fn a_close_from_either_side_is_in_good_order() {
     let mut pair = Pair::online();
     pair.pump.close(NOW);
     pair.exchange();
-    assert!(matches!(pair.pump.step(NOW), Ok(Step::Closed)));
+    assert!(matches!(pair.pump.step(NOW), Ok(PumpStep::Closed)));
     assert!(matches!(
         pair.pump.send(NOW, &Stanza::message(MessageType::Chat)),
         Err(PumpError::Misuse(ApiMisuse::NotOpen))
@@ -215,7 +215,7 @@ fn a_close_from_either_side_is_in_good_order() {
     let mut out = Vec::new();
     pair.server.close(NOW, &mut out);
     pair.bring(&out);
-    assert!(matches!(pair.pump.step(NOW), Ok(Step::Closed)));
+    assert!(matches!(pair.pump.step(NOW), Ok(PumpStep::Closed)));
     assert_eq!(pair.pump.output(), b"</stream:stream>");
 }
 
@@ -246,8 +246,9 @@ fn a_server_that_reads_nothing_is_given_up() {
     let mut pair = Pair::online();
     let mut out = Vec::new();
     for _ in 0..40_000 {
-        let ask =
-            Stanza::iq(IqType::Get).with_id("i").with_payload(Payload::from(Element::new(Name::from_static("x"), "u")));
+        let ask = Stanza::iq(IqType::Get)
+            .with_id("i")
+            .with_payload(Payload::from(Element::new(Name::from_static("x"), "u")));
         pair.server.send(&ask, &mut out).unwrap();
     }
     let mut rest = out.as_slice();
@@ -288,7 +289,7 @@ fn reading_without_room_is_not_the_end() {
     pair.pump.received(&vec![b' '; pair.pump.room()]);
     assert_eq!(pair.pump.room(), 0);
     pair.pump.received(&[]);
-    assert!(matches!(pair.pump.step(NOW), Ok(Step::Wait)));
+    assert!(matches!(pair.pump.step(NOW), Ok(PumpStep::Wait)));
     pair.messages(0..1);
     assert_eq!(pair.next_number(), Some("0".into()));
     pair.pump.received(&[]);

@@ -399,7 +399,7 @@ fn a_link_that_does_not_open_is_tried_again() {
 fn a_line_that_takes_nothing_is_given_up() {
     let mut test = Test::new(5);
     test.until("online", |event| matches!(event, AgentEvent::Online(_)));
-    let long = Message::chat("romeo@example.com".parse().unwrap()).body(&"x".repeat(5 * CAPACITY));
+    let long = Message::chat("romeo@example.com".parse().unwrap()).body("x".repeat(5 * CAPACITY));
     test.client.agent().send(long.to_stanza()).unwrap();
     let start = test.time.0.get();
     let why = loop {
@@ -541,12 +541,12 @@ proptest! {
                 0 => test.cut(),
                 1 => {
                     said += 1;
-                    let message = Message::chat("juliet@example.com".parse().unwrap()).body(&said.to_string());
+                    let message = Message::chat("juliet@example.com".parse().unwrap()).body(said.to_string());
                     test.world.send(romeo, &message.to_stanza());
                 }
                 2 => {
                     answered += 1;
-                    let message = Message::chat("romeo@example.com/garden".parse().unwrap()).body(&answered.to_string());
+                    let message = Message::chat("romeo@example.com/garden".parse().unwrap()).body(answered.to_string());
                     test.client.agent().send(message.to_stanza()).unwrap();
                 }
                 3..=5 => test.line.0.borrow_mut().is_there = true,

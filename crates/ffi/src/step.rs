@@ -2,7 +2,7 @@
 
 use core::ffi::c_char;
 
-use balcony_client::{Disconnected, MachineEvent, RequestOutcome, Step, answer};
+use balcony_client::{Disconnected, MachineEvent, PumpStep, RequestOutcome, answer};
 
 use crate::client::{BalconyClient, instant};
 
@@ -57,9 +57,9 @@ impl BalconyClient {
                 self.pump.received(&[]);
             }
             let event = match self.pump.step(instant(now)) {
-                Ok(Step::Event(event)) => event,
-                Ok(Step::Wait) => return (BalconyStep::Wait, 0, String::new()),
-                Ok(Step::Closed) => return (BalconyStep::Closed, 0, String::new()),
+                Ok(PumpStep::Event(event)) => event,
+                Ok(PumpStep::Wait) => return (BalconyStep::Wait, 0, String::new()),
+                Ok(PumpStep::Closed) => return (BalconyStep::Closed, 0, String::new()),
                 Err(error) => {
                     let text = error.to_string();
                     let why = match self.was_online {

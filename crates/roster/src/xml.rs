@@ -117,7 +117,7 @@ impl RosterConfig {
 }
 
 fn query(version: Version) -> Element {
-    Element::new(QUERY, ns::ROSTER).attr(VER, &version.to_string())
+    Element::new(QUERY, ns::ROSTER).attr(VER, version.to_string())
 }
 
 /// What a client may say of a contact: neither `ask` nor `approved` (RFC 6121 section 2.1.2).

@@ -262,7 +262,11 @@ impl Router {
                 };
                 self.orders.open.insert(number, open);
                 let Ok(domain) = BareJid::from_parts(None, name.domainpart()) else { return };
-                let request = Stanza::iq(IqType::Set).with_from(domain.into()).with_to(to).with_id(&id).with_payload(payload);
+                let request = Stanza::iq(IqType::Set)
+                    .with_from(domain.into())
+                    .with_to(to)
+                    .with_id(&id)
+                    .with_payload(payload);
                 self.send_request(name, number, request, effects);
             }
             What::Save(edits) => {

@@ -136,7 +136,8 @@ impl Router {
                 account.observe(&self.shared, stanza.clone().with_to(everybody.clone()), Said::New, effects);
             }
             if let Some(session) = ended.session {
-                effects.push(Effect::Deliver { session, stanza: Arc::new(stanza.clone().with_to(everybody)) });
+                effects
+                    .push(Effect::Deliver { session, stanza: Arc::new(stanza.clone().with_to(everybody)) });
             }
         }
         for (to, said) in ended.who_hears(&self.shared, own) {

@@ -282,7 +282,9 @@ impl Router {
 
     /// Ends the subscriptions of an account that is no more.
     pub(crate) fn farewell(&mut self, roster: &Roster, effects: &mut Vec<Effect>) {
-        let send = |kind, to: &BareJid| Stanza::presence(kind).with_from(roster.owner().to_jid()).with_to(to.to_jid());
+        let send = |kind, to: &BareJid| {
+            Stanza::presence(kind).with_from(roster.owner().to_jid()).with_to(to.to_jid())
+        };
         for item in roster.items() {
             if item.subscription.has_to() || item.ask {
                 self.pass_on(
@@ -347,8 +349,9 @@ impl Account {
         subscribers: &[BareJid],
         otherwise: &dyn Fn(&Jid) -> bool,
     ) -> Vec<(Stanza, Said)> {
-        let end =
-            |own: &FullJid, to: Jid| Stanza::presence(PresenceType::Unavailable).with_from(own.to_jid()).with_to(to);
+        let end = |own: &FullJid, to: Jid| {
+            Stanza::presence(PresenceType::Unavailable).with_from(own.to_jid()).with_to(to)
+        };
         let mut ends = Vec::new();
         for resource in self.available() {
             ends.extend(subscribers.iter().map(|contact| (end(&resource.jid, contact.to_jid()), Said::New)));

@@ -531,7 +531,7 @@ fn strangers_do_not_hold_up_requests() {
 #[test]
 fn a_stanza_costs_all_that_it_holds() {
     let plain = cost(&chat(JULIET));
-    let mut long = chat(JULIET).with_id(&"x".repeat(100_000));
+    let mut long = chat(JULIET).with_id("x".repeat(100_000));
     assert!(cost(&long) >= 100_000, "{}", cost(&long));
     long.head.id = None;
     long.head.lang = Some("x".repeat(100_000).into());
@@ -545,6 +545,6 @@ fn presence_counts_all_that_it_holds() {
     config.limits.presence_bytes = 1_000;
     let mut world = World::with(config);
     let romeo = world.connect("romeo@example.net/street");
-    let told = world.says(romeo, available(0).with_id(&"x".repeat(100_000)));
+    let told = world.says(romeo, available(0).with_id("x".repeat(100_000)));
     assert_eq!(told, ["street: presence error resource-constraint/wait"]);
 }

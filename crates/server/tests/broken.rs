@@ -83,7 +83,8 @@ impl World {
                 Ask::Router(Lookup::Entries { .. }) => {
                     self.fetched += 1;
                     assert!(self.fetched < 10, "the store is asked for the same again and again");
-                    let stanza = Stanza::message(MessageType::Chat).with_to(JULIET.parse().unwrap()).with_id("waits");
+                    let stanza =
+                        Stanza::message(MessageType::Chat).with_to(JULIET.parse().unwrap()).with_id("waits");
                     let mut bytes = Vec::new();
                     stanza.write(&mut bytes);
                     let content = Content { version: 1, bytes: bytes.into() };

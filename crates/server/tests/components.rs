@@ -151,7 +151,10 @@ impl World {
 }
 
 fn message(from: &str, to: &str, id: &str) -> Stanza {
-    Stanza::message(MessageType::Chat).with_from(from.parse().unwrap()).with_to(to.parse().unwrap()).with_id(id)
+    Stanza::message(MessageType::Chat)
+        .with_from(from.parse().unwrap())
+        .with_to(to.parse().unwrap())
+        .with_id(id)
 }
 
 fn condition(stanza: &Stanza) -> ErrorCondition {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use balcony_client::{
     Agent, AgentConfig, AgentEvent, CallId, ClientConfig, ClientMachine, Completion, ConnectError,
-    Disconnected, Extensions, Iq, MachineEvent, Pump, PumpError, RequestError, Response, Step,
+    Disconnected, Extensions, Iq, MachineEvent, Pump, PumpError, PumpStep, RequestError, Response,
 };
 use balcony_jid::FullJid;
 use balcony_machine::{Instant, Random, Secret};
@@ -321,14 +321,14 @@ impl<X: Extensions, L: Logic<X>> Bot<X, L> {
     fn advance(&mut self, now: Instant, accounts: &mut Accounts) -> Option<Disconnected> {
         while let Some(pump) = self.pump.as_mut().filter(|_| !self.agent.is_full()) {
             match pump.step(now) {
-                Ok(Step::Event(event)) => {
+                Ok(PumpStep::Event(event)) => {
                     if let Some(MachineEvent::Ask(ticket, ask)) = self.agent.take(now, event, pump.client()) {
                         pump.answer(ticket, accounts.answer(ask));
                     }
                     self.talk(now);
                 }
-                Ok(Step::Wait) => break,
-                Ok(Step::Closed) => return Some(Disconnected::ByServer),
+                Ok(PumpStep::Wait) => break,
+                Ok(PumpStep::Closed) => return Some(Disconnected::ByServer),
                 Err(error) if self.agent.jid().is_none() => {
                     return Some(Disconnected::Failed(pump.connect_error(error)));
                 }

@@ -264,7 +264,7 @@ impl History {
         if !self.servers[self.server(from)].domains.contains(&domain(to)) {
             let number = self.sent.len();
             let message = Stanza::message(MessageType::Chat).with_to(bare(to).parse().unwrap());
-            self.network.send(from, &message.with_id(&number.to_string()));
+            self.network.send(from, &message.with_id(number.to_string()));
             self.sent.push(Sent { from, to, arrived_at: None, has_come_back: false });
         }
         match self.below(10) {

@@ -100,7 +100,9 @@ impl Stage {
         fn show<X: balcony_client::Extensions>(agent: &mut balcony_client::Agent<X>, event: AgentEvent) {
             if let AgentEvent::Online(_) = event {
                 for to in ["juliet@example.com", "tybalt@example.com"] {
-                    agent.send(Stanza::presence(PresenceType::Available).with_to(to.parse().unwrap())).unwrap();
+                    agent
+                        .send(Stanza::presence(PresenceType::Available).with_to(to.parse().unwrap()))
+                        .unwrap();
                 }
             }
         }

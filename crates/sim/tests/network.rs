@@ -134,7 +134,7 @@ impl History {
     fn write(&mut self, from: usize, to: usize) {
         let number = self.sent.len();
         let message = Stanza::message(MessageType::Chat).with_to(bare(to).parse().unwrap());
-        self.network.send(from, &message.with_id(&number.to_string()).with_payload(body(number)));
+        self.network.send(from, &message.with_id(number.to_string()).with_payload(body(number)));
         let (is_followed, may_repeat, is_in_doubt) = (true, false, false);
         let (has_arrived, has_come_back) = (false, false);
         self.sent.push(Sent { from, to, is_followed, may_repeat, is_in_doubt, has_arrived, has_come_back });
@@ -187,7 +187,8 @@ impl History {
             }
             13 => {
                 let person = self.somebody();
-                self.network.send(person, &Stanza::presence(PresenceType::Available).with_payload(priority()));
+                self.network
+                    .send(person, &Stanza::presence(PresenceType::Available).with_payload(priority()));
             }
             14 => {
                 let bytes = self.below(2_000) + 1;
@@ -258,7 +259,10 @@ impl History {
         }
         for to in 0..PEOPLE.len() {
             let to = bare(to).parse().unwrap();
-            let message = Stanza::message(MessageType::Chat).with_to(to).with_id("forged").with_payload(body(usize::MAX));
+            let message = Stanza::message(MessageType::Chat)
+                .with_to(to)
+                .with_id("forged")
+                .with_payload(body(usize::MAX));
             self.network.send(impostor, &message);
         }
     }
@@ -445,7 +449,7 @@ impl History {
 
 fn body(number: usize) -> balcony_stanza::Payload {
     const BODY: balcony_xml::Name = balcony_xml::Name::from_static("body");
-    balcony_xml::Element::new(BODY, "jabber:client").text(&number.to_string()).into()
+    balcony_xml::Element::new(BODY, "jabber:client").text(number.to_string()).into()
 }
 
 fn priority() -> balcony_stanza::Payload {

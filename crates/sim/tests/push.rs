@@ -81,7 +81,7 @@ impl Sleeper {
     }
 
     fn say(&mut self, number: usize) {
-        let message = Message::chat("juliet@example.com".parse().unwrap()).body(&number.to_string());
+        let message = Message::chat("juliet@example.com".parse().unwrap()).body(number.to_string());
         self.simulation.send(self.romeo, message);
         self.simulation.run();
     }

@@ -39,7 +39,7 @@ pub struct Content {
 impl Content {
     /// One body, in the language of the stanza.
     #[must_use]
-    pub fn body(text: &str) -> Content {
+    pub fn body(text: impl AsRef<str>) -> Content {
         let mut content = Content::default();
         content.bodies.set("", text);
         content
@@ -82,8 +82,8 @@ pub struct Texts(Vec<(Box<str>, Box<str>)>);
 
 impl Texts {
     /// Sets the text in that language; one that it has had is replaced.
-    pub fn set(&mut self, lang: &str, text: &str) {
-        let text = text.into();
+    pub fn set(&mut self, lang: &str, text: impl AsRef<str>) {
+        let text = text.as_ref().into();
         match self.0.iter().position(|(known, _)| known.eq_ignore_ascii_case(lang)) {
             Some(at) => self.0[at].1 = text,
             None if self.0.len() < LANGUAGES => self.0.push((lang.into(), text)),
@@ -143,7 +143,7 @@ impl Texts {
     fn put(&mut self, element: ElementRef<'_>, inherited: &str) {
         let lang = element.language().unwrap_or(inherited);
         if self.get(lang).is_none() {
-            self.set(lang, &element.text());
+            self.set(lang, element.text());
         }
     }
 
@@ -177,7 +177,8 @@ pub struct Thread {
 impl Thread {
     /// A thread of that name; `None` if it is empty.
     #[must_use]
-    pub fn new(id: &str) -> Option<Thread> {
+    pub fn new(id: impl AsRef<str>) -> Option<Thread> {
+        let id = id.as_ref();
         (!id.is_empty()).then(|| Thread { id: id.into(), parent: None })
     }
 
@@ -189,7 +190,8 @@ impl Thread {
 
     /// The same as an offshoot of that thread. One that is its own parent has none.
     #[must_use]
-    pub fn with_parent(mut self, parent: &str) -> Thread {
+    pub fn with_parent(mut self, parent: impl AsRef<str>) -> Thread {
+        let parent = parent.as_ref();
         self.parent = (!parent.is_empty() && *parent != *self.id).then(|| parent.into());
         self
     }
@@ -207,7 +209,7 @@ impl Thread {
     }
 
     fn read(element: ElementRef<'_>) -> Option<Thread> {
-        Some(Thread::new(&element.text())?.with_parent(element.attr("parent").unwrap_or_default()))
+        Some(Thread::new(element.text())?.with_parent(element.attr("parent").unwrap_or_default()))
     }
 
     fn to_element(&self) -> Element {

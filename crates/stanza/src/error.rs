@@ -133,12 +133,12 @@ pub struct StanzaError {
 impl StanzaError {
     /// An error with the condition's default type and a text for people.
     #[must_use]
-    pub const fn new(condition: ErrorCondition, text: &'static str) -> Self {
+    pub fn new(condition: ErrorCondition, text: impl Into<Cow<'static, str>>) -> Self {
         StanzaError {
             kind: condition.default_type(),
             condition,
             address: None,
-            text: Some(Cow::Borrowed(text)),
+            text: Some(text.into()),
             application: None,
         }
     }

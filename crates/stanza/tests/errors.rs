@@ -219,7 +219,8 @@ fn who_is_answered_and_how() {
     let romeo: Jid = "romeo@example.com/garden".parse().unwrap();
     let juliet: Jid = "juliet@example.com".parse().unwrap();
     for (kind, name, type_name) in KINDS {
-        let mut stanza = Stanza::new(kind).with_from(romeo.clone()).with_to(juliet.clone()).with_id("it's <1>");
+        let mut stanza =
+            Stanza::new(kind).with_from(romeo.clone()).with_to(juliet.clone()).with_id("it's <1>");
         stanza.head.lang = Some("de".into());
         let error = stanza.error(&ErrorCondition::ServiceUnavailable.into());
         let answered = !matches!(type_name, Some("error" | "result"));

@@ -452,7 +452,7 @@ fn a_message_weighs_what_it_is() {
     let config = WorkerConfig { account_bytes: 10_000, ..QUICK };
     let (worker, gate) = slow(&Place::file(), config);
     gate.wait(0);
-    let large = Stanza::message(MessageType::Chat).with_id(&"x".repeat(6_000));
+    let large = Stanza::message(MessageType::Chat).with_id("x".repeat(6_000));
     let put = || save(0, put(Arc::new(large.clone())));
     assert!(try_ask(&worker, put()).is_ok());
     gate.wait(1);

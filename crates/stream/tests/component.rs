@@ -228,7 +228,9 @@ fn a_component_sends_from_its_domain() {
     let mut end = component();
     end.feed(&[&header("id='1'"), "<handshake/>"].concat());
     let from = |from: &str| {
-        Stanza::message(MessageType::Chat).with_from(from.parse().unwrap()).with_to("a@example.com".parse().unwrap())
+        Stanza::message(MessageType::Chat)
+            .with_from(from.parse().unwrap())
+            .with_to("a@example.com".parse().unwrap())
     };
     assert!(end.stream.send(&from("bot@plays.example/r"), &mut end.out).is_ok());
     for stanza in [from("bot@films.example"), from("example.com"), Stanza::message(MessageType::Chat)] {

@@ -60,7 +60,7 @@ impl<'a> Last<'a> {
     #[must_use]
     pub fn to_element(&self) -> Element {
         const SECONDS: Name = Name::from_static("seconds");
-        let query = Element::new(QUERY, NS).attr(SECONDS, &self.seconds.to_string());
+        let query = Element::new(QUERY, NS).attr(SECONDS, self.seconds.to_string());
         match &self.status {
             Some(status) => query.text(status),
             None => query,

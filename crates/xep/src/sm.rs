@@ -143,7 +143,7 @@ impl<'a> Resume<'a> {
     /// Writes it.
     #[must_use]
     pub fn to_element(&self) -> Element {
-        Element::new(RESUME, NS).attr(H, &self.h.to_string()).attr(PREVID, &self.previd)
+        Element::new(RESUME, NS).attr(H, self.h.to_string()).attr(PREVID, &self.previd)
     }
 }
 
@@ -170,7 +170,7 @@ impl<'a> Resumed<'a> {
     #[must_use]
     pub fn to_element(&self) -> Element {
         const RESUMED: Name = Name::from_static("resumed");
-        Element::new(RESUMED, NS).attr(H, &self.h.to_string()).attr(PREVID, &self.previd)
+        Element::new(RESUMED, NS).attr(H, self.h.to_string()).attr(PREVID, &self.previd)
     }
 }
 
@@ -252,7 +252,7 @@ impl Ack {
     #[must_use]
     pub fn to_element(self) -> Element {
         const A: Name = Name::from_static("a");
-        Element::new(A, NS).attr(H, &self.h.to_string())
+        Element::new(A, NS).attr(H, self.h.to_string())
     }
 }
 
@@ -280,7 +280,7 @@ impl TooHigh {
     pub fn to_element(self) -> Element {
         const TOO_HIGH: Name = Name::from_static("handled-count-too-high");
         const SENT: Name = Name::from_static("send-count");
-        Element::new(TOO_HIGH, NS).attr(H, &self.h.to_string()).attr(SENT, &self.sent.to_string())
+        Element::new(TOO_HIGH, NS).attr(H, self.h.to_string()).attr(SENT, self.sent.to_string())
     }
 }
 

@@ -196,7 +196,8 @@ fn a_stamp_replaces_what_claims_to_be_it() {
 // XEP-0297 1.0 §3: the stanza keeps its namespace, and a delay stands before it.
 #[test]
 fn forwarded() {
-    let stanza = Stanza::message(MessageType::Chat).with_id("m").with_payload(content("<body>But soft</body>"));
+    let stanza =
+        Stanza::message(MessageType::Chat).with_id("m").with_payload(content("<body>But soft</body>"));
     let inner =
         "<message xmlns='jabber:client' type='chat' id='m'><body>But soft</body></message></forwarded>";
     let bare = Forwarded { delay: None, stanza: stanza.clone() };
@@ -223,7 +224,8 @@ fn forwarded() {
 // XEP-0280 1.0.1 §8
 #[test]
 fn copies() {
-    let message = Stanza::message(MessageType::Chat).with_id("m").with_payload(content("<body>But soft</body>"));
+    let message =
+        Stanza::message(MessageType::Chat).with_id("m").with_payload(content("<body>But soft</body>"));
     for (direction, name) in [(Direction::Received, "received"), (Direction::Sent, "sent")] {
         let copy = carbons::wrap(&message, direction);
         assert_eq!(

@@ -51,29 +51,29 @@ impl Element {
 
     /// Sets an attribute without namespace.
     #[must_use]
-    pub fn attr(mut self, name: Name, value: &str) -> Element {
-        self.push_attr(name, value);
+    pub fn attr(mut self, name: Name, value: impl AsRef<str>) -> Element {
+        self.push_attr(name, value.as_ref());
         self
     }
 
     /// Sets an attribute in a namespace.
     #[must_use]
-    pub fn attr_ns(mut self, name: Name, ns: &str, value: &str) -> Element {
-        self.push_attr_ns(name, ns, value);
+    pub fn attr_ns(mut self, name: Name, ns: &str, value: impl AsRef<str>) -> Element {
+        self.push_attr_ns(name, ns, value.as_ref());
         self
     }
 
     /// Sets `xml:lang`.
     #[must_use]
-    pub fn lang(mut self, lang: &str) -> Element {
-        self.push_lang(lang);
+    pub fn lang(mut self, lang: impl AsRef<str>) -> Element {
+        self.push_lang(lang.as_ref());
         self
     }
 
     /// Appends text.
     #[must_use]
-    pub fn text(mut self, text: &str) -> Element {
-        self.push_text(text);
+    pub fn text(mut self, text: impl AsRef<str>) -> Element {
+        self.push_text(text.as_ref());
         self
     }
 

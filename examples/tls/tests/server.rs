@@ -143,7 +143,7 @@ fn a_device_is_on_tls_and_lets_nobody_else_be_its_server() {
         let (at, plain) = if speaks_first(first) { (second, first) } else { (first, second) };
         let mut romeo = device(at, "localhost", &der(&certificate), true);
         let AgentEvent::Online(jid) = next(&mut romeo).await else { panic!("something else") };
-        let juliet = Client::builder("juliet@localhost").password("j").connect(&plain.to_string());
+        let juliet = Client::builder("juliet@localhost").password("j").connect(plain.to_string());
         let mut juliet = juliet.trust_pem(certificate.as_bytes()).start().await.unwrap();
         let long = "But soft! ".repeat(2_000);
         for is_cut in [false, true] {

@@ -25,7 +25,7 @@
 //! # Without a runtime
 //!
 //! A [`Device`](crate::Device), or a [`Pump`](crate::Pump), is a client without a runtime and a thread of its own, in a loop of its owner's. Where that has a socket of the
-//! standard library, [`exchange`] is what it does to wait: [the manual](crate::manual::device) has the whole loop.
+//! standard library, [`connect`] opens it, [`exchange`] is what it does to wait, and [`finish`] ends it: [the manual](crate::manual::device) has the whole loop.
 
 #[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
 mod client;
@@ -33,4 +33,4 @@ mod socket;
 
 #[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
 pub use client::{BlockingClient, BlockingSender, Waited, Waker, block_on};
-pub use socket::{Buffered, exchange, finish};
+pub use socket::{Buffered, connect, exchange, finish};

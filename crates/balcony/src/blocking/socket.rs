@@ -1,10 +1,12 @@
 //! What a program without a runtime does with a socket of the standard library that blocks.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs as _};
 use std::thread;
 
+use balcony_client::srv::Target;
 use balcony_client::{Device, Extensions, Pump};
 use balcony_machine::Instant;
 
@@ -12,6 +14,10 @@ use balcony_machine::Instant;
 const CHUNK: usize = 4_096;
 /// A socket takes no time-out of zero, and would wait for ever for what is due already.
 const SHORTEST: Duration = Duration::from_millis(1);
+/// How long all addresses of a place together may take to answer.
+const CONNECTING: Duration = Duration::from_secs(30);
+/// How many of them are tried.
+const ADDRESSES: usize = 8;
 /// How long the last words may take.
 const LEAVING: Duration = Duration::from_secs(5);
 
@@ -27,6 +33,35 @@ pub trait Buffered {
     fn received(&mut self, bytes: &[u8]);
     /// So many bytes of the output have been written.
     fn wrote(&mut self, count: usize);
+}
+
+/// Opens a socket to a place, at the first of its addresses that answers. They are tried one after the other, no more than eight of them, and half a
+/// minute is shared among them, so that a host that drops packets does not hold its caller for minutes. How long the operating
+/// system looks for the addresses is its own affair.
+///
+/// # Errors
+///
+/// Why the last of them did not answer, or that there is none.
+pub fn connect(place: &Target) -> io::Result<TcpStream> {
+    let addresses: Vec<SocketAddr> =
+        (place.host.as_str(), place.port).to_socket_addrs()?.take(ADDRESSES).collect();
+    let share = CONNECTING / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+    connect_to(&addresses, share)
+}
+
+fn connect_to(addresses: &[SocketAddr], patience: Duration) -> io::Result<TcpStream> {
+    let mut failed = io::Error::new(ErrorKind::NotFound, "the host has no address");
+    for address in addresses {
+        match TcpStream::connect_timeout(address, patience) {
+            Ok(socket) => {
+                // What is written is a whole, and nothing is to wait for more of it.
+                socket.set_nodelay(true)?;
+                return Ok(socket);
+            }
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 /// Waits for a machine that has nothing to do until something comes: writes what it wants to be written, or else reads. It comes back when
@@ -123,5 +158,47 @@ impl<X: Extensions> Buffered for Device<X> {
 
     fn wrote(&mut self, count: usize) {
         Device::wrote(self, count);
+    }
+}
+
+#[cfg(all(test, feature = "tokio"))]
+mod tests {
+    use super::*;
+
+    /// A host that drops packets: a listener whose queue is full, and which nobody empties.
+    fn silent(runtime: &tokio::runtime::Runtime) -> (tokio::net::TcpListener, Vec<TcpStream>) {
+        let _within = runtime.enter();
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let at = listener.local_addr().unwrap();
+        let connect = || TcpStream::connect_timeout(&at, Duration::from_millis(200)).ok();
+        let held = core::iter::from_fn(connect).take(64).collect();
+        (listener, held)
+    }
+
+    #[test]
+    fn an_address_that_is_silent_does_not_hold_those_behind_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let (silent, _held) = silent(&runtime);
+        let answers = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let places = [silent.local_addr().unwrap(), answers.local_addr().unwrap()];
+        let begin = std::time::Instant::now();
+        let socket = connect_to(&places, Duration::from_millis(500)).unwrap();
+        assert_eq!(socket.peer_addr().unwrap(), places[1]);
+        assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+        assert_eq!(
+            connect_to(&places[..1], Duration::from_millis(100)).unwrap_err().kind(),
+            ErrorKind::TimedOut
+        );
+        assert_eq!(connect_to(&[], Duration::ZERO).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_place_is_found_by_its_name() {
+        let answers = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = answers.local_addr().unwrap();
+        let socket = connect(&Target::new("localhost".into(), at.port(), false)).unwrap();
+        assert_eq!(socket.peer_addr().unwrap(), at);
     }
 }

@@ -135,7 +135,8 @@ impl<R> ClientBuilder<R> {
     }
 
     /// Where the server is, whatever the DNS says: `host`, `host:port`, `[address]:port`, or the URL of a WebSocket (`wss://`).
-    pub fn connect(mut self, place: &str) -> Self {
+    pub fn connect(mut self, place: impl AsRef<str>) -> Self {
+        let place = place.as_ref();
         match Endpoint::parse(place, false) {
             Some(endpoint) => self.endpoint = endpoint,
             None => self.complain(Error::Config(format!(
@@ -146,7 +147,8 @@ impl<R> ClientBuilder<R> {
     }
 
     /// The same, where TLS begins with the first byte (XEP-0368).
-    pub fn connect_tls(mut self, place: &str) -> Self {
+    pub fn connect_tls(mut self, place: impl AsRef<str>) -> Self {
+        let place = place.as_ref();
         match Endpoint::parse(place, true) {
             Some(endpoint @ Endpoint::Address { .. }) => self.endpoint = endpoint,
             _ => self.complain(Error::Config(format!(
@@ -164,7 +166,8 @@ impl<R> ClientBuilder<R> {
     }
 
     /// The same, where this is the web server: `host`, or `host:port`. It has to prove to be the domain's all the same.
-    pub fn websocket_from(mut self, server: &str) -> Self {
+    pub fn websocket_from(mut self, server: impl AsRef<str>) -> Self {
+        let server = server.as_ref();
         let (host, port) = server.rsplit_once(':').unwrap_or((server, "443"));
         match port.parse() {
             Ok(port) if !host.is_empty() => {
@@ -261,7 +264,9 @@ impl<R> ClientBuilder<R> {
     }
 
     /// The same client without a runtime, for a loop of its owner's own, such as a device has: it tells when a transport is to be opened to this
-    /// place. Where nothing is said of the place it is the account's domain and the usual port, since nobody looks into the DNS.
+    /// place. Where nothing is said of the place it is the account's domain and port 5222: SRV records (RFC 6120 section 3.2.1) are not asked for, since that
+    /// needs a resolver. Where the domain's server is elsewhere, [`connect`](ClientBuilder::connect) says where. [`blocking::connect`](crate::blocking::connect) opens
+    /// a socket to it.
     ///
     /// # Errors
     ///

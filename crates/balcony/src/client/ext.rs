@@ -5,12 +5,11 @@ use core::marker::PhantomData;
 use std::sync::Arc;
 
 use balcony_client::{
-    Callable, CommandCall, CommandOutcome, Commands, Contacts, Extension, Iq, PrivateStorage, Push,
+    Callable, CommandCall, CommandOutcome, Commands, Contacts, Extension, Iq, Presence, PrivateStorage, Push,
     RequestError, Roster, StorageCall,
 };
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::XmlLimits;
-use balcony_stanza::{PresenceType, Stanza};
 use balcony_xep::commands::{Action, Request, Response as Step};
 use balcony_xep::data_form::DataForm;
 use balcony_xep::private::{Document, Key};
@@ -207,8 +206,7 @@ impl Ext<'_, Roster> {
     ///
     /// [`Error::Ended`]
     pub async fn subscribe(&self, contact: &BareJid) -> Result<(), Error> {
-        let ask = Stanza::presence(PresenceType::Subscribe).with_to(contact.to_jid());
-        self.shared.send(&mut Some(ask)).await.map(drop)
+        self.shared.send(&mut Some(Presence::subscribe(contact))).await.map(drop)
     }
 
     async fn change(&self, request: balcony_roster::Request) -> Result<(), Error> {

@@ -85,7 +85,8 @@ impl<R: Runtime> ComponentBuilder<R> {
     }
 
     /// Where the server listens for components: `host:port`. The connection is not encrypted: it should be on this machine.
-    pub fn connect(mut self, place: &str) -> Self {
+    pub fn connect(mut self, place: impl AsRef<str>) -> Self {
+        let place = place.as_ref();
         // Where no port is said it is that of clients, and there are two of them.
         match (Endpoint::parse(place, false), Endpoint::parse(place, true)) {
             (Some(Endpoint::Address { host, port, .. }), Some(Endpoint::Address { port: other, .. })) => {

@@ -9,7 +9,8 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 
 use balcony_client::{
-    ClientConfig, ClientMachine, ConnectError, MachineEvent, Pump, PumpError, RequestId, RequestKind, Step,
+    ClientConfig, ClientMachine, ConnectError, MachineEvent, Pump, PumpError, PumpStep, RequestId,
+    RequestKind,
 };
 use balcony_jid::FullJid;
 use balcony_machine::Instant;
@@ -78,21 +79,23 @@ impl Link {
         loop {
             let step = link.pump.step(link.now()).map_err(|error| link.pump.connect_error(error))?;
             match step {
-                Step::Event(MachineEvent::Online(jid)) if jid.to_bare() == account => {
+                PumpStep::Event(MachineEvent::Online(jid)) if jid.to_bare() == account => {
                     world.is_online(link.pump.client().tls());
                     link.jid = jid;
                     return Ok(link);
                 }
-                Step::Event(MachineEvent::Online(jid)) => {
+                PumpStep::Event(MachineEvent::Online(jid)) => {
                     return Err(broken(format!("{account} was bound as {jid}")));
                 }
-                Step::Event(MachineEvent::Ask(ticket, ask)) => {
+                PumpStep::Event(MachineEvent::Ask(ticket, ask)) => {
                     let answer = world.answer(ask).await;
                     link.pump.answer(ticket, answer);
                 }
-                Step::Event(_) => {}
-                Step::Wait => poll_fn(|cx| link.poll_io(cx)).await.map_err(|error| broken(reason(&error)))?,
-                Step::Closed => return Err(broken("the server has closed the stream".into())),
+                PumpStep::Event(_) => {}
+                PumpStep::Wait => {
+                    poll_fn(|cx| link.poll_io(cx)).await.map_err(|error| broken(reason(&error)))?
+                }
+                PumpStep::Closed => return Err(broken("the server has closed the stream".into())),
             }
         }
     }
@@ -104,9 +107,9 @@ impl Link {
     /// The next thing that has happened; `None`: nothing without [`exchange`](Link::exchange).
     pub(crate) fn step(&mut self) -> Result<Option<MachineEvent>> {
         match self.pump.step(self.now()).map_err(|error| error.to_string())? {
-            Step::Event(event) => Ok(Some(event)),
-            Step::Wait => Ok(None),
-            Step::Closed => Err("the server has closed the stream".into()),
+            PumpStep::Event(event) => Ok(Some(event)),
+            PumpStep::Wait => Ok(None),
+            PumpStep::Closed => Err("the server has closed the stream".into()),
         }
     }
 
@@ -202,9 +205,9 @@ impl Link {
         let closed = async {
             loop {
                 match self.pump.step(self.now()).map_err(|error| error.to_string())? {
-                    Step::Closed => return Ok(()),
-                    Step::Event(_) => {}
-                    Step::Wait => self.exchange().await?,
+                    PumpStep::Closed => return Ok(()),
+                    PumpStep::Event(_) => {}
+                    PumpStep::Wait => self.exchange().await?,
                 }
             }
         };

@@ -136,7 +136,8 @@ async fn subscribe(world: &Rc<World>, links: &mut [Link]) -> Result<()> {
         if is_seen {
             continue;
         }
-        let request = Stanza::presence(PresenceType::Subscribe).with_to(contact.to_jid()).with_id(&world.token(16));
+        let request =
+            Stanza::presence(PresenceType::Subscribe).with_to(contact.to_jid()).with_id(world.token(16));
         link.send(&request)?;
         while !is_seen {
             let one = async {
@@ -159,7 +160,7 @@ async fn subscribe(world: &Rc<World>, links: &mut [Link]) -> Result<()> {
                     && let Some(from) = &stanza.head.from
                 {
                     let grant = Stanza::presence(PresenceType::Subscribed).with_to(Jid::from(from.to_bare()));
-                    user.send(&grant.with_id(&world.token(16)))?;
+                    user.send(&grant.with_id(world.token(16)))?;
                 }
             }
         }

@@ -243,7 +243,7 @@ async fn send_to_deaf(
     let _socket = deaf.into_socket();
     let sender = Link::open(world, account + 1, &resource(world, number)).await;
     let mut sender = sender.map_err(|reason| format!("who was to write to it: {reason}"))?;
-    let heavy = Content::body(&"x".repeat(HEAVY)).to_payload();
+    let heavy = Content::body("x".repeat(HEAVY)).to_payload();
     let message: Stanza = Stanza::message(MessageType::Chat).with_to(to).with_payload(heavy);
     loop {
         while sender.send(&message)? {

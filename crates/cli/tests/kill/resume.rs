@@ -318,7 +318,10 @@ impl Friend {
     async fn say(&mut self, to: usize, text: &str) -> Result<(), balcony_client::PumpError> {
         const BODY: Name = Name::from_static("body");
         let body = Element::new(BODY, ns::CLIENT).text(text);
-        let message = Stanza::message(MessageType::Chat).with_id(text).with_to(NAMES[to].parse().unwrap()).with_child(body);
+        let message = Stanza::message(MessageType::Chat)
+            .with_id(text)
+            .with_to(NAMES[to].parse().unwrap())
+            .with_child(body);
         self.client.as_mut().unwrap().send(&message).await
     }
 

@@ -66,21 +66,21 @@ pub struct ComponentRequestId(u64);
 ///
 /// ```no_run
 /// use std::io::{ErrorKind, Read, Write};
-/// use std::net::TcpStream;
+/// use std::net::{SocketAddr, TcpStream};
 /// use std::time::Duration;
 /// use balcony_client::component::{Component, ComponentEvent};
 /// use balcony_machine::{Instant, Seed};
 /// use balcony_stanza::{ErrorCondition, StanzaError};
 /// use balcony_stream::component::ComponentInitiatingConfig;
 ///
-/// fn run(config: ComponentInitiatingConfig, seed: Seed) -> Result<(), Box<dyn std::error::Error>> {
+/// fn run(config: ComponentInitiatingConfig, seed: Seed, place: SocketAddr) -> Result<(), Box<dyn std::error::Error>> {
 ///     let start = std::time::Instant::now();
 ///     let now = || Instant::ZERO + start.elapsed();
 ///     let mut component = Component::new(config, seed);
 ///     let (mut socket, mut chunk) = (None, [0; 4096]);
 ///     loop {
 ///         if component.connects(now()) {
-///             match TcpStream::connect("localhost:5347") {
+///             match TcpStream::connect_timeout(&place, Duration::from_secs(10)) {
 ///                 Ok(connected) => {
 ///                     socket = Some(connected);
 ///                     component.connected(now());

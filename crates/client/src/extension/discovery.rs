@@ -43,7 +43,7 @@ pub struct Discovery {
 impl Discovery {
     /// A program of that name and version.
     #[must_use]
-    pub fn new(name: &str, version: &str) -> Discovery {
+    pub fn new(name: impl Into<String>, version: impl Into<String>) -> Discovery {
         Discovery {
             name: name.into(),
             version: version.into(),
@@ -63,7 +63,7 @@ impl Discovery {
 
     /// Adds an identity: a category and a type that the registry of the XSF has, such as `client` and `phone`.
     #[must_use]
-    pub fn identity(mut self, category: &str, kind: &str) -> Discovery {
+    pub fn identity(mut self, category: impl Into<String>, kind: impl Into<String>) -> Discovery {
         self.identities.push((category.into(), kind.into()));
         self
     }
@@ -77,7 +77,7 @@ impl Discovery {
 
     /// Says what it runs on, too.
     #[must_use]
-    pub fn os(mut self, os: &str) -> Discovery {
+    pub fn os(mut self, os: impl Into<String>) -> Discovery {
         self.os = Some(os.into());
         self
     }

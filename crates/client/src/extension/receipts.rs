@@ -63,7 +63,8 @@ impl Extension for Receipts {
                 if let (Some(id), true) = (stanza.head.id.as_deref(), self.answers) {
                     let receipt = Receipt::Received { id: Cow::Borrowed(id) };
                     // Without room for it there is none: whoever waits for it must be able to do without.
-                    let _ = context.send(Stanza::message(kind).with_to(from.clone()).with_child(receipt.to_element()));
+                    let _ = context
+                        .send(Stanza::message(kind).with_to(from.clone()).with_child(receipt.to_element()));
                 }
                 false
             }

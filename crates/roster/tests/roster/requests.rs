@@ -8,7 +8,8 @@ use crate::world::{CONTACT, bare, contact, empty, incoming, outgoing, words};
 
 fn with_nick(text: &str) -> Stanza {
     const NICK: Name = Name::from_static("nick");
-    incoming(P::Subscribe, CONTACT).with_child(Element::new(NICK, "http://jabber.org/protocol/nick").text(text))
+    incoming(P::Subscribe, CONTACT)
+        .with_child(Element::new(NICK, "http://jabber.org/protocol/nick").text(text))
 }
 
 // RFC 6121 §3.1.3 [SB8], §3.1.3 [PR6]: the complete stanza, until it is answered; one for each contact

@@ -27,7 +27,10 @@ pub(crate) fn empty(config: RosterConfig) -> Roster {
 
 /// A stanza of the user's client. The `id` tells it from what the server makes.
 pub(crate) fn outgoing(kind: PresenceType, to: &str) -> Stanza {
-    Stanza::presence(kind).with_from(format!("{USER}/balcony").parse().unwrap()).with_to(to.parse().unwrap()).with_id("id")
+    Stanza::presence(kind)
+        .with_from(format!("{USER}/balcony").parse().unwrap())
+        .with_to(to.parse().unwrap())
+        .with_id("id")
 }
 
 /// A stanza of a contact.

@@ -67,7 +67,8 @@ fn copy(
     }
     let payload = wrap(stanza, direction);
     for other in others {
-        let copy = Stanza::new(stanza.head.kind).with_from(account.owner().to_jid()).with_to(other.jid.to_jid());
+        let copy =
+            Stanza::new(stanza.head.kind).with_from(account.owner().to_jid()).with_to(other.jid.to_jid());
         copies.give(other.session, copy.with_payload(payload.clone()));
     }
 }

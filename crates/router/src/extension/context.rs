@@ -126,7 +126,10 @@ impl<'c, 'a, X: Extension> Context<'c, 'a, X> {
         let account = AccountRef { owner: self.call.owner, account: self.call.account, typed: self.typed };
         for client in account.clients().filter(|client| is_meant(client)) {
             let id = self.call.random.token(10);
-            let push = Stanza::iq(IqType::Set).with_to(client.jid.to_jid()).with_id(&id).with_payload(payload.clone());
+            let push = Stanza::iq(IqType::Set)
+                .with_to(client.jid.to_jid())
+                .with_id(&id)
+                .with_payload(payload.clone());
             deliver([client.session], push, self.call.effects);
         }
     }

@@ -272,7 +272,9 @@ fn what_comes_before_the_account_is_known_waits() {
     assert!(world.send(romeo, chat("juliet@example.com/r").with_id("1")).is_empty());
     let mut effects = Vec::new();
     let own = jid("juliet@example.com/r");
-    for stanza in [available(0).with_from(own.clone()), chat("romeo@example.net/street").with_from(own.clone())] {
+    for stanza in
+        [available(0).with_from(own.clone()), chat("romeo@example.net/street").with_from(own.clone())]
+    {
         world.router.route(world.now, SessionId(1), stanza, &mut effects);
     }
     assert!(world.send(romeo, chat("juliet@example.com").with_id("2")).is_empty() && effects.is_empty());

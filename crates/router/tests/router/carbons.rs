@@ -86,7 +86,8 @@ fn received() {
 fn sent() {
     let Scene { mut world, balcony, others, .. } = scene();
     for to in ["romeo@example.net/street", "romeo@example.net", "friar@example.org", "nobody@example.com"] {
-        let effects = world.send(balcony, message(MessageType::Chat, "<body>O Romeo</body>").with_to(jid(to)));
+        let effects =
+            world.send(balcony, message(MessageType::Chat, "<body>O Romeo</body>").with_to(jid(to)));
         for (other, name) in others.iter().zip(["attic", "cellar", "hall"]) {
             assert_eq!(
                 wires(&effects, *other),
@@ -110,8 +111,10 @@ fn sent() {
 #[test]
 fn within_the_account() {
     let Scene { mut world, balcony, others, .. } = scene();
-    let effects = world
-        .send(others[0], message(MessageType::Chat, "<body>x</body>").with_to(jid("juliet@example.com/balcony")));
+    let effects = world.send(
+        others[0],
+        message(MessageType::Chat, "<body>x</body>").with_to(jid("juliet@example.com/balcony")),
+    );
     assert_eq!(wires(&effects, balcony).len(), 1);
     assert_eq!(others.map(|to| copies(&effects, to)), [0, 1, 1]);
 }
@@ -160,8 +163,10 @@ fn eligible() {
 fn switching() {
     let Scene { mut world, romeo, balcony, others } = scene();
     let send = |world: &mut World| {
-        let effects = world
-            .send(romeo, message(MessageType::Chat, "<body>x</body>").with_to(jid("juliet@example.com/balcony")));
+        let effects = world.send(
+            romeo,
+            message(MessageType::Chat, "<body>x</body>").with_to(jid("juliet@example.com/balcony")),
+        );
         others.map(|to| copies(&effects, to))
     };
     assert_eq!(send(&mut world), [1, 1, 1]);
@@ -182,7 +187,8 @@ fn switching() {
     // It ends with the session.
     world.unbind(others[2]);
     world.connect("juliet@example.com/hall");
-    let effects = world.send(romeo, message(MessageType::Chat, "").with_to(jid("juliet@example.com/balcony")));
+    let effects =
+        world.send(romeo, message(MessageType::Chat, "").with_to(jid("juliet@example.com/balcony")));
     assert_eq!(effects.len(), 1);
 }
 

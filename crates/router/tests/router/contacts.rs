@@ -47,7 +47,10 @@ fn broadcasts() {
     for presence in [presence("<show>away</show><x xmlns='urn:x'/>"), presence("<priority>7</priority>")] {
         let effects = world.send(street, presence.clone());
         let mut expected = Vec::new();
-        presence.with_from(jid("romeo@example.net/street")).with_to(jid("juliet@example.com")).write(&mut expected);
+        presence
+            .with_from(jid("romeo@example.net/street"))
+            .with_to(jid("juliet@example.com"))
+            .write(&mut expected);
         let expected = String::from_utf8(expected).unwrap();
         for session in [balcony, attic] {
             assert_eq!(seen(&effects, session), core::slice::from_ref(&expected));

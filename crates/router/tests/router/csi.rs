@@ -130,7 +130,10 @@ fn what_is_urgent() {
         (own(&received(BODY)), true),
         (own(&sent(BODY)), true),
         (own(&sent(displayed)), true),
-        (request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").with_to(jid(PHONE)).with_from(jid(ROMEO)), true),
+        (
+            request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").with_to(jid(PHONE)).with_from(jid(ROMEO)),
+            true,
+        ),
         (presence(PresenceType::Subscribe).with_to(jid(JULIET)), true),
         (presence(PresenceType::Error), true),
         (room("110"), true),
@@ -188,7 +191,8 @@ fn before_answers() {
     let (mut world, romeo, phone) = world();
     world.send(romeo, chat(RECEIPT));
     world.send(romeo, available(1));
-    let effects = world.send(phone, request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").with_to(jid(JULIET)));
+    let effects =
+        world.send(phone, request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").with_to(jid(JULIET)));
     assert_eq!(got(&effects, phone), ["receipts", "<priority>1<", "<iq"]);
 }
 
@@ -419,12 +423,12 @@ proptest! {
             match step {
                 Step::Send(is_urgent) => {
                     let xml = if is_urgent { BODY } else { RECEIPT };
-                    effects = world.send(romeo, chat(xml).with_id(&format!("m{sent}")));
+                    effects = world.send(romeo, chat(xml).with_id(format!("m{sent}")));
                     sent += 1;
                 }
                 Step::Seen => {
                     seen += 1;
-                    effects = world.send(romeo, available(0).with_id(&format!("p{seen}")));
+                    effects = world.send(romeo, available(0).with_id(format!("p{seen}")));
                 }
                 Step::Use(is_used) if is_there => {
                     let state = if is_used { ClientState::Active } else { ClientState::Inactive };

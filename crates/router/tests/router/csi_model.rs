@@ -168,7 +168,7 @@ fn happen(world: &mut World, sessions: &mut u64, number: usize, event: &Event) -
             let Some(session) = all.get(place % all.len().max(1)).copied() else { return vec![] };
             let mut stanza = content(CONTENTS[*content_index]);
             stanza.head.kind = Kind::Message(*kind);
-            world.send(session, stanza.with_to(jid(&address(*to))).with_id(&number.to_string()))
+            world.send(session, stanza.with_to(jid(&address(*to))).with_id(number.to_string()))
         }
         Event::Use(place, is_used) => {
             let all = live(world);

@@ -101,7 +101,9 @@ fn what_was_answered_is_not_refused() {
     let phone = world.available("juliet@example.com/phone", 0);
     assert!(world.router.manage(phone, WAIT, &[]));
     let ping = |id: &str| {
-        request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").with_id(id).with_to(jid("juliet@example.com/phone"))
+        request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>")
+            .with_id(id)
+            .with_to(jid("juliet@example.com/phone"))
     };
     world.send(desk, ping("one"));
     world.send(desk, ping("two"));

@@ -204,7 +204,7 @@ pub(crate) fn step(world: &mut World, sessions: &mut u64, number: usize, op: &Op
         Op::Block(session, to) => (session, blocking("block", to)),
         Op::Unblock(session, to) => (session, blocking("unblock", to)),
     };
-    world.send(session(place), stanza.with_id(&number.to_string()))
+    world.send(session(place), stanza.with_id(number.to_string()))
 }
 
 fn model_step(model: &mut Model, sessions: u64, op: &Op) -> Vec<String> {

@@ -43,7 +43,7 @@ fn subject(stanza: &Stanza) -> String {
 }
 
 fn bear(world: &mut World, session: balcony_router::SessionId, patience: usize) -> Vec<Effect> {
-    let element = Element::new(Name::from_static("bear"), "urn:example:patience").text(&patience.to_string());
+    let element = Element::new(Name::from_static("bear"), "urn:example:patience").text(patience.to_string());
     let mut effects = Vec::new();
     world.router.element(world.now, session, element.root(), &mut effects);
     world.serve(&mut effects);

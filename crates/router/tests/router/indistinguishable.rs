@@ -246,14 +246,14 @@ fn watch(juliet: Juliet, ops: &[Op], waiting: usize) -> Vec<Vec<String>> {
         let mut effects = Vec::new();
         let mut done = None;
         match op.clone() {
-            Op::Local(stanza) => effects = world.brings(romeo, stanza.with_id(&number.to_string())),
+            Op::Local(stanza) => effects = world.brings(romeo, stanza.with_id(number.to_string())),
             Op::Remote(stanza) => {
-                let stanza = stanza.with_id(&number.to_string()).with_from(jid("friar@example.org/cell"));
+                let stanza = stanza.with_id(number.to_string()).with_from(jid("friar@example.org/cell"));
                 world.router.receive(world.now, stanza, &mut effects);
             }
             Op::Burst(stanza, times) => {
                 for _ in 0..times {
-                    effects.extend(world.brings(romeo, stanza.clone().with_id(&number.to_string())));
+                    effects.extend(world.brings(romeo, stanza.clone().with_id(number.to_string())));
                 }
             }
             Op::Round | Op::Refused => {

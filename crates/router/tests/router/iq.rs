@@ -155,7 +155,8 @@ fn full_without_match() {
 #[test]
 fn full_without_match_within_the_account() {
     let (mut world, _, juliet) = setting();
-    let ping = iq(IqType::Get, "ping", "urn:xmpp:ping").with_to(crate::world::jid("juliet@example.com/nowhere"));
+    let ping =
+        iq(IqType::Get, "ping", "urn:xmpp:ping").with_to(crate::world::jid("juliet@example.com/nowhere"));
     assert_eq!(
         world.says(juliet, ping),
         ["balcony: iq error service-unavailable/cancel from juliet@example.com/nowhere"]

@@ -124,7 +124,7 @@ fn saved(_: &Odd, context: &mut Context<'_, '_, Odd>) -> Reply {
 }
 
 fn told(what: &impl core::fmt::Debug) -> Reply {
-    Element::new(Name::from_static("told"), NS).text(&format!("{what:?}")).into()
+    Element::new(Name::from_static("told"), NS).text(format!("{what:?}")).into()
 }
 
 fn world() -> (World, SessionId) {

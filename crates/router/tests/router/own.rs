@@ -55,7 +55,8 @@ fn the_server_speaks_for_nobody_else() {
     let romeo = world.connect("romeo@example.net/street");
     world.send(romeo, available(0));
     let from = |from: &str| notice("romeo@example.net").with_from(jid(from));
-    let show = |kind, from: &str| Stanza::presence(kind).with_from(jid(from)).with_to(jid("romeo@example.net"));
+    let show =
+        |kind, from: &str| Stanza::presence(kind).with_from(jid(from)).with_to(jid("romeo@example.net"));
     let nobody = Stanza::message(MessageType::Chat);
     let mut unaddressed = notice("romeo@example.net");
     unaddressed.head.to = None;

@@ -138,7 +138,8 @@ fn acknowledge(world: &mut World, session: SessionId) {
 #[test]
 fn a_client_enables_and_disables() {
     let (mut world, _, phone) = world();
-    let info = request(IqType::Get, "<query xmlns='http://jabber.org/protocol/disco#info'/>").with_to(jid(JULIET));
+    let info =
+        request(IqType::Get, "<query xmlns='http://jabber.org/protocol/disco#info'/>").with_to(jid(JULIET));
     assert!(wires(&world.send(phone, info), phone)[0].contains("<feature var='urn:xmpp:push:0'/>"));
     for other in ["y", "z"] {
         world.send(phone, enable(SERVICE, other, ""));

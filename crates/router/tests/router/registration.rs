@@ -51,7 +51,8 @@ fn a_password_is_changed_when_that_is_durable() {
         (Answer::Refused, "<internal-server-error"),
     ] {
         // User names are compared as addresses are.
-        let change = set("<username>JULIET</username><password> r&amp;j </password>").with_to(jid("example.com"));
+        let change =
+            set("<username>JULIET</username><password> r&amp;j </password>").with_to(jid("example.com"));
         let effects = world.send(balcony, change);
         let [(ticket, Ask::SetPassword { account, password })] = &asks(&effects)[..] else {
             panic!("{effects:?}")

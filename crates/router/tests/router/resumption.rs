@@ -177,8 +177,8 @@ fn what_times_out_goes_nowhere_twice() {
     let desk = world.available("juliet@example.com/desk", 0);
     assert!(detach(&mut world, phone));
     assert_eq!(wires(&world.send(romeo, chat(0)), desk).len(), 1);
-    let ping =
-        crate::world::request(balcony_stanza::IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").with_to(jid(PHONE));
+    let ping = crate::world::request(balcony_stanza::IqType::Get, "<ping xmlns='urn:xmpp:ping'/>")
+        .with_to(jid(PHONE));
     assert!(world.says(romeo, ping).is_empty());
     world.now = world.now + Duration::from_secs(600);
     let effects = tick(&mut world);

@@ -224,6 +224,7 @@ fn late_store(grants: &Grants, events: Vec<Event>) -> Result<(), TestCaseError> 
 #[test]
 fn the_cost_is_said_twice_the_same() {
     let (from, to) = (jid("romeo@example.net/street"), jid("juliet@example.com"));
-    let stanza = Stanza::message(balcony_stanza::MessageType::Chat).with_from(from.clone()).with_to(to.clone());
+    let stanza =
+        Stanza::message(balcony_stanza::MessageType::Chat).with_from(from.clone()).with_to(to.clone());
     assert_eq!(cost(&stanza), from.as_str().len() + to.as_str().len() + 256);
 }

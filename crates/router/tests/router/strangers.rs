@@ -8,7 +8,7 @@ use balcony_router::Effect;
 const JULIET: &str = "juliet@example.com";
 
 fn chat(to: &str, id: usize) -> Stanza {
-    Stanza::message(MessageType::Chat).with_to(jid(to)).with_id(&id.to_string())
+    Stanza::message(MessageType::Chat).with_to(jid(to)).with_id(id.to_string())
 }
 
 /// The ids of the messages that are delivered.
@@ -31,7 +31,7 @@ fn what_is_parked_is_bounded() {
     let body = "x".repeat(1_000);
     for id in 0..400 {
         let stanza = Stanza::parse(format!("<message><body>{body}</body></message>").as_bytes()).unwrap();
-        effects.extend(world.send(romeo, stanza.with_to(jid(JULIET)).with_id(&id.to_string())));
+        effects.extend(world.send(romeo, stanza.with_to(jid(JULIET)).with_id(id.to_string())));
     }
     let most = 4 * config().limits.window_bytes / 1_000;
     let gone = ids(&effects).len();

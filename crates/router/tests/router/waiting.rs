@@ -314,7 +314,7 @@ fn one_note_at_a_time() {
     let mut open = Vec::new();
     for number in 0..50 {
         open.extend(asks(&world.send(romeo, available(0))));
-        open.extend(asks(&world.send(romeo, unavailable().with_id(&number.to_string()))));
+        open.extend(asks(&world.send(romeo, unavailable().with_id(number.to_string()))));
     }
     let noted = |ask: &Ask| match ask {
         Ask::Save { changes, .. } => match &changes[..] {

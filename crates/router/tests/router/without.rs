@@ -204,8 +204,10 @@ fn seen(world: &mut World) -> Vec<&'static str> {
             seen.push(name);
         }
     }
-    if wires(&world.send(romeo, request(IqType::Get, "<vCard xmlns='vcard-temp'/>").with_to(jid(JULIET))), romeo)
-        [0]
+    if wires(
+        &world.send(romeo, request(IqType::Get, "<vCard xmlns='vcard-temp'/>").with_to(jid(JULIET))),
+        romeo,
+    )[0]
     .contains("Juliet<")
         != seen.contains(&"vcard")
     {
@@ -325,7 +327,7 @@ fn happen(
             let asked = index.get(requests);
             let mut stanza = request(asked.kind, &format!("<{} xmlns='{}'/>", asked.name, asked.namespace));
             stanza.head.to = (asked.of == Addressee::Server).then(|| jid("x.example"));
-            world.send(session, stanza.with_id(&number.to_string()))
+            world.send(session, stanza.with_id(number.to_string()))
         }
     }
 }

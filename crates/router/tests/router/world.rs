@@ -45,7 +45,7 @@ pub(crate) fn document(world: &mut World, account: &str, collection: &'static st
 pub(crate) fn available(priority: i8) -> Stanza {
     const PRIORITY: Name = Name::from_static("priority");
     Stanza::presence(PresenceType::Available)
-        .with_child(Element::new(PRIORITY, "jabber:client").text(&priority.to_string()))
+        .with_child(Element::new(PRIORITY, "jabber:client").text(priority.to_string()))
 }
 
 pub(crate) fn unavailable() -> Stanza {

@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 
-use balcony_client::{ConnectError, MachineEvent, Pump, PumpError as Error, Step};
+use balcony_client::{ConnectError, MachineEvent, Pump, PumpError as Error, PumpStep};
 use balcony_machine::Instant;
 
 use crate::clock::{Clock, timeout};
@@ -60,12 +60,12 @@ impl<R: Runtime> Wire<R> {
     pub(super) async fn next(&mut self) -> Result<Option<MachineEvent>, Error> {
         loop {
             let end = match self.pump.step(self.now()) {
-                Ok(Step::Event(event)) => return Ok(Some(event)),
-                Ok(Step::Wait) => {
+                Ok(PumpStep::Event(event)) => return Ok(Some(event)),
+                Ok(PumpStep::Wait) => {
                     self.exchange().await?;
                     continue;
                 }
-                Ok(Step::Closed) => Ok(None),
+                Ok(PumpStep::Closed) => Ok(None),
                 Err(error) => Err(error),
             };
             self.last_words().await;

@@ -153,7 +153,7 @@ impl World {
     async fn online(&self, jid: &str, priority: impl Into<Option<i8>>) -> ConnectedClient {
         let mut client = self.connect(self.account(jid), false).await.unwrap();
         if let Some(priority) = priority.into() {
-            let priority = Element::new(PRIORITY, ns::CLIENT).text(&priority.to_string());
+            let priority = Element::new(PRIORITY, ns::CLIENT).text(priority.to_string());
             soon(client.send(&Stanza::presence(PresenceType::Available).with_child(priority))).await.unwrap();
             // The server shows it to ourselves, too (RFC 6121 section 4.2.2): then it has been processed.
             let echo = receive(&mut client).await;

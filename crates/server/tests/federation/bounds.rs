@@ -93,8 +93,10 @@ fn answers_are_paid_for_by_who_is_answered() {
         for to in ["b.example", "c.example"] {
             for n in 0..50 {
                 let from = format!("u{}@a.example", n % 3).parse().unwrap();
-                let answer =
-                    Stanza::iq(IqType::Result).with_from(from).with_to(format!("x@{to}").parse().unwrap()).with_id("answer");
+                let answer = Stanza::iq(IqType::Result)
+                    .with_from(from)
+                    .with_to(format!("x@{to}").parse().unwrap())
+                    .with_id("answer");
                 match by_clients {
                     true => world.servers[0].federation.send(world.now, answer, true),
                     false => world.servers[0].federation.answer(world.now, answer),

@@ -87,7 +87,8 @@ fn an_acknowledged_word_on_a_subscription_may_be_lost_by_a_crash() {
     for trust in [Trust::Plain, Trust::Dialback, Trust::Certificates] {
         for is_lost in [true, false] {
             let mut world = two(trust);
-            let word = Stanza::presence(PresenceType::Unsubscribe).with_from("romeo@a.example".parse().unwrap());
+            let word =
+                Stanza::presence(PresenceType::Unsubscribe).with_from("romeo@a.example".parse().unwrap());
             world.send_stanza(0, word.with_to("juliet@b.example".parse().unwrap()));
             world.settle();
             world.pass(Duration::from_secs(25));

@@ -144,7 +144,8 @@ fn senders_take_turns() {
 fn a_word_on_a_subscription_is_followed() {
     use balcony_stanza::PresenceType;
     let word = || {
-        let presence = Stanza::presence(PresenceType::Unsubscribe).with_from("romeo@a.example".parse().unwrap());
+        let presence =
+            Stanza::presence(PresenceType::Unsubscribe).with_from("romeo@a.example".parse().unwrap());
         presence.with_to("juliet@b.example".parse().unwrap()).with_id("9")
     };
     let heard = |world: &World| world.servers[0].heard.len();

@@ -63,7 +63,7 @@ fn subscription_requests_of_a_domain_are_bounded() {
     ours.limits.subscriptions_per_minute = 5;
     let mut world = World::new(1, vec![ours, config(&["b.example"], Trust::Certificates)]);
     let ask = |n: usize| {
-        let ask = Stanza::presence(PresenceType::Subscribe).with_id(&n.to_string());
+        let ask = Stanza::presence(PresenceType::Subscribe).with_id(n.to_string());
         ask.with_from(format!("u{n}@b.example").parse().unwrap()).with_to("romeo@a.example".parse().unwrap())
     };
     for n in 0..20 {

@@ -520,7 +520,10 @@ impl World {
 }
 
 pub fn message(from: &str, to: &str, id: &str) -> Stanza {
-    Stanza::message(MessageType::Chat).with_from(from.parse().unwrap()).with_to(to.parse().unwrap()).with_id(id)
+    Stanza::message(MessageType::Chat)
+        .with_from(from.parse().unwrap())
+        .with_to(to.parse().unwrap())
+        .with_id(id)
 }
 
 /// The limits of tests that wait for something.

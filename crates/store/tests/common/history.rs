@@ -22,7 +22,11 @@ pub fn contact(number: u8) -> BareJid {
 pub fn message(text: &str) -> Arc<Stanza> {
     const BODY: Name = Name::from_static("body");
     let from: Jid = "romeo@example.net/garden".parse().unwrap();
-    Arc::new(Stanza::message(MessageType::Chat).with_from(from).with_child(Element::new(BODY, ns::CLIENT).text(text)))
+    Arc::new(
+        Stanza::message(MessageType::Chat)
+            .with_from(from)
+            .with_child(Element::new(BODY, ns::CLIENT).text(text)),
+    )
 }
 
 /// A message comes for an account. Which one is said by [`of`].
@@ -109,7 +113,11 @@ pub fn change() -> impl Strategy<Value = Change> {
                 item
             }),
             request: request.then(|| {
-                Arc::new(Stanza::presence(PresenceType::Subscribe).with_from(contact(number).to_jid()).with_id("<1>"))
+                Arc::new(
+                    Stanza::presence(PresenceType::Subscribe)
+                        .with_from(contact(number).to_jid())
+                        .with_id("<1>"),
+                )
             }),
             version: Version(0),
             pushed,

@@ -4,7 +4,7 @@ use std::time::Instant as Clock;
 
 use balcony_client::{
     Agent, AgentConfig, AgentEvent, CallId, ClientConfig, ClientMachine, CommandCall, CommandOutcome,
-    Commands, Completion, MachineEvent, Message, Presence, Pump, RequestError, Step, answer,
+    Commands, Completion, MachineEvent, Message, Presence, Pump, RequestError, PumpStep, answer,
 };
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Secret, Seed};
@@ -238,7 +238,7 @@ impl Person {
         loop {
             self.agent.tick(now);
             match self.pump.step(now)? {
-                Step::Event(event) => {
+                PumpStep::Event(event) => {
                     if let Some(MachineEvent::Ask(ticket, ask)) =
                         self.agent.take(now, event, self.pump.client())
                     {
@@ -246,11 +246,11 @@ impl Person {
                     }
                     self.tell();
                 }
-                Step::Wait => match self.agent.next_stanza() {
+                PumpStep::Wait => match self.agent.next_stanza() {
                     Some(stanza) => self.pump.send(now, &stanza)?,
                     None => return Ok(()),
                 },
-                Step::Closed => return Err("the server has closed the stream of a person".into()),
+                PumpStep::Closed => return Err("the server has closed the stream of a person".into()),
             }
         }
     }

@@ -55,7 +55,7 @@ async fn write(sender: Sender, peer: Jid, messages: usize) {
     let mut pace = interval(PACE);
     for number in 0..messages {
         pace.tick().await;
-        let message = Message::chat(peer.clone()).body(&number.to_string());
+        let message = Message::chat(peer.clone()).body(number.to_string());
         tell(&format!("sent {number}"));
         if let Err(error) = sender.send(message).await {
             return eprintln!("{:.3} not sent: {error}", now());
