@@ -27,7 +27,7 @@
 //!
 //! [`Client`] has what a client can do, [`Event`] what happens to it. Messages are read and built by [`Message`], presence by
 //! [`Presence`] and [`ReceivedPresence`], requests by [`Iq`], [`Response`] and [`Request`]. What has no method of its own is an
-//! [`Element`] in any of them; with the feature `minidom` it is also a `minidom::Element`, and by that a type of `xmpp-parsers`.
+//! [`Element`] in any of them, or in the [`Stanza`] that each of them is or becomes; with the feature `minidom` it is also a `minidom::Element`, and by that a type of `xmpp-parsers`.
 //!
 //! ```no_run
 //! use balcony::prelude::*;
@@ -44,6 +44,9 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! What has come is read by plain names, `message.from()`; builders are told by plain names, `.body(..)`; a [`Stanza`], which is both, is read by plain names and changed by
+//! those that begin with `with_`. Texts may be a `&str` or a `String`. Where a [`Jid`] is wanted, text becomes one by `.parse()?`, and a [`BareJid`] or [`FullJid`] by `.into()`.
 //!
 //! # Extensions
 //!

@@ -623,6 +623,25 @@ fn errors_can_be_told_apart() {
     assert!(boxed.source().is_some_and(|source| source.is::<StanzaError>()));
 }
 
+// What `?` takes to the `main` of a program, in whichever layer that works.
+#[test]
+fn errors_are_sentences_when_main_returns_them() {
+    let errors: [Box<dyn std::error::Error>; 9] = [
+        Box::new(balcony::OutboxError::Full),
+        Box::new(balcony::PumpError::Overrun),
+        Box::new(balcony::PumpError::Misuse(balcony::machine::ApiMisuse::NotOpen)),
+        Box::new(balcony::ConnectError::NoTrust),
+        Box::new(balcony::MachineSendError::Full),
+        Box::new(balcony::connection::Error::from(balcony::stream::Error::Truncated)),
+        Box::new(balcony::tls::TlsTrust::builder().roots_pem(b"x").err().unwrap()),
+        Box::new(balcony::server::extension::Clash::TooMany("todo")),
+        Box::new(Payload::from_bytes(b"<a").unwrap_err()),
+    ];
+    for error in errors {
+        assert_eq!(format!("{error:?}"), error.to_string());
+    }
+}
+
 macro_rules! on_both {
     ($($name:ident),+ $(,)?) => {
         mod on_tokio { $(

@@ -148,7 +148,7 @@ impl ClientConfig {
 }
 
 /// Why no connection came about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The configuration demands TLS and does not say whose certificates to trust.
@@ -285,6 +285,13 @@ impl fmt::Display for Attempt {
         } else {
             write!(f, "{host}:{port}: {reason}")
         }
+    }
+}
+
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -108,7 +108,21 @@ impl Presence {
         }
     }
 
-    /// Presence for everybody who may see it: without `to` and `type` (RFC 6121 section 4.2.1).
+    /// Presence for everybody who may see it: without `to` and `type` (RFC 6121 section 4.2.1). As a stanza it can have elements of any kind beside, and an
+    /// address of its own, such as that of a room.
+    ///
+    /// ```
+    /// use balcony_client::Presence;
+    /// use balcony_xml::{Element, Name};
+    ///
+    /// let enter = Element::new(Name::from_static("x"), "http://jabber.org/protocol/muc");
+    /// let presence = Presence::available().to_stanza().with_child(enter).with_to("garden@rooms.example.com/romeo".parse()?);
+    /// assert_eq!(
+    ///     presence.to_xml(),
+    ///     "<presence to='garden@rooms.example.com/romeo'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
+    /// );
+    /// # Ok::<(), balcony_jid::JidError>(())
+    /// ```
     #[must_use]
     pub fn to_stanza(&self) -> Stanza {
         const SHOW: Name = Name::from_static("show");

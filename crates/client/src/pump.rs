@@ -115,7 +115,7 @@ pub enum PumpStep {
 }
 
 /// Why a client cannot go on, or did not do what it was told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PumpError {
     /// The connection has ended.
@@ -454,6 +454,13 @@ impl From<SendError> for PumpError {
             SendError::Ended(error) => PumpError::Ended(error),
             SendError::Full => PumpError::Full,
         }
+    }
+}
+
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for PumpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

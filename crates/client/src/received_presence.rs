@@ -2,6 +2,7 @@
 
 use balcony_jid::Jid;
 use balcony_stanza::{Kind, PresenceType, Stanza, Texts};
+use balcony_xml::Element;
 
 use crate::{Presence, Show};
 
@@ -69,6 +70,21 @@ impl ReceivedPresence {
     #[must_use]
     pub fn get<T: TryFrom<minidom::Element>>(&self) -> Option<T> {
         self.stanza.payload.get()
+    }
+
+    /// The first element of that name in that namespace.
+    ///
+    /// ```
+    /// use balcony_client::ReceivedPresence;
+    /// use balcony_stanza::Stanza;
+    ///
+    /// let xml = "<presence from='juliet@example.com/balcony'><mood xmlns='urn:example:mood'>amorous</mood></presence>";
+    /// let presence = ReceivedPresence::read(Stanza::parse(xml.as_bytes()).unwrap()).unwrap();
+    /// assert_eq!(presence.element("mood", "urn:example:mood").unwrap().root().text(), "amorous");
+    /// ```
+    #[must_use]
+    pub fn element(&self, name: &str, namespace: &str) -> Option<Element> {
+        self.stanza.payload.parse().ok()?.root().child(name, namespace).map(|element| element.to_owned())
     }
 
     /// With a negative one the resource gets no messages that are addressed to its account.

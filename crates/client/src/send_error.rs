@@ -6,7 +6,7 @@ use balcony_connection::Error;
 use balcony_machine::ApiMisuse;
 
 /// Why a stanza was not sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
     /// This cannot be done now: the client is not online, or not any longer.
@@ -21,6 +21,13 @@ pub enum SendError {
 impl From<ApiMisuse> for SendError {
     fn from(misuse: ApiMisuse) -> Self {
         SendError::Misuse(misuse)
+    }
+}
+
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -170,7 +170,7 @@ impl<S: Side> fmt::Debug for Connection<S> {
 }
 
 /// Why a connection ended before its time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
     /// The stream ended.
@@ -181,6 +181,13 @@ pub enum Error {
     /// There is no WebSocket, or none any more (RFC 7395). What the peer is to be told in HTTP is in the output.
     #[cfg(feature = "websocket")]
     WebSocket(alloc::string::String),
+}
+
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for Error {

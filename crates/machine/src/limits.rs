@@ -202,12 +202,19 @@ impl Limits {
 }
 
 /// A bound that is zero and must not be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LimitsError {
     /// The field of [`Limits`].
     pub name: &'static str,
     /// What would come of it.
     pub reason: &'static str,
+}
+
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for LimitsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for LimitsError {

@@ -8,7 +8,7 @@ macro_rules! misuses {
         ///
         /// Each is a mistake in a program, or something that has happened in the very moment, such as the end of a stream: what a peer does
         /// wrong is an error of another type.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum ApiMisuse {
             $($(#[$doc])* $name,)+
@@ -81,6 +81,13 @@ misuses! {
     SaltedPasswordMissing = "the salted password is missing",
     /// A salted password was given that was not asked for, or is for another hash.
     SaltedPasswordUnasked = "a salted password that was not asked for",
+}
+
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for ApiMisuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for ApiMisuse {

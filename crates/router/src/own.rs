@@ -14,7 +14,7 @@ use crate::router::Router;
 use crate::{Effect, SessionId};
 
 /// Why a stanza is not sent in the server's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
     /// It has no `from`.
@@ -32,6 +32,13 @@ pub enum SendError {
     Full,
     /// The server has ended. Only adapters say so.
     Ended,
+}
+
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for SendError {

@@ -196,8 +196,15 @@ pub enum Reply {
 
 /// The worker has too much to do already: the request was not taken, and there will be no reply. Try again later, or tell the
 /// client so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Busy;
+
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl fmt::Display for Busy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

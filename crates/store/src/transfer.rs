@@ -56,7 +56,7 @@ const BATCH: usize = 4 << 20;
 const LONGEST: usize = 256 << 20;
 
 /// Why accounts could not be exported or imported.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransferError {
     /// The store.
@@ -272,6 +272,13 @@ fn read_line(
         if trimmed > 0 {
             return Ok(Some(line));
         }
+    }
+}
+
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for TransferError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::vouchers::NoneFits;
 ///
 /// An error of a [`Session`](crate::Session) is sticky: later calls give the same one. The alert that tells the peer, if
 /// there is one for this case, is already in `out`; write it, then close the transport without a closing stream tag (RFC 6120 section 5.4.3.2).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
     /// The caller used the session in a way that its documentation rules out.
@@ -40,7 +40,7 @@ pub enum Error {
 }
 
 /// What is wrong with a configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// There is no certificate in the PEM data.
@@ -135,6 +135,13 @@ fn plain(name: String) -> String {
     inside.map(String::from).unwrap_or(name)
 }
 
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -184,6 +191,13 @@ impl fmt::Display for Error {
             Error::Protocol(reason) => write!(f, "TLS failed: {reason}"),
             Error::Truncated => f.write_str("the connection ended without the TLS goodbye (close_notify)"),
         }
+    }
+}
+
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -26,6 +26,15 @@ use crate::{Error, Established, TlsIdentity, TlsTrust, Vouchers, name};
 ///      └───────── Err, for good ─┘
 /// ```
 ///
+/// 1. **What has happened goes in**: what the peer has sent, by [`read`](Session::read), and its end, [`eof`](Session::eof). A client begins with a `read` of nothing. No time is told: certificates are
+///    checked by the clock of the operating system.
+/// 2. **What the owner wants**: [`write`](Session::write) when there is no handshake any more, and [`close`](Session::close).
+/// 3. **What comes of it** is appended to the buffers that the owner brings: plaintext, and ciphertext that is to be sent, also after an error, for the
+///    alert is in it. [`Status`] says how far it is.
+/// 4. **Looking**: [`established`](Session::established), which has what was agreed on.
+///
+/// The docs of [this package](crate) have the whole loop.
+///
 /// Memory is bounded: rustls holds at most one incomplete record (about 18 KiB) or handshake message (64 KiB), and
 /// nothing that has been decrypted or encrypted stays inside.
 pub struct Session {

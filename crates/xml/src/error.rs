@@ -7,7 +7,7 @@ use smallvec::CollectionAllocErr;
 
 /// What is wrong with the XML that a peer sent. Every variant belongs to one stream error condition (RFC 6120 section
 /// 4.9.3), named in its documentation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum ReadError {
     /// The input breaks the XML grammar: `not-well-formed`.
     NotWellFormed(&'static str),
@@ -41,6 +41,13 @@ impl From<TryReserveError> for ReadError {
 impl From<CollectionAllocErr> for ReadError {
     fn from(_: CollectionAllocErr) -> Self {
         ReadError::NoMemory
+    }
+}
+
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -116,7 +116,7 @@ pub enum Completion {
 }
 
 /// Why a stanza was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OutboxError {
     /// The outbox is full; see [`Agent::has_room`](crate::Agent::has_room).
@@ -125,6 +125,13 @@ pub enum OutboxError {
     Ended,
     /// It is from an address of another domain than that of the component.
     OtherDomain,
+}
+
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for OutboxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for OutboxError {

@@ -26,7 +26,7 @@ pub enum Claim {
 }
 
 /// Why extensions can't be put together.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Clash {
     /// Two have registered the same, or one has registered it twice.
@@ -81,6 +81,13 @@ impl fmt::Display for Addressee {
             Addressee::Server => "the server",
             Addressee::Account => "an account",
         })
+    }
+}
+
+/// The same words as `Display`: a `main` that returns it shows what is wrong.
+impl fmt::Debug for Clash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
