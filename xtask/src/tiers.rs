@@ -54,7 +54,7 @@ pub(crate) const CRATES: &[Crate] = &[
     row("embedded", 4, Std::Never),
     row("runtime", 4, Std::Always),
     row("tokio", 4, Std::Always),
-    row("async-std", 4, Std::Always),
+    row("async-io", 4, Std::Always),
     row("store", 4, Std::Always),
     row("web", 4, Std::Always),
     row("balcony", 5, Std::Always),

@@ -17,15 +17,15 @@ mod usual {
     pub type DefaultRuntime = balcony_tokio::Tokio;
     /// The runtime that is used unless another one is named: tokio where the feature is on, otherwise smol, otherwise async-std.
     #[cfg(not(feature = "tokio"))]
-    pub type DefaultRuntime = balcony_async_std::AsyncIo;
+    pub type DefaultRuntime = balcony_async_io::AsyncIo;
 
     pub(crate) fn usual() -> DefaultRuntime {
         #[cfg(feature = "tokio")]
         return balcony_tokio::Tokio::default();
         #[cfg(all(not(feature = "tokio"), feature = "smol"))]
-        return balcony_async_std::AsyncIo::smol();
+        return balcony_async_io::AsyncIo::smol();
         #[cfg(all(not(feature = "tokio"), not(feature = "smol")))]
-        balcony_async_std::AsyncIo::async_std()
+        balcony_async_io::AsyncIo::async_std()
     }
 
     /// Runs a program on the [`DefaultRuntime`], for those who need nothing else of it.
@@ -118,13 +118,13 @@ pub(crate) use none::usual;
 /// smol, to be [named](crate::ClientBuilder::on) where another runtime is the usual one.
 #[cfg(feature = "smol")]
 #[must_use]
-pub fn on_smol() -> balcony_async_std::AsyncIo {
-    balcony_async_std::AsyncIo::smol()
+pub fn on_smol() -> balcony_async_io::AsyncIo {
+    balcony_async_io::AsyncIo::smol()
 }
 
 /// async-std, to be [named](crate::ClientBuilder::on) where another runtime is the usual one.
 #[cfg(feature = "async-std")]
 #[must_use]
-pub fn on_async_std() -> balcony_async_std::AsyncIo {
-    balcony_async_std::AsyncIo::async_std()
+pub fn on_async_std() -> balcony_async_io::AsyncIo {
+    balcony_async_io::AsyncIo::async_std()
 }

@@ -2,7 +2,7 @@
 //!
 //! A [`ClientMachine`] takes the server's bytes and the time, appends what is to be sent, and returns one [`MachineEvent`] at a time.
 //! It keeps track of requests (an iq and its answer), answers the requests that every client must answer, and leaves
-//! the rest to its owner. `balcony-tokio` and `balcony-async-std` bring the sockets.
+//! the rest to its owner. `balcony-tokio` and `balcony-async-io` bring the sockets.
 //!
 //! [`Contacts`] reads along and knows the roster, who is there and who asks to be let in; [`Carbon`] and [`held_back`] read
 //! messages that have come another

@@ -1,6 +1,6 @@
 //! Balcony's driver: sockets, timers and DNS around `balcony-server` and `balcony-client`, written once for all runtimes.
 //!
-//! `balcony-tokio` and `balcony-async-std` are [`Runtime`]s: they say how tokio, async-std and smol do tasks, timers, sockets and
+//! `balcony-tokio` and `balcony-async-io` are [`Runtime`]s: they say how tokio, async-std and smol do tasks, timers, sockets and
 //! DNS, and nothing else. Another runtime needs about as much; use the crate of yours and not this one, unless you write it.
 //!
 //! No decision of the protocol is made here. A [`Server`] is one task, or several, that give bytes and the time to a

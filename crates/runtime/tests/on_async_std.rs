@@ -10,7 +10,7 @@ mod world;
 
 mod kind {
     pub(crate) use async_std::task::block_on;
-    pub(crate) use balcony_async_std::AsyncIo as Kind;
+    pub(crate) use balcony_async_io::AsyncIo as Kind;
     use balcony_runtime::Options;
 
     /// Of a server.

@@ -9,7 +9,7 @@
 mod world;
 
 mod kind {
-    pub(crate) use balcony_async_std::AsyncIo as Kind;
+    pub(crate) use balcony_async_io::AsyncIo as Kind;
     use balcony_runtime::Options;
     pub(crate) use smol::block_on;
 
@@ -29,7 +29,7 @@ world::all_on!(kind::block_on);
 fn unix_sockets_through_the_shim() {
     use std::os::unix::net::UnixStream;
 
-    use balcony_async_std::FuturesIo;
+    use balcony_async_io::FuturesIo;
 
     let (ours, theirs) = smol::Async::<UnixStream>::pair().unwrap();
     kind::block_on(world::other_transports(FuturesIo::new(ours), FuturesIo::new(theirs)));

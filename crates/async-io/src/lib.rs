@@ -7,7 +7,7 @@
 //! smol.
 //!
 //! ```no_run
-//! use balcony_async_std::{AsyncIo, ConnectedClient, ClientConfig, Endpoint, MachineEvent};
+//! use balcony_async_io::{AsyncIo, ConnectedClient, ClientConfig, Endpoint, MachineEvent};
 //! use balcony_machine::Secret;
 //! use balcony_stanza::{PresenceType, Stanza};
 //!
