@@ -81,7 +81,7 @@ fn a_login_among_large_presences() {
     for number in 0..CONTACTS {
         let name = format!("friend{number}@example.com");
         let friend = world.client(&format!("{name}/0"), "f");
-        let subscription = |kind, to: &str| Stanza::presence(kind).to(to.parse().unwrap());
+        let subscription = |kind, to: &str| Stanza::presence(kind).with_to(to.parse().unwrap());
         world.send(phone, &subscription(PresenceType::Subscribe, &name));
         world.run();
         world.send(friend, &subscription(PresenceType::Subscribed, JULIET));

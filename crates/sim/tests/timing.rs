@@ -28,8 +28,9 @@ fn world(seed: u64, parts: u16) -> (World, Peer) {
 fn waits(to: &str, late: u32, seed: u64, parts: u16) -> u32 {
     let (mut world, romeo) = world(seed, parts);
     (world.slow_store, world.store_hangs) = (true, true);
-    let message =
-        |number: usize| Stanza::message(MessageType::Chat).to(to.parse().unwrap()).id(&number.to_string());
+    let message = |number: usize| {
+        Stanza::message(MessageType::Chat).with_to(to.parse().unwrap()).with_id(number.to_string())
+    };
     for number in 0..MESSAGES {
         world.send(romeo, &message(number));
     }

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use balcony_client::{ClientConfig, ClientMachine, MachineEvent, Pump, Step, answer};
+use balcony_client::{ClientConfig, ClientMachine, MachineEvent, Pump, PumpStep, answer};
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Seed};
 use balcony_stream::TlsPolicy;
@@ -28,15 +28,15 @@ pub fn login(server: &Server, name: &str) -> Raw {
     let mut pump = Pump::new(ClientMachine::new(config, &Seed::from_u64(1), now));
     loop {
         match pump.step(now).unwrap() {
-            Step::Event(MachineEvent::Ask(ticket, ask)) => pump.answer(ticket, answer(ask)),
-            Step::Event(MachineEvent::Online(_)) => break,
-            Step::Event(_) => {}
-            Step::Closed => panic!("{name} does not get in"),
-            Step::Wait if pump.output().is_empty() => {
+            PumpStep::Event(MachineEvent::Ask(ticket, ask)) => pump.answer(ticket, answer(ask)),
+            PumpStep::Event(MachineEvent::Online(_)) => break,
+            PumpStep::Event(_) => {}
+            PumpStep::Closed => panic!("{name} does not get in"),
+            PumpStep::Wait if pump.output().is_empty() => {
                 let count = socket.read(&mut buffer).unwrap();
                 pump.received(&buffer[..count]);
             }
-            Step::Wait => {
+            PumpStep::Wait => {
                 socket.write_all(pump.output()).unwrap();
                 pump.wrote(pump.output().len());
             }

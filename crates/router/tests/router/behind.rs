@@ -92,7 +92,7 @@ fn behind_the_answer(
     let contact = ACCOUNTS.get(contact).copied().unwrap_or(REMOTE);
     (world.at_once, world.parks) = (false, true);
     let (mut store, mut log) = (Slow::default(), Vec::new());
-    let effects = world.send(requester, request.stanza(contact).id("request"));
+    let effects = world.send(requester, request.stanza(contact).with_id("request"));
     note(&mut world, &mut store, effects, &mut log);
     let to_requester = Some(To::Session(requester));
     let is_answer = |effect: &Effect| destination(effect) == to_requester && id(effect) == Some("request");
@@ -163,10 +163,10 @@ fn act(
     let others = live.iter().filter(|session| **session != sender);
     let all =
         others.filter_map(|session| world.router.jid(*session)).map(FullJid::to_jid).chain([jid(REMOTE)]);
-    let mut said: Vec<_> = all.map(|to| Stanza::message(MessageType::Chat).to(to)).collect();
+    let mut said: Vec<_> = all.map(|to| Stanza::message(MessageType::Chat).with_to(to)).collect();
     said.extend(subscribes_to.map(|contact| subscription(PresenceType::Subscribe, contact)));
     for stanza in said {
-        let effects = world.send(sender, stanza.id(THEN));
+        let effects = world.send(sender, stanza.with_id(THEN));
         note(world, store, effects, log);
     }
 }

@@ -85,7 +85,7 @@ fn what_one_sends_to_oneself_keeps_its_order() {
         for place in 0..4_u32 {
             let kind = sequence / 6_u32.pow(place) % 6;
             let stanza = if kind < 3 { chat(ROMEO) } else { iq(IqType::Get, "query", "urn:example:unknown") };
-            let stanza = stanza.to(jid(to_itself[kind as usize % 3])).id(&place.to_string());
+            let stanza = stanza.with_to(jid(to_itself[kind as usize % 3])).with_id(place.to_string());
             let effects = world.send(romeo, stanza);
             done.extend(effects.iter().filter_map(told_id));
             open.extend(asks(&effects));

@@ -36,7 +36,8 @@ const MOST_ALIASES: usize = 8;
 static IS_SAID: AtomicBool = AtomicBool::new(false);
 
 /// DNS servers that have given signatures, with the keys of the root to which these have led. An owner names one or two.
-static GIVE_SIGNATURES: Mutex<BTreeSet<(Option<SocketAddr>, Option<&'static str>)>> = Mutex::new(BTreeSet::new());
+static GIVE_SIGNATURES: Mutex<BTreeSet<(Option<SocketAddr>, Option<&'static str>)>> =
+    Mutex::new(BTreeSet::new());
 
 /// What both services of a domain have, like [`records`](super::records), and what DNSSEC says of it, by the keys of the root
 /// of the DNS that the options have.
