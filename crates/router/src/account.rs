@@ -420,6 +420,11 @@ impl Account {
         &self.most_available
     }
 
+    /// Whether it is a session of the account that has a connection.
+    pub(crate) fn is_connected(&self, session: SessionId) -> bool {
+        self.resources.iter().any(|own| own.session == session && own.is_connected)
+    }
+
     /// Those of them that get it now: none, if older ones have to be delivered first.
     pub(crate) fn takers(&self) -> &[SessionId] {
         if self.backlog.goes_first() { &[] } else { &self.most_available }

@@ -141,8 +141,8 @@ impl Router {
         let Some(account) = self.accounts.get_mut(name) else { return Ok(None) };
         // Messages may be on their way to the store that it did not count.
         let replay = self.shared.tables().replay();
-        account.backlog.may_wait |= replay
-            .is_some_and(|replay| kept.logs.iter().any(|(log, count)| *log == replay.log && *count > 0));
+        let own = replay.and_then(|replay| kept.logs.iter().find(|(log, _)| *log == replay.log));
+        account.backlog.are_in_log(own.map_or(0, |(_, count)| *count));
         let now = self.asks.now();
         let mut known = Known::new(name.clone(), kept, &self.shared, now, fresh)?;
         if let Some(before) = account.known_mut() {

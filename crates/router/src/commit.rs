@@ -144,6 +144,7 @@ impl Router {
                     self.load_again(name, effects);
                 }
                 self.refresh(name);
+                self.say_again_after_all(name);
                 if let Some(account) = self.accounts.get_mut(name).filter(|account| account.removing) {
                     account.removing = false;
                     effects.push(Effect::Removed { account: name.clone(), removal: Removal::Failed });

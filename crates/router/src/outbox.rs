@@ -239,6 +239,12 @@ impl Outbox {
     pub(crate) fn drain(&mut self, now: Instant, through: u64, limits: &Limits) -> usize {
         let (mut taken, mut removed) = (0, 0);
         let through = self.base.saturating_add(through);
+        // Whatever leaves the router for a session is counted here first.
+        debug_assert!(
+            through == u64::MAX || through <= self.removed + self.passed as u64,
+            "the network has {through} of {} stanzas",
+            self.removed + self.passed as u64
+        );
         while self.unacknowledged < self.passed && self.removed + (self.unacknowledged as u64) < through {
             let Some(entry) = self.entries.get_mut(self.unacknowledged) else { break };
             let bytes = entry.bytes;

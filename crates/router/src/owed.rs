@@ -86,8 +86,9 @@ pub(crate) struct Debtors {
     /// Those that are to say it again, in turn, and when the next are.
     turn: VecDeque<BareJid>,
     at: Option<Instant>,
-    /// Those that are being loaded for that.
+    /// Those that are being loaded for that, and those that could not be.
     loading: BTreeSet<BareJid>,
+    failed: BTreeSet<BareJid>,
 }
 
 impl Debtors {
@@ -176,11 +177,11 @@ impl Router {
         let next = self.debtors.turn.len().min(AT_ONCE);
         let next: Vec<BareJid> = self.debtors.turn.drain(..next).collect();
         for name in next {
-            if self.accounts.contains_key(&name) {
-                self.say_owed(&name, effects);
-            } else {
+            if self.accounts.get(&name).is_none_or(|account| account.phase.is_loading()) {
                 self.load(&name, effects);
                 self.debtors.loading.insert(name);
+            } else {
+                self.say_owed(&name, effects);
             }
         }
         self.wake_debtors();
@@ -189,8 +190,24 @@ impl Router {
     /// An account has been loaded, or could not be. In the latter case it has its turn once more when the store has had its time.
     pub(crate) fn had_turn(&mut self, name: &BareJid, is_loaded: bool) {
         if self.debtors.loading.remove(name) && !is_loaded {
+            self.debtors.failed.insert(name.clone());
+            self.try_later(name);
+        }
+    }
+
+    /// The store has had its time.
+    pub(crate) fn take_turn_again(&mut self, name: &BareJid) {
+        if self.debtors.failed.remove(name) {
             self.debtors.turn.push_back(name.clone());
-            self.debtors.at = self.debtors.at.max(Some(self.asks.now() + self.shared.config.limits.answer));
+            self.wake_debtors();
+        }
+    }
+
+    /// An account was about to be removed, and stays.
+    pub(crate) fn say_again_after_all(&mut self, name: &BareJid) {
+        if self.owed.contains_key(name) {
+            self.debtors.turn.push_back(name.clone());
+            self.wake_debtors();
         }
     }
 

@@ -197,21 +197,32 @@ impl Router {
         self.answer_resumptions(effects);
         self.flush_all(effects);
         self.carry_out_orders(effects);
-        while let Some(session) = self.superseded.pop() {
-            if self.sessions.get(&session).is_some_and(|own| own.outbox.management().waits_for_client()) {
-                effects.push(Effect::Close { session, error: StreamCondition::ResourceConstraint });
-                self.end_session(session, effects);
-            }
+        // What comes of that comes here once more, for as many accounts as there are.
+        if !mem::replace(&mut self.is_disposing, true) {
+            self.dispose(effects);
+            self.is_disposing = false;
         }
-        while let Some(session) = self.abandoned.pop() {
+    }
+
+    /// Ends the sessions that others would take messages of, and gives what has been left without a connection to others.
+    fn dispose(&mut self, effects: &mut Vec<Effect>) {
+        loop {
             let start = effects.len();
-            let account = self.leaving.get(session).map(|left| left.account.clone());
-            let leaving = &self.leaving;
-            let is_of_it =
-                |other: &mut SessionId| leaving.get(*other).map(|left| &left.account) == account.as_ref();
-            let mut sessions: Vec<_> = self.abandoned.extract_if(.., is_of_it).collect();
-            sessions.push(session);
-            self.give_up(&sessions, effects);
+            if let Some(session) = self.superseded.pop() {
+                let own = self.sessions.get(&session);
+                if own.is_some_and(|own| own.outbox.management().waits_for_client()) {
+                    effects.push(Effect::Close { session, error: StreamCondition::ResourceConstraint });
+                    self.end_session(session, effects);
+                }
+            } else if let Some(session) = self.abandoned.pop_first() {
+                let account = self.leaving.get(session).map(|left| left.account.clone());
+                let mut sessions = account.map(|account| self.leaving.of(&account)).unwrap_or_default();
+                sessions.retain(|other| self.abandoned.remove(other));
+                sessions.push(session);
+                self.give_up(&sessions, effects);
+            } else {
+                return;
+            }
             self.go_on(effects);
             self.dispatch(start, effects);
         }
@@ -419,7 +430,7 @@ impl Router {
             account.ending += usize::from(returns);
         }
         if outbox.is_detached() {
-            self.abandoned.push(id);
+            self.abandoned.insert(id);
             self.going += outbox.bytes();
         }
         let account = name.clone();
@@ -524,9 +535,12 @@ impl Router {
 
     /// The same as [`Outbox::take_over`], of sessions of the account that have ended as well, and whose queues are still to go elsewhere.
     pub(crate) fn leave_to_others(&mut self, name: &BareJid, groups: &mut OfGroups) {
-        let waiting = self.accounts.get(name).map(|account| account.gone.iter()).into_iter().flatten();
-        for other in self.abandoned.iter().chain(waiting) {
-            if let Some(left) = self.leaving.get_mut(*other).filter(|left| left.account == *name) {
+        let account = self.accounts.get(name);
+        for other in self.leaving.of(name) {
+            if (self.abandoned.contains(&other)
+                || account.is_some_and(|account| account.gone.contains(&other)))
+                && let Some(left) = self.leaving.get_mut(other)
+            {
                 left.outbox.take_over(groups);
             }
         }

@@ -6,7 +6,8 @@
 //! last part is there is stored behind it, so that order is kept.
 //!
 //! A session that has lost its connection meanwhile gets them when its client is back, unless there are more, and somebody is there who
-//! would take them: all that comes later has to wait for those, and would for as long as the session may. Then the session ends.
+//! would take them: all that comes later has to wait for those, and would for as long as the session may. Then the session ends if its
+//! client does not come back soon.
 //!
 //! A store in trouble keeps nobody from what comes later: then the rest waits for a while, and is tried again.
 
@@ -21,7 +22,7 @@ use crate::account::Account;
 use crate::asks::Purpose;
 use crate::extension::Absent;
 use crate::line::Origin;
-use crate::router::Router;
+use crate::router::{Router, Session};
 use crate::undelivered;
 use crate::{Answer, Append, Ask, Change, Effect, LogEdit, SessionId};
 
@@ -61,35 +62,42 @@ enum Wanted {
 pub(crate) struct Delivering {
     session: SessionId,
     up_to: u64,
+    /// How many they are, if that is known.
+    count: u64,
     /// They have been written, and the store is deleting them.
     is_written: bool,
 }
 
 impl Delivering {
-    /// Those up to this number of their log are on their way to the session.
-    pub(crate) const fn to(session: SessionId, up_to: u64) -> Self {
-        Delivering { session, up_to, is_written: false }
+    /// So many, up to this number of their log, are on their way to the session.
+    pub(crate) const fn to(session: SessionId, up_to: u64, count: u64) -> Self {
+        Delivering { session, up_to, count, is_written: false }
     }
 }
 
 impl Account {
     /// The session that was getting stored messages when it lost its connection, if there are more of them, and somebody else would take
     /// them who has a connection.
-    fn idle_holder(&self) -> Option<SessionId> {
+    fn absent_holder(&self) -> Option<SessionId> {
         let now =
             self.backlog.delivering.as_ref().filter(|now| self.backlog.goes_first() && !now.is_written)?;
-        let is_connected = |session: SessionId| {
-            self.resources().iter().any(|own| own.session == session && own.is_connected)
-        };
-        let waits = self.resources().iter().any(|own| own.session == now.session && !own.is_connected);
-        (waits && self.most_available().iter().any(|other| is_connected(*other))).then_some(now.session)
+        let is_away =
+            !self.is_connected(now.session) && self.resources().iter().any(|own| own.session == now.session);
+        (is_away && self.most_available().iter().any(|other| self.is_connected(*other)))
+            .then_some(now.session)
     }
 }
 
 impl Backlog {
-    /// Up to which number of their log stored messages are on their way to the session, if they are.
-    pub(crate) fn delivered_to(&self, session: SessionId) -> Option<u64> {
-        self.delivering.as_ref().filter(|_| self.is_open(session)).map(|now| now.up_to)
+    /// Up to which number of their log stored messages are on their way to the session, and how many, if they are.
+    pub(crate) fn delivered_to(&self, session: SessionId) -> Option<(u64, u64)> {
+        self.delivering.as_ref().filter(|_| self.is_open(session)).map(|now| (now.up_to, now.count))
+    }
+
+    /// There are so many in the log: others than those, if any, that are on their way to somebody.
+    pub(crate) fn are_in_log(&mut self, count: usize) {
+        let delivering = self.delivering.as_ref().filter(|now| !now.is_written).map_or(0, |now| now.count);
+        self.may_wait |= count as u64 > delivering;
     }
 
     /// Whether there are messages that have to be delivered before any other, and can't be yet.
@@ -181,8 +189,12 @@ impl Router {
     /// If somebody takes messages again, gets those that wait. Until they are there later messages wait.
     pub(crate) fn fetch(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get_mut(name) else { return };
-        if let Some(holder) = account.idle_holder() {
-            self.superseded.push(holder);
+        if let Some(holder) = account.absent_holder() {
+            // Its client may be on its way back.
+            let since = self.sessions.get(&holder).and_then(Session::waits_since);
+            if since.is_some_and(|since| self.asks.now() - since >= self.shared.config.limits.answer) {
+                self.superseded.push(holder);
+            }
             return;
         }
         let is_taken = !account.most_available().is_empty();
@@ -214,7 +226,10 @@ impl Router {
     pub(crate) fn fetched(&mut self, name: &BareJid, answer: Option<Answer>, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get_mut(name) else { return };
         let wanted = core::mem::take(&mut account.backlog.wanted);
-        let Some(&session) = account.most_available().first() else { return };
+        // Whoever has a connection, if one of them has.
+        let takers = account.most_available();
+        let connected = takers.iter().find(|taker| account.is_connected(**taker));
+        let Some(&session) = connected.or(takers.first()) else { return };
         account.backlog.may_wait = matches!(wanted, Wanted::Asked { put_since: true });
         let Some(Answer::Entries { entries, more }) = answer else {
             account.backlog.given_up = true;
@@ -222,7 +237,7 @@ impl Router {
         };
         let Some(last) = entries.last() else { return };
         account.backlog.may_wait |= more;
-        account.backlog.delivering = Some(Delivering { session, up_to: last.number, is_written: false });
+        account.backlog.delivering = Some(Delivering::to(session, last.number, entries.len() as u64));
         let Some(replay) = self.shared.tables().replay() else { return };
         let restore = |entry| (replay.restore)(name.domainpart(), entry);
         let restored = entries.iter().filter_map(|entry| Some((entry.number, restore(entry)?)));
@@ -257,15 +272,20 @@ impl Router {
         written: Option<u64>,
         effects: &mut Vec<Effect>,
     ) {
-        let backlog = self.accounts.get_mut(name).map(|account| &mut account.backlog);
-        let Some(backlog) = backlog.filter(|backlog| backlog.is_open(session)) else { return };
-        backlog.may_wait = true;
-        let Some(up_to) = written else {
-            backlog.delivering = None;
-            return;
-        };
-        backlog.delivering = Some(Delivering { session, up_to, is_written: true });
-        self.trim(name, up_to, effects);
+        let account = self.accounts.get_mut(name).filter(|account| account.backlog.is_open(session));
+        let Some(account) = account else { return };
+        let is_known = account.known().is_some();
+        let backlog = &mut account.backlog;
+        (backlog.may_wait, backlog.delivering) = (true, None);
+        let Some(up_to) = written else { return };
+        let written = Some(Delivering { session, up_to, count: 0, is_written: true });
+        if is_known {
+            backlog.delivering = written;
+            self.trim(name, up_to, effects);
+        } else {
+            // They are deleted when the account is there.
+            backlog.undeleted = written;
+        }
     }
 
     /// After a while it is seen whether the store is still in trouble.
@@ -277,6 +297,7 @@ impl Router {
     /// It is time to see that.
     pub(crate) fn try_again(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         self.look_at_owed(name, effects);
+        self.take_turn_again(name);
         let Some(account) = self.accounts.get_mut(name) else { return };
         account.obsolete.try_again();
         let backlog = &mut account.backlog;

@@ -62,10 +62,7 @@ impl Router {
         let start = effects.len();
         self.keep_queue(session, effects);
         self.note_queue(session);
-        // Somebody else may have to get what it was getting.
-        if let Some(name) = self.sessions.get(&session).map(|own| own.jid.to_bare()) {
-            self.fetch(&name, effects);
-        }
+        self.look_at_replay_later(session);
         self.dispatch(start, effects);
         true
     }
@@ -126,8 +123,20 @@ impl Router {
         }
         own.outbox.watch(now, limits);
         let after = own.outbox.stalls_at(limits);
+        let name = own.jid.to_bare();
         self.watch(session, None, after);
         self.forget_acknowledged(session, effects);
+        // It may take what was stored meanwhile.
+        self.fetch(&name, effects);
+    }
+
+    /// If stored messages are on their way to this session, which has no connection, somebody else may have to get them when its client has
+    /// had some time to come back.
+    pub(crate) fn look_at_replay_later(&mut self, session: SessionId) {
+        let Some(name) = self.sessions.get(&session).map(|own| own.jid.to_bare()) else { return };
+        if self.accounts.get(&name).is_some_and(|account| account.backlog.delivered_to(session).is_some()) {
+            self.try_later(&name);
+        }
     }
 
     /// The account knows whether a client of it has a connection.

@@ -152,7 +152,9 @@ pub struct Router {
     /// Sessions whose clients may be told that they are resumed. Empty between calls.
     pub(crate) back: Vec<SessionId>,
     /// Sessions that have ended without a connection. Empty between calls.
-    pub(crate) abandoned: Vec<SessionId>,
+    pub(crate) abandoned: BTreeSet<SessionId>,
+    /// These and those before are being ended. Not so between calls.
+    pub(crate) is_disposing: bool,
     /// What has been replayed and is to be delivered next, its number in its log, and whether it is the last. Empty between calls.
     pub(crate) replays: VecDeque<(Arc<Stanza>, u64, bool)>,
     pub(crate) asks: Asks,
@@ -209,6 +211,14 @@ impl Session {
     /// How long it has been bound.
     pub(crate) fn age(&self, now: Instant) -> Duration {
         self.before.saturating_add(now.saturating_since(self.since))
+    }
+
+    /// Since when it waits for its client, at this router, if it does.
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
+        let management = self.outbox.management();
+        let (managed, until) = (management.managed()?, management.until()?);
+        let lost = Instant::ZERO + until.saturating_since(Instant::ZERO).saturating_sub(managed.wait);
+        Some(lost.max(self.since))
     }
 }
 
@@ -279,7 +289,8 @@ impl Router {
             owing: Vec::new(),
             to_flush: Vec::new(),
             back: Vec::new(),
-            abandoned: Vec::new(),
+            abandoned: BTreeSet::new(),
+            is_disposing: false,
             replays: VecDeque::new(),
             retries: VecDeque::new(),
             online: 0,

@@ -72,11 +72,13 @@ impl Router {
         record.list(states.into_iter(), |record, (name, state)| {
             record.bytes(name).bytes(state);
         });
-        record.option(account.backlog.delivered_to(session), |record, up_to| {
+        let delivered = account.backlog.delivered_to(session);
+        record.option(delivered, |record, (up_to, _)| {
             record.number(up_to);
         });
         own.outbox.write(&mut record, |stanza, at| stamped(Some(account), stanza, at));
         record.number(millis(own.age(now)));
+        record.number(delivered.map_or(0, |(_, count)| count));
         Some(record.into_bytes())
     }
 
@@ -134,8 +136,19 @@ impl Router {
     }
 
     fn adopt(&mut self, session: SessionId, saved: Saved, effects: &mut Vec<Effect>) -> Option<FullJid> {
-        let Saved { jid, received, until, interested, presence, directed, states, delivering, outbox, age } =
-            saved;
+        let Saved {
+            jid,
+            received,
+            until,
+            interested,
+            presence,
+            directed,
+            states,
+            delivering,
+            outbox,
+            age,
+            delivered,
+        } = saved;
         let name = jid.to_bare();
         let is_taken = self.accounts.get(&name).is_some_and(|account| {
             account.by_name(jid.resourcepart()).is_some()
@@ -163,7 +176,7 @@ impl Router {
         }
         account.count_slots();
         if let Some(up_to) = delivering {
-            account.backlog.delivering = Some(Delivering::to(session, up_to));
+            account.backlog.delivering = Some(Delivering::to(session, up_to, delivered));
         }
         account.set_presence(session, presence.map(|(stanza, priority)| Presence { stanza, priority }));
         self.online += usize::from(is_first);
@@ -182,6 +195,7 @@ impl Router {
             is_watched: false,
         };
         self.sessions.insert(session, own);
+        self.look_at_replay_later(session);
         self.refresh(&name);
         Some(jid)
     }
@@ -222,6 +236,8 @@ struct Saved {
     outbox: Outbox,
     /// How long it has been bound.
     age: Duration,
+    /// How many stored messages were on their way to it; 0 if that is not known.
+    delivered: u64,
 }
 
 impl Saved {
@@ -252,9 +268,22 @@ impl Saved {
         // Routers before this number did not keep it.
         let age = if record.is_at_end() { 0 } else { record.number()? };
         let age = Duration::from_millis(age).saturating_add(passed);
+        // Nor did they keep this.
+        let delivered = if record.is_at_end() { 0 } else { record.number()? };
         router.delivered = router.delivered.max(outbox.last_order());
-        let saved =
-            Saved { jid, received, until, interested, presence, directed, states, delivering, outbox, age };
+        let saved = Saved {
+            jid,
+            received,
+            until,
+            interested,
+            presence,
+            directed,
+            states,
+            delivering,
+            outbox,
+            age,
+            delivered,
+        };
         record.is_at_end().then_some(saved)
     }
 }

@@ -565,21 +565,118 @@ fn stored_messages_do_not_wait_for_a_phone_that_is_away() {
         let part = numbers(&world.send(phone, crate::world::available(0)), phone);
         assert!((1..12).contains(&part.len()), "{part:?}");
         let desk = world.connect("juliet@example.com/desk");
-        let mut got = Vec::new();
+        assert!(world.router.manage(desk, WAIT, &[]));
+        let mut effects = Vec::new();
         if others > 0 && desk_is_first {
-            got.extend(numbers(&world.send(desk, crate::world::available(0)), desk));
+            effects.extend(world.send(desk, crate::world::available(0)));
         }
+        let mut lost = Vec::new();
+        assert!(world.router.detach(world.now, phone, &mut lost));
+        world.serve(&mut lost);
+        effects.append(&mut lost);
+        if others > 0 && !desk_is_first {
+            effects.extend(world.send(desk, crate::world::available(0)));
+        }
+        assert!(numbers(&effects, desk).is_empty(), "the phone may be back in a moment");
+        world.now = world.now + Duration::from_secs(31);
+        let mut due = Vec::new();
+        world.router.tick(world.now, &mut due);
+        world.serve(&mut due);
+        effects.append(&mut due);
+        effects.extend(world.send(romeo, chat(12, 500)));
+        // The desk gets each part when it has acknowledged the one before; and all that it has got is counted, the end of the phone's presence,
+        // too.
+        let mut acknowledged = 0;
+        while wires(&effects, desk).len() > acknowledged {
+            let sent = wires(&effects, desk).len();
+            let mut more = Vec::new();
+            world.router.acknowledged(
+                world.now,
+                desk,
+                u32::try_from(sent - acknowledged).unwrap(),
+                &mut more,
+            );
+            world.serve(&mut more);
+            acknowledged = sent;
+            effects.append(&mut more);
+        }
+        let expected = if others > 0 { (0..13).collect::<Vec<_>>() } else { vec![] };
+        let is_there = world.router.jid(phone).is_some();
+        assert_eq!((numbers(&effects, desk), is_there), (expected, others == 0), "{desk_is_first}");
+        if others > 0 {
+            assert_eq!((world.router.queued(), world.kept(JULIET).len()), (0, 0));
+        }
+    }
+}
+
+// The same after a restart, where the account is not known at first: the phone begins anew before it is. What the phone had got is deleted,
+// the rest comes to whoever is there, and so does all that comes later.
+#[test]
+fn stored_messages_outlive_a_session_that_ends_before_its_account_is_known() {
+    let mut small = config();
+    small.limits.output = 8_000;
+    let (mut world, romeo, phone) = friends_of(World::with(small));
+    world.unbind(phone);
+    (0..12).for_each(|number| drop(world.send(romeo, chat(number, 500))));
+    let phone = world.connect("juliet@example.com/phone");
+    assert!(world.router.manage(phone, WAIT, &[]));
+    let effects = world.send(phone, crate::world::available(0));
+    let first = wires(&effects, phone).iter().position(|wire| number(wire) == Some(0)).unwrap();
+    let mut effects = Vec::new();
+    world.router.acknowledged(world.now, phone, u32::try_from(first + 1).unwrap(), &mut effects);
+    detach(&mut world, phone);
+    world.unbind(romeo);
+    let (mut world, mut effects) = restored(world, &[phone], Duration::from_secs(1));
+    let again = SessionId(1_000);
+    world.router.bind(world.now, again, &bare(JULIET), Some("phone"), &mut effects).unwrap();
+    world.serve(&mut effects);
+    let mut got = numbers(&world.send(again, crate::world::available(0)), again);
+    let romeo = world.available("romeo@example.net/street", 0);
+    got.extend(numbers(&world.send(romeo, chat(12, 1)), again));
+    assert_eq!(got, (1..13).collect::<Vec<_>>());
+    assert_eq!(world.kept(JULIET).len(), 0);
+}
+
+// After a restart it is known that all stored messages are on their way to the phone: what comes for somebody else goes there at once.
+#[test]
+fn what_is_on_its_way_after_a_restart_holds_up_nobody() {
+    let (mut world, romeo, phone) = friends();
+    world.unbind(phone);
+    world.send(romeo, chat(0, 1));
+    world.send(romeo, chat(1, 1));
+    let phone = world.connect("juliet@example.com/phone");
+    assert!(world.router.manage(phone, WAIT, &[]));
+    world.send(phone, crate::world::available(0));
+    detach(&mut world, phone);
+    world.unbind(romeo);
+    let mut world = restart(world, &[phone], Duration::from_secs(1));
+    let desk = world.available("juliet@example.com/desk", 0);
+    let romeo = world.available("romeo@example.net/street", 0);
+    assert_eq!(numbers(&world.send(romeo, chat(2, 1)), desk), [2]);
+    assert!(world.router.jid(phone).is_some());
+}
+
+// Sessions of many accounts end at one moment: that needs no more stack than the end of one.
+#[test]
+fn many_sessions_end_at_once() {
+    let mut world = World::new();
+    let names: Vec<String> = (0..3_000).map(|number| format!("user{number}@example.com")).collect();
+    let mut writers = Vec::new();
+    for (number, name) in names.iter().enumerate() {
+        // Nobody may write to more strangers than a thousand at once.
+        if number % 500 == 0 {
+            writers.push(world.connect(&format!("writer{number}@example.net/street")));
+        }
+        let phone = world.available(&format!("{name}/phone"), 0);
+        assert!(world.router.manage(phone, WAIT, &[]));
         let mut effects = Vec::new();
         assert!(world.router.detach(world.now, phone, &mut effects));
-        world.serve(&mut effects);
-        got.extend(numbers(&effects, desk));
-        if others > 0 && !desk_is_first {
-            got.extend(numbers(&world.send(desk, crate::world::available(0)), desk));
-        }
-        got.extend(numbers(&world.send(romeo, chat(12, 500)), desk));
-        let expected = if others > 0 { (0..13).collect::<Vec<_>>() } else { vec![] };
-        assert_eq!((got, world.router.jid(phone).is_some()), (expected, others == 0), "{desk_is_first}");
+        world.send(*writers.last().unwrap(), chat(0, 1).with_to(jid(name)));
     }
+    world.now = world.now + WAIT;
+    world.tick();
+    assert!(names.iter().all(|name| world.kept(name).len() == 1));
+    assert_eq!((world.router.counts().sessions, world.router.queued()), (writers.len(), 0));
 }
 
 // The account is another by now, or there is none: the session ends, and nobody gets what was for it.
