@@ -14,7 +14,8 @@ use std::collections::VecDeque;
 use balcony_fuzz::{Cuts, Dice};
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Secret, Seed};
-use balcony_router::{Memory, collections};
+use balcony_router::Memory;
+use balcony_router::extension::offline::OFFLINE;
 use balcony_server::federation::{FederationConfig, Unreachable};
 use balcony_server::{Action, Answer, Ask, ConnectionId, Server, ServerConfig, Transport};
 use balcony_stanza::Stanza;
@@ -217,7 +218,7 @@ impl World {
     fn check(&mut self) {
         for account in ACCOUNTS {
             let account: BareJid = account.parse().expect("an address");
-            for entry in self.kept.entries(&account, collections::OFFLINE) {
+            for entry in self.kept.entries(&account, OFFLINE) {
                 let stanza = Stanza::parse(&entry.content.bytes).expect("a message");
                 let from = stanza.head.from.expect("a sender");
                 assert!(is_evil(from.domainpart()), "{from} is believed");

@@ -19,7 +19,9 @@ use std::time::Duration;
 use balcony_fuzz::{ACCOUNT, Client, Cuts, Dice, Moment, Numbered, PASSWORD, Said, answer};
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed, Ticket};
-use balcony_router::{Memory, collections};
+use balcony_router::Memory;
+use balcony_router::extension::blocking::BLOCKED;
+use balcony_router::extension::offline::OFFLINE;
 use balcony_server::{Action, Answer, Ask, ConnectionId, Notice, Server, ServerConfig, Transport};
 use balcony_stanza::Stanza;
 use balcony_stream::client::{ClientEvent, ClientStreamConfig};
@@ -317,7 +319,7 @@ impl World {
         let answer = Answer::Router(self.kept.answer(clock, ask));
         // What waits is judged when it is delivered, and a sender who is blocked by then hears nothing (XEP-0191 section 3.1).
         for account in [ACCOUNT, ROMEO].map(|account| account.parse().expect("an address")) {
-            if self.kept.documents(&account, collections::BLOCKED).next().is_some() {
+            if self.kept.documents(&account, BLOCKED).next().is_some() {
                 self.numbered.forgive_stored(|id| waits(&self.kept, &account, id));
             }
         }
@@ -384,7 +386,7 @@ impl World {
 
 /// Whether a message with this id waits for an account.
 fn waits(kept: &Memory, account: &BareJid, id: &str) -> bool {
-    let messages = kept.entries(account, collections::OFFLINE);
+    let messages = kept.entries(account, OFFLINE);
     messages
         .filter_map(|entry| Stanza::parse(&entry.content.bytes))
         .any(|message| message.head.id.as_deref() == Some(id))

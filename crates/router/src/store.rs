@@ -14,13 +14,8 @@ use balcony_stanza::Stanza;
 
 use crate::extension::Edit;
 
-/// The names of collections: those of the extensions of this crate that a store has kept since before there were collections, and
-/// those that belong to no extension.
+/// The names of collections that belong to no extension.
 pub mod collections {
-    /// Addresses that a user has blocked: documents without content, whose keys are the addresses.
-    pub const BLOCKED: &str = "blocked";
-    /// Messages that wait for a user: a log of XML.
-    pub const OFFLINE: &str = "offline";
     /// Messages in the queues of sessions without a connection: documents of the account, of XML, that are deleted when a session has
     /// acknowledged them.
     pub const UNDELIVERED: &str = "undelivered";

@@ -10,7 +10,8 @@ use balcony_connection::ClientConnection;
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed, Ticket};
 use balcony_roster::{Item, Parts, Subscription, Version};
-use balcony_router::{Answer as Found, Ask as Lookup, Change, Content, Entry, Kept, LogEdit, collections};
+use balcony_router::extension::offline::OFFLINE;
+use balcony_router::{Answer as Found, Ask as Lookup, Change, Content, Entry, Kept, LogEdit};
 use balcony_sasl::ScramKeys;
 use balcony_server::{Action, Answer, Ask, ConnectionId, Server, ServerConfig, Transport};
 use balcony_stanza::{MessageType, PresenceType, Stanza};
@@ -48,9 +49,7 @@ fn kept(account: &BareJid) -> Kept {
     let (version, requests, changes) = (Version(1), vec![], vec![]);
     let roster = Parts { version, items: vec![item], requests, changes };
     match account.as_str() {
-        JULIET => {
-            Kept { roster: Some(roster), logs: vec![(collections::OFFLINE.into(), 1)], ..Kept::default() }
-        }
+        JULIET => Kept { roster: Some(roster), logs: vec![(OFFLINE.into(), 1)], ..Kept::default() },
         _ => Kept::default(),
     }
 }

@@ -3,7 +3,9 @@
 
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed};
-use balcony_router::{Ask as Lookup, Content, DocumentEdit, Memory, collections};
+use balcony_router::extension::blocking::BLOCKED;
+use balcony_router::extension::offline::OFFLINE;
+use balcony_router::{Ask as Lookup, Content, DocumentEdit, Memory};
 use balcony_sasl::ScramKeys;
 use balcony_server::{Answer, Ask, ConnectionId, Input, ServerConfig, Shard, Todo, Transport};
 use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, ClientStreamConfig};
@@ -70,7 +72,7 @@ impl World {
         let account: BareJid = JULIET.parse().unwrap();
         let creation = self.store.kept(&account).unwrap().creation;
         let content = Some(Content { version: 1, bytes: b"".as_slice().into() });
-        let edit = DocumentEdit { collection: collections::BLOCKED.into(), key: ROMEO.into(), content };
+        let edit = DocumentEdit { collection: BLOCKED.into(), key: ROMEO.into(), content };
         let changes = vec![balcony_router::Change::Document { creation, edit }];
         self.store.answer(0, Lookup::Save { account, changes, by_others: false });
     }
@@ -174,7 +176,7 @@ impl World {
     }
 
     fn stored(&self) -> usize {
-        self.store.entries(&JULIET.parse().unwrap(), collections::OFFLINE).count()
+        self.store.entries(&JULIET.parse().unwrap(), OFFLINE).count()
     }
 }
 

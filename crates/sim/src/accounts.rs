@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
-use balcony_router::{Memory, collections};
+use balcony_router::Memory;
+use balcony_router::extension::blocking::BLOCKED;
+use balcony_router::extension::offline::OFFLINE;
 use balcony_sasl::{Credentials, Hash, KeptToken, Mechanism, TokenUse, Tokens, derive_token};
 use balcony_stanza::{ErrorCondition, Stanza};
 use balcony_stream::client::{ClientAnswer, ClientAsk};
@@ -46,14 +48,14 @@ impl Accounts {
     #[must_use]
     pub fn waiting(&self, account: &str) -> Vec<Stanza> {
         let account = account.parse().expect("an address");
-        let entries = self.kept.entries(&account, collections::OFFLINE);
+        let entries = self.kept.entries(&account, OFFLINE);
         entries.map(|entry| Stanza::parse(&entry.content.bytes).expect("a message")).collect()
     }
 
     /// Whether an account has blocked this address.
     #[must_use]
     pub fn has_blocked(&self, account: &BareJid, address: &str) -> bool {
-        self.kept.documents(account, collections::BLOCKED).any(|(blocked, _)| blocked == address)
+        self.kept.documents(account, BLOCKED).any(|(blocked, _)| blocked == address)
     }
 
     /// No accounts.

@@ -5,7 +5,8 @@ use alloc::borrow::Cow;
 use alloc::sync::Arc;
 
 use balcony_jid::Jid;
-use balcony_router::collections::{BLOCKED, OFFLINE};
+use balcony_router::extension::blocking::BLOCKED;
+use balcony_router::extension::offline::OFFLINE;
 use balcony_router::{Content, Document, Entry};
 
 use crate::record::{decode_stanza, jid};

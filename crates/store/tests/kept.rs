@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_roster::{Item, Version};
-use balcony_router::collections::{BLOCKED, OFFLINE};
+use balcony_router::extension::blocking::BLOCKED;
+use balcony_router::extension::offline::OFFLINE;
 use balcony_router::{Answer, Ask, Change, Collections, Kept, Memory};
 use balcony_stanza::{MessageType, PresenceType, Stanza};
 use balcony_store::StoreConfig;

@@ -6,7 +6,8 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use balcony_router::collections::{BLOCKED, OFFLINE};
+use balcony_router::extension::blocking::BLOCKED;
+use balcony_router::extension::offline::OFFLINE;
 use balcony_store::{Owner, Store, StoreError};
 use common::history::{account, message, put, save, waiting};
 use common::{credentials, jid, same_credentials};

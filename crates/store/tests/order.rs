@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use balcony_jid::BareJid;
-use balcony_router::collections::{BLOCKED, OFFLINE};
+use balcony_router::extension::blocking::BLOCKED;
+use balcony_router::extension::offline::OFFLINE;
 use balcony_router::{Answer, Append, Ask, Change as Save, Collections, Content, DocumentEdit, LogEdit};
 use balcony_sasl::MIN_ITERATIONS;
 use balcony_server::{Answer as ServerAnswer, Ask as ServerAsk};

@@ -16,8 +16,9 @@ use super::{
     Access, AccountRef, Addressee, Context, Damaged, Documents, Edit, Extension, Hold, Registry, Reply,
     Request,
 };
-use crate::collections::BLOCKED;
 
+/// The collection of addresses that a user has blocked: documents without content, whose keys are the addresses.
+pub const BLOCKED: &str = "blocked";
 /// The version in which an address is kept: its key says all.
 const VERSION: u8 = 1;
 

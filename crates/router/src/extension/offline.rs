@@ -11,9 +11,10 @@ use balcony_xep::delay;
 use balcony_xep::offline::{FEATURE, Keep};
 
 use super::{Absent, AccountRef, Addressee, Extension, Registry};
-use crate::collections::OFFLINE;
 use crate::{Append, Content, Entry, Room};
 
+/// The log of messages that wait for a user, as XML.
+pub const OFFLINE: &str = "offline";
 /// The version in which a message is kept: as XML.
 const PLAIN: u8 = 1;
 /// The same, and the server has said in it when it came, if that is not when it was kept.

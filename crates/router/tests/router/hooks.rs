@@ -68,3 +68,23 @@ fn no_module_is_forgotten() {
         assert!(!is_read || every.contains(&format!("{name}::")), "nobody tries xep::{name}");
     }
 }
+
+// The core names no extension: what is not in `extension/` knows of none, nor how one speaks.
+#[test]
+fn the_router_names_no_extension() {
+    let names = balcony_router::extension::Extensions::default();
+    let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+    let files = files.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    for path in files {
+        let source = read(&path);
+        // Examples and links in the documentation are for readers.
+        let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for line in code.filter(|line| !line.starts_with("mod ")) {
+            for name in names.names() {
+                let paths = [format!("extension::{name}::"), format!("balcony_xep::{name}")];
+                let is_named = paths.iter().any(|path| line.contains(path.as_str()));
+                assert!(!is_named, "{}: {line}", path.display());
+            }
+        }
+    }
+}

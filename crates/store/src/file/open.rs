@@ -8,7 +8,8 @@ use std::io;
 use std::path::Path;
 
 use balcony_machine::Secret;
-use balcony_router::collections::{BLOCKED as BLOCKED_DOCUMENTS, OFFLINE as MESSAGES};
+use balcony_router::extension::blocking::BLOCKED as BLOCKED_DOCUMENTS;
+use balcony_router::extension::offline::OFFLINE as MESSAGES;
 use balcony_router::extension::{Collection, Kind};
 use balcony_router::{Document, Entry};
 use redb::backends::FileBackend;

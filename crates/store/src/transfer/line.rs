@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use balcony_jid::{BareJid, Jid};
 use balcony_roster::{Item, Parts, Version};
 use balcony_router::LastSeen;
-use balcony_router::collections::OFFLINE;
+use balcony_router::extension::offline::OFFLINE;
 use balcony_sasl::{Credentials, Hash, ScramKeys, Tokens};
 use balcony_stanza::Stanza;
 use base64::Engine as _;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_roster::{Item, Subscription, Version};
-use balcony_router::collections::{BLOCKED, OFFLINE};
+use balcony_router::extension::blocking::BLOCKED;
+use balcony_router::extension::offline::OFFLINE;
 use balcony_router::{Append, Change, Content, DocumentEdit, Entry, Kept, LogEdit, Room};
 use balcony_stanza::{MessageType, PresenceType, Stanza, ns};
 use balcony_store::{Owner, Store};
