@@ -208,7 +208,18 @@ impl Pump {
         while let Progress::Event(event) = self.client.tick(now, &mut self.out).map_err(PumpError::Ended)? {
             self.keep(event);
         }
+        self.has_ticked(now);
         Ok(())
+    }
+
+    /// Whatever it waits for, nothing is due any more: who waits until the [`deadline`](Pump::deadline) waits. All adapters' tests go
+    /// through here.
+    fn has_ticked(&self, now: Instant) {
+        debug_assert!(
+            self.deadline().is_none_or(|at| at > now),
+            "{:?} is still due at {now:?}",
+            self.deadline()
+        );
     }
 
     /// The oldest event kept.
@@ -232,6 +243,7 @@ impl Pump {
         match progress.map_err(PumpError::Ended)? {
             Progress::Event(event) => Ok(PumpStep::Event(event)),
             Progress::NeedInput | Progress::Blocked(On::Tls | On::Answer | On::OutputFull) => {
+                self.has_ticked(now);
                 Ok(PumpStep::Wait)
             }
             Progress::Closed => {

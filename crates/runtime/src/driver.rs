@@ -468,6 +468,9 @@ impl<R: Runtime> Driver<R> {
                 self.list(usize::MAX - index);
             }
         }
+        // Or it would never sleep. A listener that was paused has its turn.
+        let left = self.machine.deadline().filter(|_| !self.machine.is_closed());
+        debug_assert!(left.is_none_or(|left| left > now), "{left:?} is still due at {now:?}");
     }
 
     /// When something becomes due.

@@ -321,6 +321,9 @@ impl Component {
             self.complete(number, Err(RequestError::TimedOut));
         }
         self.advance(now);
+        // Only to connect may be due: the owner is asked that by `connects`.
+        let due = self.deadline().filter(|at| *at <= now && self.next.is_none_or(|next| next > now));
+        debug_assert!(due.is_none(), "{due:?} is still due at {now:?}");
     }
 
     fn advance(&mut self, now: Instant) {
