@@ -1,6 +1,6 @@
 //! What the shards have in common: the hub behind a mutex, and how they call each other.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, Thread};
 

@@ -1,6 +1,6 @@
 //! A server in several shards with all its clients in memory, until they are online; then who writes to whom.
 
-use std::mem;
+use core::mem;
 use std::sync::Arc;
 
 use balcony_jid::BareJid;

@@ -166,11 +166,11 @@ fn the_outbox_is_bounded() {
     let mut component = component("pencil");
     let mut sent = 0;
     while component.has_room() {
-        component.send(Stanza::message(MessageType::Chat).to(jid("romeo@example"))).unwrap();
+        component.send(Stanza::message(MessageType::Chat).with_to(jid("romeo@example"))).unwrap();
         sent += 1;
     }
     assert_eq!(sent, 1_024);
-    let more = Stanza::message(MessageType::Chat).to(jid("romeo@example"));
+    let more = Stanza::message(MessageType::Chat).with_to(jid("romeo@example"));
     assert_eq!(component.send(more), Err(OutboxError::Full));
     let big = "x".repeat(1 << 19);
     let mut component = self::component("pencil");
@@ -304,7 +304,7 @@ proptest! {
                     server.receive(now, &bytes);
                 }
                 (Step::Sends(bytes), _) => {
-                    let _ = component.send(Message::chat(jid("romeo@example")).body(&"x".repeat(bytes)).into());
+                    let _ = component.send(Message::chat(jid("romeo@example")).body("x".repeat(bytes)).into());
                 }
                 (Step::Requests(seconds), _) => {
                     let ping = Iq::get(Ping.to_element()).to(jid("romeo@example/garden"));

@@ -163,6 +163,8 @@ impl<X: Extensions> Buffered for Device<X> {
 
 #[cfg(all(test, feature = "tokio"))]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     /// A host that drops packets: a listener whose queue is full, and which nobody empties.
