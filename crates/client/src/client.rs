@@ -19,7 +19,7 @@ use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, Resumption, S
 use balcony_stream::{AckPace, TlsPolicy};
 
 use crate::config::ClientConfig;
-use crate::outbox::{Entry, MOST_SESSIONS};
+use crate::outbox::{Entry, Kept, MOST_SESSIONS};
 use crate::queue::{Queue, cost};
 use crate::requests::{RequestId, RequestOutcome, Requests};
 use crate::send_error::SendError;
@@ -97,8 +97,11 @@ pub struct ClientMachine {
     mechanism: Option<Mechanism>,
     /// The account has been logged in to by SCRAM, on this connection or one before.
     knows_scram: bool,
-    /// What was sent and is not acknowledged; of an earlier session, until this one has begun.
+    /// What was sent and is not acknowledged, or not written; of an earlier session, until this one has begun.
     outbox: Queue<Entry>,
+    kept: Kept,
+    /// The owner says what it has [written](ClientMachine::written). What one who does not is to send counts as written.
+    tells_written: bool,
     /// The token for the next login, once a server has given or refused one (XEP-0484).
     #[cfg(feature = "fast")]
     token: Option<Option<Token>>,
@@ -162,6 +165,8 @@ impl ClientMachine {
             mechanism: None,
             knows_scram: false,
             outbox: Queue::new(config.stream.limits.outbox, config.stream.limits.outbox_bytes),
+            kept: Kept::Unsettled,
+            tells_written: false,
             #[cfg(feature = "fast")]
             token: None,
             pace: AckPace::new(config.acks),
@@ -227,6 +232,9 @@ impl ClientMachine {
     }
 
     /// What was sent and is not acknowledged, the oldest first. Another connection sends it again.
+    ///
+    /// Where the server refuses to count, or what is left of an earlier session was sent again to one that does not, nobody acknowledges it: then it
+    /// is here until a [`Pump`](crate::Pump) has written it. Without a pump it is gone when it is in the owner's buffer.
     pub fn unacknowledged(&self) -> impl Iterator<Item = &Stanza> {
         self.outbox.iter().map(|entry| &entry.stanza)
     }
@@ -365,23 +373,26 @@ impl ClientMachine {
             ClientEvent::Bound(jid) => {
                 self.begin_session(now);
                 self.connection.flush(out)?;
+                self.forget_written();
                 MachineEvent::Online(jid)
             }
             ClientEvent::Resumed { acknowledged } => {
+                self.kept = Kept::UntilAcknowledged;
                 self.acknowledge(acknowledged);
                 self.send_again(now);
                 self.connection.flush(out)?;
                 MachineEvent::Resumed
             }
             ClientEvent::Enabled { .. } => {
+                self.kept = Kept::UntilAcknowledged;
                 if !self.outbox.is_empty() {
                     self.pace.sent(now);
                 }
                 return Ok(None);
             }
             ClientEvent::NotEnabled(_) => {
-                // Nobody will say what becomes of it.
-                self.outbox.take().for_each(drop);
+                self.kept = Kept::UntilWritten;
+                self.forget_written();
                 return Ok(None);
             }
             ClientEvent::NotResumed { acknowledged: count, .. } | ClientEvent::Acked(count) => {
@@ -507,16 +518,45 @@ impl ClientMachine {
         }
         self.connection.send(stanza)?;
         if counts {
-            self.keep(now, Entry { stanza: stanza.clone(), at: now, sessions: 1 });
+            self.pace.sent(now);
+            self.keep(Entry { stanza: stanza.clone(), at: now, sessions: 1, end: None });
         }
         Ok(counts)
     }
 
-    /// It has just been sent, and counts.
-    fn keep(&mut self, now: Instant, entry: Entry) {
-        self.pace.sent(now);
+    /// It has just been sent.
+    fn keep(&mut self, entry: Entry) {
         let cost = cost(&entry.stanza);
-        self.outbox.push(entry, cost);
+        self.outbox.push(Entry { end: None, ..entry }, cost);
+    }
+
+    /// The owner says from now on what it has [written](ClientMachine::written).
+    pub(crate) fn tell_written(&mut self) {
+        self.tells_written = true;
+    }
+
+    /// What the owner has to write ends there now, counted in bytes: all that was sent by now is before that, unless TLS has not taken it.
+    pub(crate) fn put_until(&mut self, end: u64) {
+        if self.kept != Kept::UntilAcknowledged && !self.connection.has_lost_output() {
+            let fresh = self.outbox.iter_back_mut().take_while(|entry| entry.end.is_none());
+            fresh.for_each(|entry| entry.end = Some(end));
+        }
+    }
+
+    /// The owner has written so many bytes, in the same count.
+    pub(crate) fn written(&mut self, total: u64) {
+        if self.kept == Kept::UntilWritten {
+            while self.outbox.first().is_some_and(|entry| entry.end.is_some_and(|end| end <= total)) {
+                self.outbox.pop();
+            }
+        }
+    }
+
+    /// Forgets what nobody will acknowledge, if the owner does not say what it writes.
+    fn forget_written(&mut self) {
+        if self.kept == Kept::UntilWritten && !self.tells_written {
+            self.outbox.take().for_each(drop);
+        }
     }
 
     /// Asks the server at once what it has got, without waiting for the [policy](ClientConfig::acks): for an owner who is about to go. Does
@@ -544,7 +584,8 @@ impl ClientMachine {
         for (entry, _) in self.outbox.take() {
             // The stream has just been opened.
             let _ = self.connection.send(&entry.stanza);
-            self.keep(now, entry);
+            self.pace.sent(now);
+            self.keep(entry);
         }
     }
 
@@ -554,6 +595,7 @@ impl ClientMachine {
             self.told.push_back(MachineEvent::Response(request, RequestOutcome::Lost));
         }
         let counts = self.connection.counts_sent();
+        self.kept = if counts { Kept::Unsettled } else { Kept::UntilWritten };
         for (entry, _) in self.outbox.take() {
             let since =
                 u64::try_from(entry.at.saturating_since(Instant::ZERO).as_millis()).unwrap_or(u64::MAX);
@@ -573,8 +615,9 @@ impl ClientMachine {
                 self.told.push_back(MachineEvent::Resent(id.clone()));
             }
             if counts {
-                self.keep(now, entry);
+                self.pace.sent(now);
             }
+            self.keep(entry);
         }
     }
 

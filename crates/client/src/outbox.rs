@@ -15,6 +15,19 @@ pub(crate) struct Entry {
     pub(crate) at: Instant,
     /// In how many sessions it has been sent.
     pub(crate) sessions: u8,
+    /// Where it ends in what its owner writes, once the owner [has said so](crate::ClientMachine::put_until).
+    pub(crate) end: Option<u64>,
+}
+
+/// Until when what was sent is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Until the server acknowledges it, unless it refuses to count: it has not said yet.
+    Unsettled,
+    /// Until the server acknowledges it.
+    UntilAcknowledged,
+    /// Until it is written: nobody will say what becomes of it after that.
+    UntilWritten,
 }
 
 /// In so many sessions a stanza is sent. A server that does not take it may end each of them because of it.

@@ -139,6 +139,8 @@ impl Pump {
     /// A client that has just got its transport.
     #[must_use]
     pub fn new(client: ClientMachine) -> Self {
+        let mut client = client;
+        client.tell_written();
         Pump {
             client,
             input: Vec::new(),
@@ -205,8 +207,13 @@ impl Pump {
         }
         self.client.leave_unread(now);
         // What happens without input is no more than the owner's own requests.
-        while let Progress::Event(event) = self.client.tick(now, &mut self.out).map_err(PumpError::Ended)? {
-            self.keep(event);
+        loop {
+            let progress = self.client.tick(now, &mut self.out);
+            self.settle();
+            match progress.map_err(PumpError::Ended)? {
+                Progress::Event(event) => self.keep(event),
+                _ => break,
+            }
         }
         self.has_ticked(now);
         Ok(())
@@ -236,6 +243,7 @@ impl Pump {
             self.input.shrink_to(4096);
             self.taken = 0;
         }
+        self.settle();
         let progress = match result {
             Ok(Progress::NeedInput) if self.eof => self.client.eof(now, &mut self.out),
             result => result,
@@ -289,6 +297,13 @@ impl Pump {
             self.out.shrink_to(4096);
             self.written = 0;
         }
+        self.client.written(self.total);
+    }
+
+    /// The client has put something into the output, or has learnt that nobody acknowledges it.
+    fn settle(&mut self) {
+        self.client.put_until(self.mark().0);
+        self.client.written(self.total);
     }
 
     /// Where the output ends now: to learn [later](Pump::has_written) whether what was sent up to here has been written.
@@ -317,7 +332,9 @@ impl Pump {
     /// [`PumpError::Misuse`] unless the client is online; why the connection has [ended](PumpError::Ended); [`PumpError::Full`].
     pub fn send(&mut self, now: Instant, stanza: &Stanza) -> Result<(), PumpError> {
         self.check_output()?;
-        Ok(self.client.send(now, stanza, &mut self.out)?)
+        let sent = self.client.send(now, stanza, &mut self.out);
+        self.settle();
+        Ok(sent?)
     }
 
     /// Whether more may be put into the output.
@@ -339,7 +356,9 @@ impl Pump {
         timeout: Duration,
     ) -> Result<RequestId, PumpError> {
         self.check_output()?;
-        Ok(self.client.request(now, kind, to, payload, timeout, &mut self.out)?)
+        let request = self.client.request(now, kind, to, payload, timeout, &mut self.out);
+        self.settle();
+        Ok(request?)
     }
 
     /// Brings the answer to an ask. One that has expired meanwhile needs none.
@@ -386,6 +405,7 @@ impl Pump {
         let next = ClientMachine::new(config.clone(), seed, now);
         let session = core::mem::replace(&mut self.client, next).into_session();
         self.client = ClientMachine::resuming(config, session, seed, now)?;
+        self.client.tell_written();
         (self.input, self.taken, self.eof, self.closed) = (Vec::new(), 0, false, false);
         (self.out, self.written) = (Vec::new(), 0);
         Ok(())

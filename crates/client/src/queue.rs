@@ -62,6 +62,16 @@ impl<T> Queue<T> {
         self.items.len().checked_sub(1).and_then(|last| self.remove(last))
     }
 
+    /// The first.
+    pub(crate) fn first(&self) -> Option<&T> {
+        self.items.front().map(|(item, _)| item)
+    }
+
+    /// All of them, the last before the others, to be changed where that changes nothing of what they cost.
+    pub(crate) fn iter_back_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.items.iter_mut().rev().map(|(item, _)| item)
+    }
+
     /// The last.
     pub(crate) fn last(&self) -> Option<&T> {
         self.items.back().map(|(item, _)| item)

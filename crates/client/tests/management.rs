@@ -11,6 +11,7 @@ use balcony_machine::{Instant, On, Progress, Secret, Seed};
 use balcony_stanza::{MessageType, Payload, Stanza};
 use balcony_stream::client::Management;
 use balcony_stream::{Security, TlsPolicy};
+use proptest::prelude::*;
 
 const BEFORE: &str = "<stream:stream from='example.com' id='s1' version='1.0' xmlns='jabber:client' \
      xmlns:stream='http://etherx.jabber.org/streams'><stream:features>\
@@ -523,4 +524,128 @@ fn acknowledgements_can_be_asked_for_at_once() {
     assert_eq!(side.wait(SECOND), "", "it has been asked");
     side.feed(&a(1));
     assert_eq!(side.told, ["Acknowledged(\"1\")"]);
+}
+
+/// A client with buffers, whose server has sent this by now.
+fn pump(client: ClientMachine, server: &[&str]) -> Pump {
+    let mut pump = Pump::new(client);
+    pump.secured(Security::default()).unwrap();
+    pump.received(server.concat().as_bytes());
+    pump.absorb(Instant::ZERO).unwrap();
+    pump
+}
+
+fn ids<'a>(unacknowledged: impl Iterator<Item = &'a Stanza>) -> Vec<String> {
+    unacknowledged.map(|stanza| stanza.head.id.as_deref().unwrap().to_owned()).collect()
+}
+
+proptest! {
+    // XEP-0198 1.6.3 §3 [SM6]: who was told that it is taken, while the server might have counted, loses nothing that has not left when the server refuses.
+    #[test]
+    fn what_has_not_been_written_outlives_a_refusal(sizes in prop::collection::vec(1..200_usize, 0..12), before in 0..3_000_usize, after in 0..3_000_usize) {
+        let now = Instant::ZERO;
+        let mut pump = pump(ClientMachine::new(config(), &Seed::from_u64(1), now), &[BEFORE, BOUND]);
+        pump.wrote(pump.output().len());
+        let mut ends = Vec::new();
+        for (number, size) in sizes.into_iter().enumerate() {
+            let body = balcony_stanza::Content::body(&"x".repeat(size)).to_payload();
+            pump.send(now, &Stanza::message(MessageType::Chat).id(&number.to_string()).payload(body)).unwrap();
+            ends.push((number.to_string(), pump.output().len()));
+        }
+        let total = ends.last().map_or(0, |(_, end)| *end);
+        let unwritten = |written: usize| -> Vec<_> {
+            ends.iter().filter(|(_, end)| *end > written).map(|(id, _)| id.clone()).collect()
+        };
+        pump.wrote(before);
+        pump.received(FAILED.as_bytes());
+        pump.absorb(now).unwrap();
+        prop_assert_eq!(ids(pump.client().unacknowledged()), unwritten(before));
+        // What is sent from here on is the owner's until it is written.
+        pump.send(now, &message("later")).unwrap();
+        pump.wrote(after);
+        let written = (before.min(total) + after).min(total);
+        prop_assert_eq!(ids(pump.client().unacknowledged()), unwritten(written));
+        let session = pump.into_session();
+        prop_assert_eq!(ids(session.unacknowledged()), unwritten(written));
+
+        // The next session gets it.
+        let mut side = Side::resuming(session, now + SECOND);
+        side.feed(BEFORE);
+        let again = side.feed(BOUND);
+        for (id, _) in &ends {
+            prop_assert_eq!(again.contains(&format!("id='{id}'")), unwritten(written).contains(id), "{}", again);
+        }
+    }
+}
+
+// XEP-0198 1.6.3 §5 [SM21]: what is sent again to a server that does not count is not lost either before it has left.
+#[test]
+fn what_is_sent_again_without_counting_is_kept_until_it_is_written() {
+    let no_sm = BEFORE.replace("<sm xmlns='urn:xmpp:sm:3'/>", "");
+    let mut side = Side::enabled();
+    for id in ["1", "2"] {
+        side.send(&message(id)).unwrap();
+    }
+    let (mut session, now) = side.broken();
+    for _ in 0..2 {
+        let client = ClientMachine::resuming(config(), session, &Seed::from_u64(2), now).unwrap();
+        let mut pump = pump(client, &[&no_sm, BOUND]);
+        let output = String::from_utf8(pump.output().to_vec()).unwrap();
+        assert!(
+            output.contains("id='1'") && output.contains("id='2'") && !output.contains("<enable"),
+            "{output}"
+        );
+        pump.wrote(output.len() - 1);
+        session = pump.into_session();
+        assert_eq!(ids(session.unacknowledged()), ["1", "2"]);
+    }
+    let client = ClientMachine::resuming(config(), session, &Seed::from_u64(2), now).unwrap();
+    let mut pump = pump(client, &[&no_sm, BOUND]);
+    pump.wrote(pump.output().len());
+    assert_eq!(pump.into_session().unacknowledged().count(), 0, "nobody will say what has become of it");
+}
+
+// XEP-0198 1.6.3 §5 [SM21]: TLS may have failed behind what the server said last, and takes nothing then.
+#[test]
+fn what_tls_does_not_take_is_kept() {
+    for server in [BEFORE.to_owned(), BEFORE.replace("<sm xmlns='urn:xmpp:sm:3'/>", "")] {
+        let mut side = Side::enabled();
+        side.send(&message("1")).unwrap();
+        let (session, now) = side.broken();
+        let (certificate, key) = balcony_tls::self_signed(&["example.com"]).unwrap();
+        let roots =
+            balcony_tls::TlsTrust::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
+        let identity =
+            balcony_tls::TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
+        let mut tls = balcony_tls::Session::server(&identity).unwrap();
+        let client =
+            ClientMachine::resuming(config().with_tls(roots), session, &Seed::from_u64(2), now).unwrap();
+        let mut pump = Pump::new(client);
+        // What the client says is not looked at: it says one thing at a time.
+        let refusal = server.contains("urn:xmpp:sm:3").then_some(FAILED);
+        let mut says = [server.as_str()].into_iter().chain(refusal).chain([BOUND]);
+        loop {
+            pump.absorb(now).unwrap();
+            let (mut out, mut plain) = (Vec::new(), Vec::new());
+            let mut input = pump.output();
+            while !input.is_empty() {
+                tls.read(&mut input, &mut plain, &mut out).unwrap();
+            }
+            pump.wrote(pump.output().len());
+            if !plain.is_empty() {
+                let text = says.next().unwrap();
+                tls.write(text.as_bytes(), &mut out).unwrap();
+                if text == BOUND {
+                    out.extend_from_slice(&[0x17, 3, 3, 0, 32]);
+                    out.extend_from_slice(&[0; 32]);
+                    pump.received(&out);
+                    break;
+                }
+            }
+            pump.received(&out);
+        }
+        pump.absorb(now).unwrap_err();
+        pump.wrote(pump.output().len());
+        assert_eq!(ids(pump.into_session().unacknowledged()), ["1"]);
+    }
 }
