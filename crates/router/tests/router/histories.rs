@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use balcony_jid::Jid;
 use balcony_roster::Subscription;
 use balcony_router::extension::Extensions;
-use balcony_router::{Ask, Config, Effect, SessionId};
+use balcony_router::{Ask, Change, Config, Effect, LogEdit, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 use proptest::prelude::*;
 
 use crate::model::{ACCOUNTS, MOST_DIRECTED, MOST_STORED, Model, REMOTE, bare_of};
-use crate::world::{World, available, bare, iq, jid, request, room_for, roster_get, roster_set, tell};
+use crate::world::{World, available, bare, brief, iq, jid, request, room_for, roster_get, roster_set, tell};
 
 const NAMES: [&str; 3] = ["1", "2", "3"];
 /// Besides the accounts and their resources.
@@ -109,7 +109,7 @@ pub(crate) fn grants() -> impl Strategy<Value = Grants> {
     prop::collection::vec(pair, 0..6).prop_map(among)
 }
 
-fn contact(index: usize) -> &'static str {
+pub(crate) fn contact(index: usize) -> &'static str {
     ACCOUNTS.get(index).copied().unwrap_or(REMOTE)
 }
 
@@ -119,9 +119,15 @@ pub(crate) fn world(grants: &Grants) -> World {
 
 /// The same, with these extensions.
 pub(crate) fn world_with(grants: &Grants, extensions: Extensions) -> World {
+    world_of(grants, |config| config.extensions = extensions)
+}
+
+/// The same, with this changed in its configuration.
+pub(crate) fn world_of(grants: &Grants, change: impl FnOnce(&mut Config)) -> World {
     let mut config = Config::new(vec![bare("x.example"), bare("y.example")]);
     config.limits.directed = MOST_DIRECTED;
-    config.extensions = extensions;
+    config.extensions = room_for(MOST_STORED);
+    change(&mut config);
     let mut world = World::with(config);
     for (account, &address) in ACCOUNTS.iter().enumerate() {
         world.store.create(bare(address));
@@ -156,16 +162,48 @@ pub(crate) fn roster(world: &World, account: &str) -> Vec<String> {
     lines
 }
 
+/// The sessions that have a connection.
+pub(crate) fn connected(world: &World) -> Vec<SessionId> {
+    let all = ACCOUNTS.iter().flat_map(|account| world.router.sessions(&bare(account)).collect::<Vec<_>>());
+    all.filter(|session| !world.away.contains(session)).collect()
+}
+
+/// An effect as the model says it: with the id of a message, or of the one that is copied, and of what passes between users.
+pub(crate) fn told(effect: &Effect) -> Option<String> {
+    let told = tell(effect, &|session| session.0.to_string());
+    let (line, stanza) = match effect {
+        Effect::Deliver { stanza, .. } => (told?, Stanza::clone(stanza)),
+        Effect::Remote { stanza, .. } => (told?, stanza.clone()),
+        Effect::Ask { ask: Ask::Save { account, changes, .. }, .. } => match &changes[..] {
+            [Change::Log { edit: LogEdit::Append(append), .. }, ..] => {
+                let stanza = Stanza::parse(&append.content.bytes).unwrap();
+                (format!("store for {account}: {}", brief(&stanza)), stanza)
+            }
+            _ => return told,
+        },
+        _ => return told,
+    };
+    let head = &stanza.head;
+    let is_between =
+        matches!(head.kind, Kind::Message(_)) || matches!(head.kind, Kind::Iq(_)) && head.from.is_some();
+    if !is_between {
+        return Some(line);
+    }
+    let copied = || {
+        let content = String::from_utf8_lossy(stanza.payload.as_bytes()).into_owned();
+        Some(content.split_once(" id='")?.1.split_once('\'')?.0.to_owned())
+    };
+    let id = head.id.as_ref().map(|id| id.to_string()).or_else(copied);
+    Some(format!("{line} #{}", id.unwrap_or_default()))
+}
+
 /// One step of the real router.
 pub(crate) fn step(world: &mut World, sessions: &mut u64, number: usize, op: &Op) -> Vec<Effect> {
     let blocking = |name: &str, to: usize| {
         let jid = address(to);
         request(IqType::Set, &format!("<{name} xmlns='urn:xmpp:blocking'><item jid='{jid}'/></{name}>"))
     };
-    let live: Vec<_> = ACCOUNTS
-        .iter()
-        .flat_map(|account| world.router.sessions(&bare(account)).collect::<Vec<_>>())
-        .collect();
+    let live = connected(world);
     let session = |place: usize| live.get(place % live.len().max(1)).copied().unwrap_or(SessionId(u64::MAX));
     let (place, stanza) = match *op {
         Op::Bind(account, name) => {
@@ -207,8 +245,8 @@ pub(crate) fn step(world: &mut World, sessions: &mut u64, number: usize, op: &Op
     world.send(session(place), stanza.with_id(number.to_string()))
 }
 
-fn model_step(model: &mut Model, sessions: u64, op: &Op) -> Vec<String> {
-    let live: Vec<_> = ACCOUNTS.iter().flat_map(|account| model.of(account).cloned()).collect();
+pub(crate) fn model_step(model: &mut Model, sessions: u64, op: &Op) -> Vec<String> {
+    let live = model.connected();
     let at = |place: usize| live.get(place % live.len().max(1)).cloned();
     let from = match *op {
         Op::Bind(account, name) => return model.bind(sessions, ACCOUNTS[account], NAMES[name]),
@@ -253,6 +291,22 @@ fn model_step(model: &mut Model, sessions: u64, op: &Op) -> Vec<String> {
     }
 }
 
+/// Both know the same sessions, stored messages and contacts, and the store has answered everything.
+pub(crate) fn same_state(world: &World, model: &Model, after: &str) -> Result<(), TestCaseError> {
+    for account in ACCOUNTS {
+        let here: Vec<_> = model.of(account).map(|r| SessionId(r.session)).collect();
+        prop_assert_eq!(world.router.sessions(&bare(account)).collect::<Vec<_>>(), here, "{}", after);
+        let stored = model.stored.iter().filter(|message| message.account == account);
+        let stored: Vec<_> = stored.map(|message| Some(message.number.to_string().into())).collect();
+        let kept: Vec<_> = world.kept(account).into_iter().map(|message| message.head.id).collect();
+        prop_assert_eq!(kept, stored, "{}", after);
+        prop_assert_eq!(roster(world, account), model.shown_roster(account), "{}", after);
+    }
+    let counts = world.router.counts();
+    prop_assert_eq!((counts.sessions, counts.asks), (model.here.len(), 0), "{}", after);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -266,21 +320,10 @@ proptest! {
             let mut expected = model_step(&mut model, sessions, op);
             expected.sort();
             let effects = step(&mut world, &mut sessions, number, op);
-            let mut decided: Vec<_> =
-                effects.iter().filter_map(|effect| tell(effect, &|session| session.0.to_string())).collect();
+            let mut decided: Vec<_> = effects.iter().filter_map(told).collect();
             decided.sort();
             prop_assert_eq!(decided, expected, "step {} {:?}", number, op);
-            for account in ACCOUNTS {
-                let here: Vec<_> = model.of(account).map(|r| SessionId(r.session)).collect();
-                prop_assert_eq!(world.router.sessions(&bare(account)).collect::<Vec<_>>(), here);
-                let stored = model.stored.iter().filter(|message| message.account == account);
-                let stored: Vec<_> = stored.map(|message| Some(message.number.to_string().into())).collect();
-                let kept: Vec<_> = world.kept(account).into_iter().map(|message| message.head.id).collect();
-                prop_assert_eq!(kept, stored, "step {} {:?}", number, op);
-                prop_assert_eq!(roster(&world, account), model.shown_roster(account), "step {} {:?}", number, op);
-            }
-            let counts = world.router.counts();
-            prop_assert_eq!((counts.sessions, counts.asks), (model.here.len(), 0));
+            same_state(&world, &model, &format!("step {number} {op:?}"))?;
         }
     }
 

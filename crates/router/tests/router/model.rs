@@ -1,8 +1,10 @@
 //! A router of plain lists, slow and obviously right, for `histories`: who gets what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use balcony_stanza::{IqType, Kind, MessageType, PresenceType};
+
+use crate::model_sessions::{Managed, Sent};
 
 /// The accounts that a history may have.
 pub(crate) const ACCOUNTS: [&str; 3] = ["a@x.example", "b@x.example", "c@y.example"];
@@ -20,6 +22,8 @@ pub(crate) struct Resource {
     pub(crate) carbons: bool,
     /// Has asked for the roster.
     pub(crate) interested: bool,
+    /// It acknowledges what it gets.
+    pub(crate) managed: Option<Managed>,
 }
 
 /// How an account stands with somebody: the state of RFC 6121 §A.1, in its parts.
@@ -50,6 +54,18 @@ pub(crate) struct Model {
     pub(crate) stored: Vec<Stored>,
     /// The id of the stanza that is sent.
     pub(crate) number: usize,
+    /// What is sent is not kept for people who are away.
+    pub(crate) is_needless: bool,
+    /// The messages that were sent, by their ids.
+    pub(crate) sent: BTreeMap<usize, Sent>,
+    /// Those that somebody has got for whom they were.
+    pub(crate) got: BTreeSet<usize>,
+    /// In seconds.
+    pub(crate) now: u64,
+    /// Who is getting what was stored.
+    pub(crate) replayed_to: Option<u64>,
+    /// Whoever acknowledges gets one stanza, and the next when that is acknowledged.
+    pub(crate) one_by_one: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -124,8 +140,9 @@ impl Model {
     }
 
     pub(crate) fn error(&self, kind: &str, condition: &str, sender: &str, from: &str) -> Vec<String> {
+        let number = if kind == "presence" { String::new() } else { format!(" #{}", self.number) };
         self.at(sender)
-            .map(|r| format!("{}: {kind} error {condition} from {from}", r.session))
+            .map(|r| format!("{}: {kind} error {condition} from {from}{number}", r.session))
             .into_iter()
             .collect()
     }
@@ -153,12 +170,14 @@ impl Model {
         // Normal ones and errors have no content that would matter.
         copied
             .filter(|_| kind == MessageType::Chat)
-            .map(|r| format!("{}: message chat from {account}", r.session))
+            .map(|r| format!("{}: message chat from {account} #{}", r.session, self.number))
             .collect()
     }
 
     pub(crate) fn message(&mut self, sender: &str, kind: MessageType, to: &str) -> Vec<String> {
         let (own, account) = (bare_of(sender), bare_of(to));
+        let sent = Sent { sender: sender.to_owned(), to: to.to_owned(), kind, is_needless: self.is_needless };
+        self.sent.insert(self.number, sent);
         if self.blocks(&own, to) {
             return if kind == MessageType::Error {
                 vec![]
@@ -168,14 +187,15 @@ impl Model {
         }
         let mut lines =
             if own == account { vec![] } else { self.copies(&own, kind, &[self.session(sender)]) };
-        lines.extend(self.pass(sender, kind, to));
+        lines.extend(self.pass(sender, kind, to, true));
         lines
     }
 
-    pub(crate) fn pass(&mut self, sender: &str, kind: MessageType, to: &str) -> Vec<String> {
+    /// A message comes to its recipient; if it is not new somebody was to get it before, and it was copied then.
+    pub(crate) fn pass(&mut self, sender: &str, kind: MessageType, to: &str, is_new: bool) -> Vec<String> {
         use MessageType::{Chat, Error, Groupchat, Headline, Normal};
         let kind_name = Kind::Message(kind).type_name().map(|name| format!(" {name}")).unwrap_or_default();
-        let what = format!("message{kind_name} from {sender}");
+        let what = format!("message{kind_name} from {sender} #{}", self.number);
         let to_all = |all: &[Resource]| -> Vec<String> {
             all.iter().map(|r| format!("{}: {what}", r.session)).collect()
         };
@@ -184,10 +204,12 @@ impl Model {
             return vec![format!("remote {to}: {what}")];
         }
         let given = |model: &Model, all: Vec<Resource>| {
-            let mut except: Vec<u64> = all.iter().map(|r| r.session).collect();
-            except.push(model.session(sender));
             let mut lines = to_all(&all);
-            lines.extend(model.copies(account, kind, &except));
+            if is_new {
+                let mut except: Vec<u64> = all.iter().map(|r| r.session).collect();
+                except.push(model.session(sender));
+                lines.extend(model.copies(account, kind, &except));
+            }
             lines
         };
         let lost = |model: &Model| {
@@ -218,6 +240,7 @@ impl Model {
             _ if !self.accounts.iter().any(|a| a == account) => vec![],
             (Groupchat | Normal, Some(_)) => lost(self),
             (Chat, _) | (Normal, None) if !top.is_empty() => given(self, top),
+            (Chat, _) | (Normal, None) if self.is_needless => vec![],
             (Chat, _) | (Normal, None) => {
                 let mut lines = vec![format!("store for {account}: {what}")];
                 let is_known = account == split(sender).0 || self.contact(account, sender).listed;
@@ -234,7 +257,7 @@ impl Model {
     }
 
     pub(crate) fn iq(&self, sender: &str, kind: IqType, to: &str) -> Vec<String> {
-        let what = format!("iq {} from {sender}", Kind::Iq(kind).type_name().unwrap());
+        let what = format!("iq {} from {sender} #{}", Kind::Iq(kind).type_name().unwrap(), self.number);
         let fail = |condition: &str| match kind {
             IqType::Result => vec![],
             _ => self.error("iq", condition, sender, to),
@@ -332,6 +355,7 @@ impl Model {
             let (mine, rest) = self.stored.drain(..).partition(|message| message.account == account);
             self.stored = rest;
             let mine: Vec<Stored> = mine;
+            self.replayed_to = Some(first.session).filter(|_| !mine.is_empty());
             let may = mine.iter().filter(|message| !self.blocks(&account, &message.sender));
             lines.extend(may.map(|message| format!("{}: {}", first.session, message.what)));
         }
@@ -371,7 +395,9 @@ impl Model {
     pub(crate) fn unbind(&mut self, session: u64) -> Vec<String> {
         let Some(index) = self.here.iter().position(|r| r.session == session) else { return vec![] };
         let ended = self.here.remove(index);
-        self.end(&ended)
+        let mut lines = self.end(&ended);
+        lines.extend(self.leave(vec![ended]));
+        lines
     }
 
     pub(crate) fn bind(&mut self, session: u64, account: &str, name: &str) -> Vec<String> {
@@ -380,9 +406,10 @@ impl Model {
         }
         let jid = format!("{account}/{name}");
         let mut lines = vec![];
-        if let Some(old) = self.at(&jid).map(|r| r.session) {
-            lines.push(format!("{old}: closed with conflict"));
-            lines.extend(self.unbind(old));
+        let old = self.here.extract_if(.., |r| r.jid == jid).collect::<Vec<_>>();
+        for old in &old {
+            lines.push(format!("{}: closed with conflict", old.session));
+            lines.extend(self.end(old));
         }
         self.here.push(Resource {
             session,
@@ -391,7 +418,9 @@ impl Model {
             directed: vec![],
             carbons: false,
             interested: false,
+            managed: None,
         });
+        lines.extend(self.leave(old));
         lines
     }
 
@@ -418,6 +447,8 @@ impl Model {
                 }
             }
         }
+        // What they have not got is for nobody.
+        lines.extend(self.refuse_requests(&gone));
         self.accounts.retain(|a| a != account);
         self.stored.retain(|message| message.account != account);
         self.blocked.retain(|(who, _)| who != account);

@@ -1,6 +1,6 @@
 //! A router with named sessions, and a short way to write what it decides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use balcony_jid::{BareJid, Jid};
@@ -81,6 +81,8 @@ pub(crate) struct World {
     pub(crate) handled: Vec<SessionId>,
     /// What these stanzas cost.
     pub(crate) numbers: Vec<(SessionId, u64)>,
+    /// Sessions without a connection: they send nothing.
+    pub(crate) away: BTreeSet<SessionId>,
     /// How many stanzas each session has sent.
     sent: BTreeMap<SessionId, u64>,
     names: BTreeMap<SessionId, String>,
@@ -101,6 +103,7 @@ impl World {
             waited: Vec::new(),
             handled: Vec::new(),
             numbers: Vec::new(),
+            away: BTreeSet::new(),
             sent: BTreeMap::new(),
             names: BTreeMap::new(),
         }
