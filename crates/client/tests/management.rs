@@ -549,7 +549,7 @@ proptest! {
         let mut ends = Vec::new();
         for (number, size) in sizes.into_iter().enumerate() {
             let body = balcony_stanza::Content::body(&"x".repeat(size)).to_payload();
-            pump.send(now, &Stanza::message(MessageType::Chat).id(&number.to_string()).payload(body)).unwrap();
+            pump.send(now, &Stanza::message(MessageType::Chat).with_id(number.to_string()).with_payload(body)).unwrap();
             ends.push((number.to_string(), pump.output().len()));
         }
         let total = ends.last().map_or(0, |(_, end)| *end);

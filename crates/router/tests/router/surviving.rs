@@ -173,7 +173,7 @@ impl Pair {
                 self.model.is_needless = false;
                 let mut stanza = content("<composing xmlns='http://jabber.org/protocol/chatstates'/>");
                 stanza.head.kind = Kind::Message(MessageType::Chat);
-                let stanza: Stanza = stanza.to(jid(&address(to))).id(&self.number.to_string());
+                let stanza: Stanza = stanza.with_to(jid(&address(to))).with_id(self.number.to_string());
                 let effects = self.world.send(SessionId(session), stanza);
                 self.compare(effects, expected)?;
             }
