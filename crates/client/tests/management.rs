@@ -548,7 +548,7 @@ proptest! {
         pump.wrote(pump.output().len());
         let mut ends = Vec::new();
         for (number, size) in sizes.into_iter().enumerate() {
-            let body = balcony_stanza::Content::body(&"x".repeat(size)).to_payload();
+            let body = balcony_stanza::Content::body("x".repeat(size)).to_payload();
             pump.send(now, &Stanza::message(MessageType::Chat).with_id(number.to_string()).with_payload(body)).unwrap();
             ends.push((number.to_string(), pump.output().len()));
         }

@@ -70,7 +70,7 @@ fn number(what: &str) -> Option<usize> {
 impl Model {
     pub(crate) fn connected(&self) -> Vec<Resource> {
         let all = ACCOUNTS.iter().flat_map(|account| self.of(account));
-        all.filter(|r| !r.managed.as_ref().is_some_and(|m| m.until.is_some())).cloned().collect()
+        all.filter(|r| r.managed.as_ref().is_none_or(|m| m.until.is_none())).cloned().collect()
     }
 
     pub(crate) fn away(&self) -> Vec<Resource> {

@@ -136,7 +136,7 @@ impl Pair {
     }
 
     fn tick(&mut self) -> Result<(), TestCaseError> {
-        self.model.now = self.world.now.as_nanos() as u64 / 1_000_000_000;
+        self.model.now = self.world.now.as_nanos() / 1_000_000_000;
         let (disconnected, expected) = self.model.tick();
         let mut effects = Vec::new();
         self.world.router.tick(self.world.now, &mut effects);
