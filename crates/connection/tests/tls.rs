@@ -477,5 +477,5 @@ fn nothing_is_in_the_clear_when_the_transport_ends() {
         assert!(!contains(&last, "stream"));
         seen.push(format!("{ended:?}"));
     }
-    assert!(seen.iter().any(|ended| ended.contains("NotAuthorized")), "{seen:?}");
+    assert!(seen.iter().any(|ended| ended.contains("not-authorized")), "{seen:?}");
 }

@@ -135,6 +135,6 @@ fn one_stanza_always_has_room() {
         world.write(romeo, filled("").as_bytes());
         world.run();
     }
-    assert!(has_ended(&world, juliet, "ResourceConstraint"));
+    assert!(has_ended(&world, juliet, "resource-constraint"));
     assert_eq!(world.failed(romeo), None);
 }

@@ -20,7 +20,7 @@ fn juliet(world: &mut World) -> Peer {
 }
 
 fn is_cut_off(world: &World, peer: Peer) -> bool {
-    matches!(world.ended(peer), Some(ended @ Ended::Failed(_)) if format!("{ended:?}").contains("ResourceConstraint"))
+    matches!(world.ended(peer), Some(ended @ Ended::Failed(_)) if format!("{ended:?}").contains("resource-constraint"))
 }
 
 /// Messages, or errors about them, that a client has got since it was last asked.

@@ -317,6 +317,8 @@ proptest! {
             // It sends again what it does not know to be handled, and that waits now for Juliet's next session.
         }
         let juliet = world.online("juliet@example.com/phone", "pencil", 0);
+        // It gets stored messages in parts, each when it has acknowledged the one before.
+        world.wait(Duration::from_secs(60));
         got.extend(self::got(&mut world, juliet).0);
         let lost: Vec<_> = (0..sent).filter(|number| !got.contains(number)).collect();
         prop_assert!(lost.is_empty(), "{:?} are not in {:?}", lost, got);
