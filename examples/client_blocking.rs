@@ -32,7 +32,15 @@ fn main() -> Result<(), Failure> {
     let now = || Instant::from_elapsed(clock.elapsed());
     let mut pump = Pump::new(ClientMachine::new(config, &seed(), now()));
     loop {
-        match pump.step(now())? {
+        let step = match pump.step(now()) {
+            Ok(step) => step,
+            Err(error) => {
+                // The server is told what was wrong, if it still listens; why it has gone wrong counts more.
+                let _ = finish(socket, pump.output());
+                return Err(error.into());
+            }
+        };
+        match step {
             // The answer to a question of the login, which takes some time to compute.
             PumpStep::Event(MachineEvent::Ask(ticket, ask)) => pump.answer(ticket, answer(ask)),
             PumpStep::Event(MachineEvent::Online(jid)) => {

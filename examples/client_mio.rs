@@ -53,7 +53,15 @@ fn main() -> Result<(), Failure> {
     // A line for which there was no room yet.
     let mut unsent = None;
     loop {
-        match pump.step(now())? {
+        let step = match pump.step(now()) {
+            Ok(step) => step,
+            Err(error) => {
+                // The server is told what was wrong, if there is room for it now; why it has gone wrong counts more.
+                let _ = socket.write(pump.output());
+                return Err(error.into());
+            }
+        };
+        match step {
             // The answer to a question of the login, which takes some time to compute.
             PumpStep::Event(MachineEvent::Ask(ticket, ask)) => pump.answer(ticket, answer(ask)),
             PumpStep::Event(MachineEvent::Online(jid)) => {

@@ -7,7 +7,7 @@
     reason = "programs are run"
 )]
 
-use std::io::{BufRead as _, Read as _};
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -278,6 +278,33 @@ fn the_blocking_client_has_an_answer() {
     assert!(std::fs::read_to_string(source).unwrap().lines().count() <= 70);
 }
 
+// RFC 6120 §4.9.1.1: the other end is told of an error before the client ends with it
+#[test]
+fn clients_by_hand_say_what_is_wrong_with_a_stream() {
+    for name in ["client_blocking", "client_mio"] {
+        let stage = Stage::new(&[]);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut romeo = example(name);
+        romeo.envs([("BALCONY_JID", "romeo@localhost"), ("BALCONY_PASSWORD", "r")]);
+        romeo
+            .env("BALCONY_CONNECT", listener.local_addr().unwrap().to_string())
+            .env("BALCONY_CA", stage.ca());
+        romeo.arg("juliet@localhost").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let romeo = romeo.spawn().unwrap();
+        let (mut socket, _) = listener.accept().unwrap();
+        socket.set_read_timeout(Some(LONG)).unwrap();
+        socket.write_all(b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' from='localhost' version='1.0' id='1'><!-- -->").unwrap();
+        let mut said = String::new();
+        socket.read_to_string(&mut said).unwrap();
+        let ended = romeo.wait_with_output().unwrap();
+        assert!(!ended.status.success(), "{name}: {ended:?}");
+        assert!(
+            said.contains("<restricted-xml") && said.ends_with("</stream:stream>"),
+            "{name}: {said}, {ended:?}"
+        );
+    }
+}
+
 /// The first line that a program says.
 fn first_line(program: &mut Child) -> String {
     let mut line = String::new();
@@ -315,7 +342,6 @@ fn the_blocking_server_has_clients_that_talk() {
         }
         assert!(client("romeo", "wrong").await.is_err());
         // A peer that says no XMPP, and one that says nothing and goes, harm nobody.
-        use std::io::Write as _;
         std::net::TcpStream::connect(&at).unwrap().write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
         drop(std::net::TcpStream::connect(&at).unwrap());
         romeo.send(Message::chat(juliet.jid().unwrap().into()).body("Good night")).await.unwrap();
@@ -338,7 +364,6 @@ async fn heard(client: &mut Client) -> Message {
 // What is typed goes to her, what she says is printed, also when nobody types; and with the input it ends.
 #[test]
 fn the_event_loop_has_a_conversation() {
-    use std::io::Write as _;
     let stage = Stage::new(&[("romeo", "r"), ("juliet", "j")]);
     in_time(async {
         let server = stage.serve("127.0.0.1:0");
