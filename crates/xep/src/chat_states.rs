@@ -2,7 +2,7 @@
 
 use balcony_xml::{Element, ElementRef, Name};
 
-use crate::hints;
+use crate::{delay, hints};
 
 /// The namespace, which is also the feature.
 pub const NS: &str = "http://jabber.org/protocol/chatstates";
@@ -54,11 +54,12 @@ impl ChatState {
 }
 
 /// Whether a message with this parsed content says nothing but what its sender is doing. A state may come along with the thread
-/// that it is about (section 5.3), and with hints.
+/// that it is about (section 5.3), with hints, and with the time since when it has waited (XEP-0203).
 #[must_use]
 pub fn is_only_state(content: ElementRef<'_>) -> bool {
     let is_state = |child: ElementRef<'_>| child.namespace() == NS;
-    let is_aside =
-        |child: ElementRef<'_>| child.name() == "thread" || child.namespace() == hints::NS || is_state(child);
+    let is_aside = |child: ElementRef<'_>| {
+        child.name() == "thread" || [hints::NS, delay::NS].contains(&child.namespace()) || is_state(child)
+    };
     content.children().any(is_state) && content.children().all(is_aside)
 }

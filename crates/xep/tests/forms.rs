@@ -301,6 +301,8 @@ fn what_is_kept() {
         // XEP-0334 §4.1 [HI1], §4.2 [HI2], [HI8]: only what is not to be kept at all.
         (format!("<body>x</body>{}", hint("no-permanent-store")), Keep::Yes),
         (format!("{STATE}{}", hint("no-permanent-store")), Keep::Needless),
+        // XEP-0203: that it has waited makes it no more than it was.
+        (format!("{STATE}<delay xmlns='urn:xmpp:delay' stamp='2002-09-10T23:08:25Z'/>"), Keep::Needless),
         (format!("{}{}", hint("no-store"), hint("no-permanent-store")), Keep::Unwanted),
         (format!("{}{}", hint("no-store"), hint("store")), Keep::Unwanted),
     ] {

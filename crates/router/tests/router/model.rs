@@ -237,7 +237,11 @@ impl Model {
             }
             (Headline, Some(_)) => vec![],
             (Groupchat, None) => self.error("message", UNAVAILABLE, sender, to),
-            _ if !self.accounts.iter().any(|a| a == account) => vec![],
+            // Who thinks to see its presence, as nothing else could be said to who had blocked it, hears that it is no more.
+            _ if !self.accounts.iter().any(|a| a == account) => {
+                let sees = self.contact(split(sender).0, account).to;
+                if sees { self.error("message", UNAVAILABLE, sender, to) } else { vec![] }
+            }
             (Groupchat | Normal, Some(_)) => lost(self),
             (Chat, _) | (Normal, None) if !top.is_empty() => given(self, top),
             (Chat, _) | (Normal, None) if self.is_needless => vec![],

@@ -53,6 +53,11 @@ fn life() -> impl Strategy<Value = Life> {
     ]
 }
 
+fn is_owed(line: &str) -> bool {
+    line.starts_with("remote ")
+        && (line.contains(": presence subscri") || line.contains(": presence unsubscri"))
+}
+
 /// Both, and how far they are.
 struct Pair {
     world: World,
@@ -100,8 +105,11 @@ impl Pair {
                 None => plain.push(line.clone()),
             }
         }
-        plain.sort();
-        expected.sort();
+        // What the remote contact has to hear about a subscription is said until it has certainly arrived: that is another test's.
+        for lines in [&mut plain, &mut expected] {
+            lines.retain(|line| !is_owed(line));
+            lines.sort();
+        }
         prop_assert_eq!(plain, expected, "{}", self.after);
         let all: Vec<u64> = self.model.here.iter().map(|r| r.session).collect();
         for session in all {
