@@ -5,6 +5,7 @@
 //! that it was done before.
 //!
 //! ```
+//! # #[cfg(feature = "validation")] {
 //! use balcony_xep::data_form::{DataForm, Field, FieldKind, FormKind};
 //! use balcony_xep::validation::Validation;
 //!
@@ -15,6 +16,7 @@
 //! assert!(refusals("21.5").is_empty());
 //! assert_eq!(refusals("30.01")[0].to_string(), "Temperature: `30.01` is more than 30");
 //! assert_eq!(refusals("warm")[0].to_string(), "Temperature: `warm` is no number");
+//! # }
 //! ```
 
 use alloc::borrow::Cow;
