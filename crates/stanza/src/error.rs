@@ -9,6 +9,7 @@ use balcony_xml::{Element, ElementRef, Name};
 
 use crate::conditions::conditions;
 use crate::ns;
+use crate::printed::Printed;
 
 conditions! {
     /// A stanza error condition (RFC 6120 section 8.3.3).
@@ -215,7 +216,7 @@ impl From<ErrorCondition> for StanzaError {
 impl fmt::Display for StanzaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.text {
-            Some(text) => write!(f, "{}: {text}", self.condition),
+            Some(text) => write!(f, "{}: {}", self.condition, Printed(text)),
             None => write!(f, "{}", self.condition),
         }
     }

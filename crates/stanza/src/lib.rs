@@ -42,6 +42,7 @@ mod head;
 pub mod ns;
 mod parse;
 mod payload;
+mod printed;
 mod stanza;
 mod stream_error;
 

@@ -9,6 +9,7 @@ use balcony_xml::{ElementRef, escape_text};
 
 use crate::conditions::conditions;
 use crate::ns;
+use crate::printed::Printed;
 
 conditions! {
     /// A stream error condition (RFC 6120 section 4.9.3). Each of them ends the stream.
@@ -127,7 +128,7 @@ impl From<StreamCondition> for StreamError {
 impl fmt::Display for StreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.text {
-            Some(text) => write!(f, "{}: {text}", self.condition),
+            Some(text) => write!(f, "{}: {}", self.condition, Printed(text)),
             None => write!(f, "{}", self.condition),
         }
     }

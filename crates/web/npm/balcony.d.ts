@@ -117,7 +117,8 @@ export class Client {
   setPresence(presence?: { priority?: number; show?: "" | "chat" | "away" | "xa" | "dnd"; status?: string }): string;
   /** Says that the client is not available any more, without ending the session. */
   setUnavailable(): string;
-  /** Sends what waits if it is online, and ends the session in good order. What is not sent is told by `unsent`, before `end`. */
+  /** Sends what waits if it is online, and ends the session in good order. What is not sent is told by `unsent`, before `end`: all that
+   * the server has not acknowledged (XEP-0198); with a server that does not count, what was not handed to the WebSocket yet. */
   close(): Promise<void>;
 }
 

@@ -35,7 +35,10 @@ const MOST_ALIASES: usize = 8;
 
 static IS_SAID: AtomicBool = AtomicBool::new(false);
 
-/// DNS servers that have given signatures, with the keys of the root to which these have led. An owner names one or two.
+static IS_WARNED: AtomicBool = AtomicBool::new(false);
+
+/// DNS servers that have given signatures, with the keys of the root to which these have led; those of the system are `None`, all together.
+/// An owner names one or two.
 static GIVE_SIGNATURES: Mutex<BTreeSet<(Option<SocketAddr>, Option<&'static str>)>> =
     Mutex::new(BTreeSet::new());
 
@@ -60,6 +63,11 @@ pub async fn signed_records<R: Lookup>(
     };
     if let Err(reason) = validates {
         if has_validated {
+            if !IS_WARNED.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "the DNS server gives no signatures any more ({reason}): while that is so servers of others can't be found, as `dane` is on"
+                );
+            }
             return Err(format!("the DNS server gives no signatures any more ({reason})"));
         }
         if !IS_SAID.swap(true, Ordering::Relaxed) {
