@@ -18,7 +18,7 @@ const ACROSS: &[&str] = &[
     "balcony-client/tls",
 ];
 
-/// Builds every library in each of its [combinations](combinations), as the workspace never does: there the features that any package wants are on for
+/// Builds every library in each of its [combinations], as the workspace never does: there the features that any package wants are on for
 /// all of them.
 pub(crate) fn build() -> Result {
     let clippy = |args: &[&str]| run(cargo(&["clippy", "--lib"]).args(args).args(["--", "-D", "warnings"]));
