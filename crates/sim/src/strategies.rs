@@ -4,14 +4,14 @@
 //! are `any::<Vec<u8>>()`.
 
 use balcony_jid::{BareJid, FullJid, Jid};
-use balcony_stanza::{IqType, Kind, MessageType, Payload, PresenceType, Stanza};
+use balcony_stanza::{Content, IqType, Kind, MessageType, Payload, PresenceType, Stanza};
 use balcony_xml::{Element, Name};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::values::{DOMAINS, KINDS, LOCALS, NAMES, NAMESPACES, RESOURCES, SPECIAL, chat_of, is_xml};
+use crate::values::{DOMAINS, KINDS, LOCALS, NAMES, NAMESPACES, RESOURCES, SPECIAL, is_xml};
 
 /// Any address: of a domain, an account or a session.
 pub fn jid() -> impl Strategy<Value = Jid> + Clone {
@@ -159,4 +159,10 @@ pub fn stream() -> impl Strategy<Value = (Vec<Stanza>, Vec<Vec<u8>>)> {
         stanzas.iter().for_each(|stanza| stanza.write(&mut bytes));
         (Just(stanzas), pieces(bytes))
     })
+}
+
+fn chat_of(kind: MessageType, from: Jid, body: &str, id: Option<&str>) -> Stanza {
+    let mut stanza = Stanza::message(kind).with_from(from).with_payload(Content::body(body).to_payload());
+    stanza.head.id = id.map(Into::into);
+    stanza
 }

@@ -1,7 +1,6 @@
 //! What strategies and `Arbitrary` choose from: the odd cases of each kind.
 
-use balcony_jid::Jid;
-use balcony_stanza::{Content, IqType, Kind, MessageType, PresenceType, Stanza};
+use balcony_stanza::{IqType, Kind, MessageType, PresenceType};
 
 pub(crate) const LOCALS: &[&str] =
     &["juliet", "romeo", "o\\27brien", "\u{5e9}\u{5dc}\u{5d5}\u{5dd}", "m\u{e9}", "a", "1", "_.-"];
@@ -63,10 +62,4 @@ pub(crate) const KINDS: &[Kind] = &[
 /// Whether XML 1.0 can carry it.
 pub(crate) const fn is_xml(char: char) -> bool {
     !matches!(char, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
-}
-
-pub(crate) fn chat_of(kind: MessageType, from: Jid, body: &str, id: Option<&str>) -> Stanza {
-    let mut stanza = Stanza::message(kind).with_from(from).with_payload(Content::body(body).to_payload());
-    stanza.head.id = id.map(Into::into);
-    stanza
 }
