@@ -22,7 +22,7 @@
 //!     }
 //! });
 //! let juliet = simulation.client("juliet@example.com/balcony", "j00l13t");
-//! simulation.cut(bot); // and it connects again, within a minute
+//! simulation.cut(bot); // and it connects again, within a minute; after each further cut it may take twice as long, up to an hour
 //! simulation.wait(Duration::from_secs(60));
 //! simulation.send(juliet, Message::chat("romeo@example.com/bot".parse()?).body("Romeo?"));
 //! assert_eq!(simulation.messages(juliet), ["Romeo?"]);

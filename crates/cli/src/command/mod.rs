@@ -83,7 +83,7 @@ async fn find(session: &mut Session, device: &Jid) -> Result<Jid, Failure> {
     match &*there {
         [] => {
             return Err(Failure::new(format!(
-                "{device} is not online for {}: `balcony roster add` makes a contact of it, and a whole address with its resource needs none",
+                "{device} is not online for {}: `balcony roster add` makes a contact of it; a whole address, with its resource, is asked in any case, but servers may pass requests on between contacts only, as Balcony does",
                 session.jid().to_bare()
             )));
         }

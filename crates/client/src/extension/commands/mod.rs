@@ -123,7 +123,9 @@ impl Commands {
         }
     }
 
-    /// Says who may see and run the commands: this account, a group of the roster, or whatever else is known of who asks.
+    /// Says who may see and run the commands: this account, a group of the roster, or whatever else is known of who asks. A server may not
+    /// pass on what others ask who can't see this client's presence: then they are refused before this is called, with
+    /// `service-unavailable`.
     #[must_use]
     pub fn allow(mut self, allows: impl FnMut(&CommandAsker<'_>) -> bool + Send + 'static) -> Commands {
         self.allows = Box::new(allows);
