@@ -235,16 +235,15 @@ impl Outbox {
             && (sent == 0 || sent + bytes <= limits.unacknowledged || self.owes(limits))
     }
 
+    /// Whether its connection can have got so many stanzas. Whoever is told all has any number.
+    pub(crate) fn can_have(&self, through: u64) -> bool {
+        through == u64::MAX || self.base.saturating_add(through) <= self.removed + self.passed as u64
+    }
+
     /// The network has so many of all the stanzas that its connection has got. What has left the queue, in bytes.
     pub(crate) fn drain(&mut self, now: Instant, through: u64, limits: &Limits) -> usize {
         let (mut taken, mut removed) = (0, 0);
         let through = self.base.saturating_add(through);
-        // Whatever leaves the router for a session is counted here first.
-        debug_assert!(
-            through == u64::MAX || through <= self.removed + self.passed as u64,
-            "the network has {through} of {} stanzas",
-            self.removed + self.passed as u64
-        );
         while self.unacknowledged < self.passed && self.removed + (self.unacknowledged as u64) < through {
             let Some(entry) = self.entries.get_mut(self.unacknowledged) else { break };
             let bytes = entry.bytes;

@@ -44,6 +44,8 @@ impl Router {
         let now = self.asks.now();
         let limits = &self.shared.config.limits;
         if let Some(own) = self.sessions.get_mut(&session) {
+            // Whatever leaves the router for a session is counted in its queue first, as long as it lives.
+            debug_assert!(own.outbox.can_have(through), "the network has {through} stanzas, of fewer");
             let before = own.outbox.stalls_at(limits);
             let was_held = own.outbox.owes(limits);
             self.queued -= own.outbox.drain(now, through, limits);

@@ -214,3 +214,25 @@ fn what_comes_back_does_not_overtake_what_waits_for_the_account() {
     assert_eq!(kept(&world), [0, 1, 2, 3, 4]);
     assert_eq!(world.router.queued(), 0);
 }
+
+// RFC 6120 §8.2.3: what a session has asked for is answered after its end, too, as long as something may still be written to it; that is in no
+// queue, and what was in the queue is got when the network has both.
+#[test]
+fn an_answer_behind_the_end_of_a_session() {
+    let mut world = World::new();
+    let romeo = world.available("romeo@example.net/street", 0);
+    let balcony = world.available(BALCONY, 0);
+    world.at_once = false;
+    let sent = world.send(balcony, roster_set("<item jid='nurse@example.org'/>"));
+    let tickets = crate::world::tickets(&sent);
+    let mut effects = world.send(romeo, chat(0).with_to(jid(BALCONY)));
+    let before = wires(&sent, balcony).len() + wires(&effects, balcony).len();
+    assert_eq!((tickets.len(), numbers(&effects, balcony)), (1, vec![0]));
+    world.router.unbind(world.now, balcony, &mut effects);
+    assert!(world.router.queued() > 0);
+    let answered = wires(&world.answer(tickets[0], balcony_router::Answer::Saved), balcony);
+    // Presence and answers that it got when all went to the network at once are counted, too.
+    let first = u64::try_from(before + answered.len()).unwrap();
+    world.router.drained(world.now, balcony, first + 100, &mut effects);
+    assert_eq!(world.router.queued(), 0);
+}
