@@ -245,7 +245,8 @@ impl Model {
                 }
             }
         }
-        // An error is for the one resource, whoever has that now.
+        // An error is for the one resource, whoever has that now. One that the own account has sent looks like a copy to the router, which
+        // may be of type error as well, and is dropped.
         for resource in &over {
             let account = split(&resource.jid).0;
             let errors = resource
@@ -255,7 +256,9 @@ impl Model {
                 .filter(|line| line.starts_with("message error"));
             for error in errors {
                 let from = error.rsplit_once(" from ").unwrap().1.rsplit_once(" #").unwrap().0;
-                if let Some(heir) = self.at(&resource.jid).filter(|_| !self.blocks(account, from)) {
+                if let Some(heir) =
+                    self.at(&resource.jid).filter(|_| from != account && !self.blocks(account, from))
+                {
                     lines.push(format!("{}: {error}", heir.session));
                 }
             }
