@@ -76,9 +76,9 @@ fn way(stanza: &Stanza) -> Way {
             let xml = wire(stanza);
             let (copy, message) = xml.split_once("<forwarded").unwrap_or(("", &xml));
             let is_copy = !copy.is_empty();
-            let names = message
-                .split_once(" from=")
-                .map(|(_, rest)| rest.split_once(" type=").map_or(rest, |(names, _)| names));
+            let names = message.split_once(" from=").map(|(_, rest)| {
+                [" type=", " id=", ">"].iter().fold(rest, |rest, end| rest.split(end).next().unwrap_or(rest))
+            });
             if URGENT.iter().any(|mark| message.contains(mark)) || is_copy && message.contains("type='error'")
             {
                 Way::Urgent

@@ -1,5 +1,8 @@
 //! The model's rosters and subscriptions (RFC 6121 sections 2 and 3, appendix A).
 
+use core::mem;
+use std::collections::BTreeMap;
+
 use balcony_stanza::{Kind, PresenceType};
 
 use crate::model::{BLOCKED, Contact, Model, bare_of, is_remote, split};
@@ -198,6 +201,7 @@ impl Model {
             return vec![format!("{session}: iq error item-not-found/modify")];
         }
         *self.contact_mut(&account, contact) = Contact::default();
+        let mut heard = BTreeMap::new();
         let mut lines = vec![format!("{session}: iq result")];
         lines.extend(self.push(&account));
         // The contact, whose roster has to be saved first, has not heard of it when it decides the same for its own part.
@@ -206,7 +210,7 @@ impl Model {
             lines.extend(self.hide(&account, contact));
             for (resource, before) in self.here.iter_mut().zip(before) {
                 if bare_of(&resource.jid) == contact {
-                    resource.directed = before.directed;
+                    heard.insert(resource.session, mem::replace(&mut resource.directed, before.directed));
                 }
             }
         }
@@ -215,6 +219,12 @@ impl Model {
         }
         if was.from || was.requested {
             lines.extend(self.route(&account, PresenceType::Unsubscribed, contact));
+        }
+        // Then it has.
+        for resource in &mut self.here {
+            if let Some(left) = heard.get(&resource.session) {
+                resource.directed.retain(|entity| left.contains(entity));
+            }
         }
         lines
     }
