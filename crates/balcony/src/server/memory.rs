@@ -11,7 +11,7 @@ use balcony_stream::server::{ServerAnswer, ServerAsk};
 
 use crate::Error;
 
-/// Accounts that live as long as their server, for tests and for services that make them up.
+/// Accounts that live as long as their server, for tests and for services that make them up; so does what its extensions keep for them.
 ///
 /// Passwords are kept as others keep them, salted and hashed, and every login checks them.
 #[derive(Clone, Default)]
