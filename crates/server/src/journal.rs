@@ -137,6 +137,6 @@ mod tests {
         };
         let ended = Ended::Failed(balcony_stream::Error::Remote(error).into());
         let (_, line) = journal().line(Notice::Ended(ended)).unwrap();
-        assert!(line.ends_with("so INFO romeo@localhost/x is online [2J "), "{line}");
+        assert!(line.ends_with(r"so\nINFO romeo@localhost/x is online\u{1b}[2J\u{85}"), "{line}");
     }
 }
