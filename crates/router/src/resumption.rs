@@ -126,8 +126,10 @@ impl Router {
         let name = own.jid.to_bare();
         self.watch(session, None, after);
         self.forget_acknowledged(session, effects);
-        // It may take what was stored meanwhile.
+        // It may take what was stored meanwhile. What others get because of that goes through their queues.
+        let start = effects.len();
         self.fetch(&name, effects);
+        self.dispatch(start, effects);
     }
 
     /// If stored messages are on their way to this session, which has no connection, somebody else may have to get them when its client has
