@@ -126,6 +126,7 @@ impl Router {
     ) {
         match placed {
             Placed::Done => {
+                self.note_copies(start, effects);
                 self.put_in_order(start, origin, effects);
                 self.keep_delivered(start, origin, effects);
             }

@@ -403,7 +403,7 @@ impl Outbox {
             entry.is_message()
                 && entry.kept.is_none()
                 && entry.replayed.is_none()
-                && !is_copy(&entry.stanza)
+                && !entry.is_for_one()
                 && entry.others.as_ref().is_none_or(|others| !others.is_taken())
         };
         let held = self.held.iter().flat_map(|held| held.entries());

@@ -127,12 +127,30 @@ impl Router {
         self.placed.insert(stanza, Placed { when, is_returned: again.is_some() });
     }
 
+    /// Of the stanzas that the effects from there on give to sessions the first is a message, the others are its copies: whoever has got
+    /// one of those has got the message.
+    pub(crate) fn note_copies(&mut self, start: usize, effects: &[Effect]) {
+        let Some([Effect::Deliver { stanza: first, .. }, others @ ..]) = effects.get(start..) else { return };
+        // This is on the way of every message.
+        if matches!(others.last(), Some(Effect::Deliver { stanza, .. }) if !Arc::ptr_eq(stanza, first))
+            && self.shared.tables().knows_originals()
+        {
+            for effect in others {
+                if let Effect::Deliver { stanza, .. } = effect
+                    && is_copy(stanza)
+                {
+                    self.copies.insert(stanza, ());
+                }
+            }
+        }
+    }
+
     /// Puts what is to be delivered into the queues of its sessions. What has no room in a window yet is taken out of the effects.
     pub(crate) fn dispatch(&mut self, start: usize, effects: &mut Vec<Effect>) {
         let (mut kept, mut next) = (start, start);
         // What has been held for a session, and goes before the next stanza to it.
         let mut front = Vec::new();
-        // The latest message that goes to more than one session.
+        // The latest message that goes to more than one session, itself or as a copy.
         let mut group: Option<(Arc<Stanza>, Arc<Group>)> = None;
         let mut latest: Option<Arc<Stanza>> = None;
         while next < effects.len() {
@@ -140,10 +158,13 @@ impl Router {
             if let Effect::Deliver { session, stanza } = &effects[next] {
                 let (session, stanza) = (*session, Arc::clone(stanza));
                 let is_same = |other: &Arc<Stanza>| Arc::ptr_eq(other, &stanza);
+                let is_of_group = self.copies.get(&stanza).is_some();
+                let is_of_group = |of: &Arc<Stanza>| is_of_group || is_same(of);
                 if matches!(stanza.head.kind, Kind::Message(_))
-                    && !group.as_ref().is_some_and(|(of, _)| is_same(of))
+                    && !group.as_ref().is_some_and(|(of, _)| is_of_group(of))
                 {
-                    let has_more = matches!(effects.get(next + 1), Some(Effect::Deliver { stanza, .. }) if is_same(stanza));
+                    let has_more = matches!(effects.get(next + 1), Some(Effect::Deliver { stanza, .. })
+                        if is_same(stanza) || self.copies.get(stanza).is_some());
                     self.groups += u64::from(has_more);
                     group = has_more.then(|| (Arc::clone(&stanza), Arc::new(Group::new(self.groups, false))));
                 }
@@ -152,7 +173,7 @@ impl Router {
                     latest = Some(Arc::clone(&stanza));
                 }
                 let others =
-                    group.as_ref().filter(|(of, _)| is_same(of)).map(|(_, others)| Arc::clone(others));
+                    group.as_ref().filter(|(of, _)| is_of_group(of)).map(|(_, others)| Arc::clone(others));
                 let offer = self.offer(session, stanza, others, &mut front, effects);
                 if !front.is_empty() {
                     let count = front.len();
@@ -189,6 +210,7 @@ impl Router {
         }
         self.keeps.clear();
         self.placed.clear();
+        self.copies.clear();
         // Who is not listened to can't acknowledge anything: what has waited for that goes now.
         while let Some(session) = self.owing.pop() {
             let Some(own) = self.sessions.get_mut(&session) else { continue };
@@ -503,11 +525,18 @@ impl Router {
             entries.extend(all.map(|entry| (entry, creation, is_detached, is_ended)));
         }
         entries.sort_by_key(|(entry, ..)| entry.order);
+        let mut is_left_to_others = false;
         for (entry, creation, is_detached, is_ended) in entries {
             let (is_message, when) = (entry.is_message(), entry.when());
             let (has_waited, was_stamped) = (is_detached || entry.has_waited, entry.is_stamped);
             let document = entry.document(&documents).filter(|_| !is_ended);
+            is_left_to_others |= entry.is_left_to_others();
+            let may_be_copy = entry.is_of_several();
             let Some(mut stanza) = entry.undelivered() else { continue };
+            if may_be_copy && is_copy(&stanza) {
+                let Some(original) = self.shared.tables().original(&stanza) else { continue };
+                stanza = original;
+            }
             let stamped = || stamped(self.accounts.get(&name), &stanza, when.at);
             let stamped = (is_message && has_waited && !was_stamped).then(stamped).flatten();
             let when = When { is_stamped: was_stamped || stamped.is_some(), ..when };
@@ -524,6 +553,9 @@ impl Router {
             account.ending -= returning.iter().filter(|of| **of == account.incarnation).count();
         }
         self.give_up_documents(&name, kept);
+        if is_left_to_others {
+            self.keep_queues(&name, effects);
+        }
         // What is stored is older than what waits.
         self.fetch(&name, effects);
         self.drain_all(&name, effects);

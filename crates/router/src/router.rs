@@ -130,6 +130,8 @@ pub struct Router {
     pub(crate) delivered: u64,
     /// Messages that are about to be delivered and have their place already. Empty between calls.
     pub(crate) placed: ByStanza<Placed>,
+    /// Copies that are about to be delivered, each behind the message that it is a copy of. Empty between calls.
+    pub(crate) copies: ByStanza<()>,
     /// Sessions without a connection for which stored messages are on their way that somebody else would take. Empty between calls.
     pub(crate) superseded: Vec<SessionId>,
     /// Sessions to which messages have come back that are not in their places yet. Empty between calls.
@@ -278,6 +280,7 @@ impl Router {
             groups: 0,
             delivered: 0,
             placed: ByStanza::default(),
+            copies: ByStanza::default(),
             superseded: Vec::new(),
             merging: Vec::new(),
             is_over: false,

@@ -8,8 +8,8 @@
 //! has in its queue when their account is loaded are what a crash has left: they go their way once more, as those of a session that has
 //! ended do.
 //!
-//! What would not be kept for somebody who is away (XEP-0160) is not written either, nor are copies (XEP-0280): they are for one
-//! session.
+//! What would not be kept for somebody who is away (XEP-0160) is not written either. A copy (XEP-0280) is written, as the message that it
+//! stands for, if that may be on its way nowhere else any more, and not by itself: it is for one session.
 //!
 //! A store in trouble, or with too much to do, keeps nobody from getting messages: then they are in memory only, as for a session with a
 //! connection.
@@ -174,7 +174,9 @@ impl Router {
                 keys.push((place, Arc::clone(key)));
                 continue;
             }
-            let Some(change) = self.keep(&name, &stanza, when) else { continue };
+            // A copy is written as the message that it stands for.
+            let original = is_copy(&stanza).then(|| self.shared.tables().original(&stanza)).flatten();
+            let Some(change) = self.keep(&name, original.as_ref().unwrap_or(&stanza), when) else { continue };
             if let Change::Document { edit, .. } = &change {
                 keys.push((place, Arc::clone(&edit.key)));
             }
@@ -184,6 +186,16 @@ impl Router {
             own.outbox.keep(keys);
         }
         self.save_documents(&name, changes, Purpose::Keep, effects);
+    }
+
+    /// The same for all sessions of the account that have lost theirs: one has ended that was to get what is for these as well.
+    pub(crate) fn keep_queues(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
+        let own: Vec<_> = self.sessions(name).collect();
+        for session in own {
+            if self.sessions.get(&session).is_some_and(|own| own.outbox.is_detached()) {
+                self.keep_queue(session, effects);
+            }
+        }
     }
 
     /// The change that writes a message, if it is one that is kept for people who are away.

@@ -2,7 +2,8 @@
 
 use balcony_jid::Jid;
 use balcony_stanza::Stanza;
-use balcony_xep::carbons::{Direction, NS, is_eligible, wrap};
+use balcony_xep::carbons::{Carbon, Direction, NS, is_eligible, wrap};
+use balcony_xep::delay::Delay;
 
 use super::{AccountRef, Addressee, Client, Copies, Copying, Extension, Registry, Reply};
 
@@ -26,6 +27,7 @@ impl Extension for Carbons {
         });
         registry.client_state(|wanted| [u8::from(*wanted)].into(), |state| Some(state == [1]));
         registry.copy(copy);
+        registry.original(original);
     }
 }
 
@@ -34,6 +36,16 @@ fn switch(context: &mut super::Context<'_, '_, Carbons>, wanted: bool) -> Reply 
         *wants = wanted;
     }
     Reply::DONE
+}
+
+/// The message that another client was sent, with the time since when the copy has waited (XEP-0203).
+fn original(copy: &Stanza) -> Option<Stanza> {
+    let content = copy.payload.parse().ok()?;
+    let carbon = Carbon::read(content.root()).filter(|carbon| carbon.direction == Direction::Received)?;
+    let message = carbon.message;
+    let Some(delay) = content.root().children().find_map(Delay::read) else { return Some(message) };
+    let payload = message.payload.with(&delay.to_element());
+    Some(message.with_payload(payload))
 }
 
 fn copy(

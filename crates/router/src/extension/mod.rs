@@ -17,6 +17,7 @@
 //! | [`absent`](Registry::absent) | what becomes of a message that nobody takes |
 //! | [`replay`](Registry::replay) | what a kept message is when somebody takes messages again |
 //! | [`copy`](Registry::copy) | who gets a copy of a message |
+//! | [`original`](Registry::original) | of which message something is a copy |
 //! | [`bind_inline`](Registry::bind_inline) | what a client wants at once when it binds its resource |
 //! | [`element`](Registry::element) | what a client says beside stanzas |
 //! | [`hold`](Registry::hold) | whether what comes for a client goes to it now |

@@ -248,6 +248,15 @@ impl<X: Extension> Registry<'_, X> {
         self.tables.add_copy(self.typed.index, Box::new(copy));
     }
 
+    /// Says of which message such a copy is one. Then whoever has got the copy has got the message: if nobody else has, nobody gets it
+    /// once more. If the copy is lost with the last who was to get either, the message goes its way again. `None` if it is no copy of this
+    /// extension's, or not of a message that somebody was sent.
+    ///
+    /// All copies of such an extension come from the bare address of the account.
+    pub fn original(&mut self, original: fn(&Stanza) -> Option<Stanza>) {
+        self.tables.originals.push(original);
+    }
+
     /// Does what a client wants at once when it binds its resource (XEP-0386), and announces that it can be wanted. The account may not
     /// be loaded yet: only the state of the client can be changed.
     pub fn bind_inline(

@@ -123,6 +123,8 @@ pub(crate) struct Tables {
     copy_bits: u64,
     allows: Vec<(Allows, Refusal)>,
     copy: Vec<Copy>,
+    /// What tells of which message something is a copy.
+    pub(super) originals: Vec<fn(&Stanza) -> Option<Stanza>>,
     pub(super) absent: Vec<(u8, IsAbsent)>,
     pub(super) bind_inline: Vec<((&'static str, &'static str), Wanted)>,
     /// What is announced with the features of a stream, by name and namespace.
@@ -325,6 +327,16 @@ impl Tables {
         if self.bits(account) & self.copy_bits != 0 {
             self.copy.iter().for_each(|copy| copy(owner, account, why, stanza, copies));
         }
+    }
+
+    /// Whether it can be told of which messages there are copies.
+    pub(crate) const fn knows_originals(&self) -> bool {
+        !self.originals.is_empty()
+    }
+
+    /// The message of which this is a copy, if it is a copy of one that somebody was sent.
+    pub(crate) fn original(&self, copy: &Stanza) -> Option<Stanza> {
+        self.originals.iter().find_map(|original| original(copy))
     }
 
     /// What becomes of a message that nobody takes.

@@ -22,7 +22,7 @@ pub(crate) struct Entry {
     pub(crate) at: Instant,
     /// It has come from a log, where it still is, by this number.
     pub(super) replayed: Option<u64>,
-    /// The same is on its way to other sessions: whether one of them has got it.
+    /// The same is on its way to other sessions, or a copy, or the message of which this is a copy: whether one of them has got it.
     pub(super) others: Option<Arc<Group>>,
     /// The document in which it is written, under this key.
     pub(super) kept: Option<Arc<str>>,
@@ -34,7 +34,7 @@ pub(crate) struct Entry {
     pub(crate) has_waited: bool,
 }
 
-/// The sessions that get the same message.
+/// The sessions that get the same message, or copies of it.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) number: u64,
@@ -109,9 +109,8 @@ impl Entry {
 
     /// The document in which it is written, if it is, and the group of the sessions that may still get it.
     pub(crate) fn kept_for_others(&self) -> Option<(Arc<str>, Option<u64>)> {
-        let others =
-            self.others.as_ref().filter(|others| !others.is_taken() && Arc::strong_count(others) > 1);
-        Some((self.kept.clone()?, others.map(|others| others.number)))
+        let group = self.group().filter(|_| self.is_left_to_others());
+        Some((self.kept.clone()?, group))
     }
 
     /// The document in which it is written, if it is; those of groups are known.
@@ -122,12 +121,27 @@ impl Entry {
 
     /// Whether its session's end has to be awaited: it may still get through, and nobody else gets it.
     pub(crate) fn matters(&self) -> bool {
-        self.is_message() && self.others.is_none() && !is_copy(&self.stanza)
+        self.is_message() && !self.is_of_several() && !is_copy(&self.stanza)
     }
 
     /// Whether it is a message that goes elsewhere if nobody gets it, and is nowhere else.
     pub(crate) fn is_returned_message(&self) -> bool {
-        self.is_message() && self.replayed.is_none() && self.is_returned() && !is_copy(&self.stanza)
+        self.is_message() && self.replayed.is_none() && self.is_returned() && !self.is_for_one()
+    }
+
+    /// Whether it is a copy whose message nobody else is to get by it.
+    pub(super) fn is_for_one(&self) -> bool {
+        self.others.is_none() && is_copy(&self.stanza)
+    }
+
+    /// Whether several sessions were to get it, or copies of it.
+    pub(crate) const fn is_of_several(&self) -> bool {
+        self.others.is_some()
+    }
+
+    /// Whether others may still get it, and nobody has.
+    pub(crate) fn is_left_to_others(&self) -> bool {
+        self.others.as_ref().is_some_and(|others| !others.is_taken() && Arc::strong_count(others) > 1)
     }
 
     /// Whether something becomes of it if its session does not get it.

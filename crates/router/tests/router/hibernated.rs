@@ -26,7 +26,7 @@ fn closed(effects: &[Effect]) -> Vec<SessionId> {
     effects.iter().filter_map(closed).collect()
 }
 
-fn detach(world: &mut World, session: SessionId) {
+pub(crate) fn detach(world: &mut World, session: SessionId) {
     let mut effects = Vec::new();
     assert!(world.router.detach(world.now, session, &mut effects));
     world.serve(&mut effects);
@@ -148,7 +148,7 @@ fn friends_of(mut world: World) -> (World, SessionId, SessionId) {
 }
 
 /// The server dies, and another one begins with what its store has.
-fn crash(world: World) -> World {
+pub(crate) fn crash(world: World) -> World {
     crash_of(&world)
 }
 
@@ -412,7 +412,7 @@ fn a_session_is_known_at_the_next_server() {
 
 /// The server ends in good order, is down for so long, and another one begins with what its store has, and with what was kept of these
 /// sessions, which have the same numbers there.
-fn restart(world: World, sessions: &[SessionId], down: Duration) -> World {
+pub(crate) fn restart(world: World, sessions: &[SessionId], down: Duration) -> World {
     let (mut next, mut effects) = restored(world, sessions, down);
     next.serve(&mut effects);
     next

@@ -10,6 +10,7 @@ mod blocking;
 mod carbons;
 mod complaints;
 mod contacts;
+mod copied;
 mod csi;
 mod csi_model;
 mod endings;
