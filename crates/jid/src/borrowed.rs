@@ -105,7 +105,9 @@ impl PartialOrd for JidRef<'_> {
 /// The order of the whole texts would not do that: `a@b-c` sorts between `a@b` and `a@b/r`.
 impl Ord for JidRef<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        (self.bare_str(), self.resourcepart()).cmp(&(other.bare_str(), other.resourcepart()))
+        let bare = |jid: &Self| jid.text.as_bytes().get(..usize::from(jid.bare)).unwrap_or_default();
+        // Of the same bare address the whole texts are in order.
+        bare(self).cmp(bare(other)).then_with(|| self.text.cmp(other.text))
     }
 }
 

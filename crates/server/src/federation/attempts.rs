@@ -4,6 +4,7 @@
 use alloc::collections::{BTreeMap, VecDeque};
 
 use balcony_jid::BareJid;
+use hashbrown::HashMap;
 
 use super::config::FederationLimits;
 use super::origin::Origin;
@@ -27,10 +28,10 @@ impl Cause {
 }
 
 /// The domains that are looked for or connected to, and those that wait for their turn. What one costs does not depend on how many others
-/// there are, but for its logarithm.
+/// are, but for its logarithm. Maps by domain are never looked through, so that they need no order.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
-    running: BTreeMap<BareJid, Cause>,
+    running: HashMap<BareJid, Cause>,
     /// How many of them are of a cause, and how many of none of our accounts.
     running_of: BTreeMap<Cause, usize>,
     of_others: usize,
@@ -40,7 +41,7 @@ pub(super) struct Attempts {
     /// How many turns there have been.
     given: u64,
     /// Domains that could not be reached, and are tried again after a while since something waits for them; and how many of a cause.
-    resting: BTreeMap<BareJid, Cause>,
+    resting: HashMap<BareJid, Cause>,
     resting_of: BTreeMap<Cause, usize>,
 }
 

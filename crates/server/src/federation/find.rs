@@ -524,6 +524,7 @@ impl Federation {
                 peer.pairs.iter_mut().filter_map(|(ours, pair)| pair.refused.take().map(|_| ours.clone()));
             refused.extend(of_peer.map(|ours| (ours, theirs.clone())));
         }
+        refused.sort_unstable();
         for (ours, theirs) in refused {
             let pair = self.peers.get(&theirs).and_then(|peer| peer.pairs.get(&ours));
             if pair.is_some_and(Pair::is_waiting) {

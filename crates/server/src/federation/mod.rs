@@ -30,7 +30,7 @@
 //! ```
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -46,6 +46,7 @@ use balcony_stanza::{
     ErrorCondition, IqType, Kind, MessageType, PresenceType, Stanza, StreamCondition, StreamError,
 };
 use balcony_stream::s2s::S2sReceivingConfig;
+use hashbrown::HashMap;
 
 mod attempts;
 mod bounds;
@@ -153,7 +154,8 @@ pub struct Federation {
     links: Slots<StreamId, Link>,
     /// Those of them that we have opened.
     opened: Opened,
-    peers: BTreeMap<BareJid, Peer>,
+    /// The domains that are known. It is looked through in no order that matters.
+    peers: HashMap<BareJid, Peer>,
     /// The domains that are being looked for or connected to, and those that wait for their turn.
     attempts: Attempts,
     bounds: Bounds,
@@ -202,7 +204,7 @@ impl Federation {
             config,
             links: Slots::new(),
             opened: Opened::default(),
-            peers: BTreeMap::new(),
+            peers: HashMap::new(),
             attempts: Attempts::default(),
             bounds: Bounds::default(),
             table: Table::default(),
@@ -412,7 +414,8 @@ impl Federation {
                 self.abort(now, id, shutting_down());
             }
         }
-        let domains: Vec<BareJid> = self.peers.keys().cloned().collect();
+        let mut domains: Vec<BareJid> = self.peers.keys().cloned().collect();
+        domains.sort_unstable();
         for domain in domains {
             self.give_unready_back(&domain, ErrorCondition::RemoteServerTimeout);
         }
