@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::table::{ALLOCATIONS, Group, INSTRUCTIONS, MEMORY, Measured, SIZE};
+use super::table::{ALLOCATIONS, CROWD, Group, INSTRUCTIONS, MEMORY, Measured, SIZE};
 use crate::bare::share_lock;
 use crate::elf;
 use crate::fuzz::host;
@@ -30,6 +30,8 @@ const PATHS: &[(&str, u64)] = &[
     ("route", 500),
     ("login", 20),
 ];
+/// What is measured beside one other and beside a thousand: a path with `-alone` and `-crowd` behind its name, and how often it is gone.
+const CROWDS: &[(&str, u64)] = &[("nobody", 200), ("stalled", 200), ("domains", 200)];
 /// How many sessions there are.
 pub(super) const SESSIONS: u64 = 1_024;
 
@@ -73,6 +75,18 @@ pub(crate) fn all(compiler: &Compiler) -> Result<Vec<Measured>> {
         all.push(Measured::new(&INSTRUCTIONS, path, value));
         let value = each(number(&program, path, few)?, number(&program, path, many)?);
         all.push(Measured::new(&ALLOCATIONS, path, Ok((value * 100.0).round() / 100.0)));
+    }
+    for &(path, few) in CROWDS {
+        let value = valgrind.clone().and_then(|()| {
+            let each = |company: &str| -> Result<f64> {
+                let path = format!("{path}-{company}");
+                let many = instructions(&program, &path, 3 * few)?;
+                Ok(many.saturating_sub(instructions(&program, &path, few)?) as f64 / (2 * few) as f64)
+            };
+            let (alone, crowd) = (each("alone")?, each("crowd")?);
+            Ok((crowd * 100.0 / alone.max(1.0)).round())
+        });
+        all.push(Measured::new(&CROWD, path, value));
     }
     all.push(Measured::new(&MEMORY, "session", Ok(number(&program, "session", SESSIONS)? as f64)));
     all.push(Measured::new(&SIZE, "client", device()?));

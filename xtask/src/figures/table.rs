@@ -24,6 +24,12 @@ pub(crate) const INSTRUCTIONS: Group = Group {
 };
 pub(crate) const ALLOCATIONS: Group =
     Group { name: "allocations", meaning: "Allocations each time.", may_grow: 5, of_host: false };
+pub(crate) const CROWD: Group = Group {
+    name: "crowd",
+    meaning: "Instructions beside a thousand others, in percent of those beside one: what anybody costs depends on nobody else.",
+    may_grow: 20,
+    of_host: true,
+};
 pub(crate) const MEMORY: Group = Group {
     name: "idle",
     meaning: "Bytes that a session holds while nothing happens, with its account.",
@@ -39,7 +45,7 @@ pub(crate) const SIZE: Group = Group {
 
 impl Group {
     /// In the order in which they are written.
-    pub(crate) const ALL: [&'static Group; 4] = [&INSTRUCTIONS, &ALLOCATIONS, &MEMORY, &SIZE];
+    pub(crate) const ALL: [&'static Group; 5] = [&INSTRUCTIONS, &ALLOCATIONS, &CROWD, &MEMORY, &SIZE];
 }
 
 /// What stands at the beginning of the file.
@@ -57,6 +63,9 @@ const HEAD: &str = "\
 # write            the message into a buffer
 # route            a message to an available resource, as a router sees it
 # login            from the first byte to the bound resource by SCRAM-SHA-256, the server's part
+# nobody           a message to an address that does not exist, while others wait for the store
+# stalled          a message to a contact, while others take nothing from their connections
+# domains          a stanza to another server that is not reached, while pairs of other domains wait
 # session          an available resource of an account of its own, with an empty roster
 # client           a whole program for a device without operating system, without TLS and Unicode tables
 

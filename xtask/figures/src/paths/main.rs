@@ -3,6 +3,7 @@
 //!
 //! The first argument is the path, the second how often. Everything is decided by fixed seeds, and time does not pass.
 
+mod crowd;
 mod heap;
 mod world;
 
@@ -31,6 +32,12 @@ const PATHS: &[Path] = &[
     ("route", route),
     ("login", login),
     ("session", sessions),
+    ("nobody-alone", |count| crowd::nobody(count, 1)),
+    ("nobody-crowd", |count| crowd::nobody(count, crowd::MANY)),
+    ("stalled-alone", |count| crowd::stalled(count, 1)),
+    ("stalled-crowd", |count| crowd::stalled(count, crowd::MANY)),
+    ("domains-alone", |count| crowd::domains(count, 1)),
+    ("domains-crowd", |count| crowd::domains(count, crowd::MANY)),
 ];
 
 /// Who has a second resource then, and copies on all of them.
@@ -48,7 +55,7 @@ fn main() -> ExitCode {
 }
 
 /// A message as clients send it.
-fn message(to: &str) -> String {
+pub(crate) fn message(to: &str) -> String {
     format!(
         "<message to='{to}' type='chat' id='ktx72v49'><body>Neither, fair saint, if either thee dislike.</body>\
          <active xmlns='http://jabber.org/protocol/chatstates'/></message>"
@@ -56,7 +63,7 @@ fn message(to: &str) -> String {
 }
 
 /// How often memory is asked for while this is done.
-fn counted(act: impl FnOnce()) -> usize {
+pub(crate) fn counted(act: impl FnOnce()) -> usize {
     let before = heap::allocations();
     act();
     heap::allocations() - before

@@ -24,6 +24,8 @@ pub(crate) struct World {
     /// A client that logs in, on which connection, and what it says.
     client: Option<(usize, ClientMachine)>,
     said: Vec<Vec<u8>>,
+    /// Whether each connection takes nothing more.
+    stalled: Vec<bool>,
     /// Bytes that were sent to each connection.
     pub(crate) written: Vec<usize>,
     /// Messages that wait.
@@ -51,6 +53,7 @@ impl World {
             connections: Vec::new(),
             client: None,
             said: Vec::new(),
+            stalled: Vec::new(),
             written: Vec::new(),
             stored: 0,
             bound: 0,
@@ -76,6 +79,7 @@ impl World {
     pub(crate) fn expect(&mut self, connections: usize) {
         self.connections.reserve_exact(connections);
         self.written.reserve_exact(connections);
+        self.stalled.reserve_exact(connections);
     }
 
     /// A connection on which nothing is said yet.
@@ -83,7 +87,18 @@ impl World {
         let id = self.server.accept(NOW, Transport::Stream, &mut self.actions);
         self.connections.push(id);
         self.written.push(0);
+        self.stalled.push(false);
         self.connections.len() - 1
+    }
+
+    /// It takes nothing more from now on.
+    pub(crate) fn stall(&mut self, place: usize) {
+        self.stalled[place] = true;
+    }
+
+    /// When something is due.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.server.deadline().map(|deadline| deadline.at)
     }
 
     /// A client logs in.
@@ -166,10 +181,15 @@ impl World {
     fn act(&mut self, action: Action) {
         match action {
             Action::Write(id) => {
+                // Those who are written to most came last.
+                let place = self.connections.iter().rposition(|other| *other == id);
+                if place.is_some_and(|place| self.stalled[place]) {
+                    return;
+                }
                 let mut output = core::mem::take(&mut self.output);
                 self.server.take_output(id, &mut output);
                 self.server.written(NOW, id, &mut self.actions);
-                if let Some(place) = self.connections.iter().rposition(|other| *other == id) {
+                if let Some(place) = place {
                     self.written[place] += output.len();
                     if self.client.as_ref().is_some_and(|(client, _)| *client == place) {
                         self.feed(&output);
