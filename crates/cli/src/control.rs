@@ -140,6 +140,18 @@ pub(crate) enum Order {
     Disconnect(FullJid, String),
 }
 
+impl Request {
+    /// The account that has another password when this is done.
+    pub(crate) fn password_of(&self) -> Option<BareJid> {
+        match self {
+            Request::SetPassword { account, .. } | Request::Add { account, replace: true, .. } => {
+                BareJid::parse(account).ok()
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Does what is asked for. Without `domains` an account may be of any. The store does most of it, `order` the rest.
 pub(crate) fn perform(
     worker: &Worker,
@@ -147,7 +159,7 @@ pub(crate) fn perform(
     request: Request,
     order: impl FnOnce(Order, Respond),
 ) -> Pending {
-    let (respond, receiver) = oneshot::channel();
+    let (respond, pending) = Pending::later();
     match translate(domains, request) {
         Ok(Task::Store(request)) => {
             // A receiver that has gone away wants no response; and a sender that goes away is one, see `Pending`.
@@ -156,7 +168,7 @@ pub(crate) fn perform(
         Ok(Task::Order(wanted)) => order(wanted, respond),
         Err(response) => drop(respond.send(response)),
     }
-    Pending(receiver)
+    pending
 }
 
 /// Where a response goes.
@@ -173,9 +185,15 @@ pub(crate) struct Pending(oneshot::Receiver<Response>);
 
 impl Pending {
     pub(crate) fn known(response: Response) -> Pending {
-        let (respond, receiver) = oneshot::channel();
+        let (respond, pending) = Pending::later();
         let _ = respond.send(response);
-        Pending(receiver)
+        pending
+    }
+
+    /// One that somebody gives later.
+    pub(crate) fn later() -> (Respond, Pending) {
+        let (respond, receiver) = oneshot::channel();
+        (respond, Pending(receiver))
     }
 
     pub(crate) async fn response(self) -> Response {

@@ -104,6 +104,24 @@ async fn converse(stream: UnixStream, controlled: Controlled) -> std::io::Result
 }
 
 fn begin(controlled: &Controlled, request: Request) -> Pending {
+    let changed = request.password_of();
+    let pending = perform(controlled, request);
+    let Some(account) = changed else { return pending };
+    let (respond, changed) = Pending::later();
+    let server = controlled.server.clone();
+    tokio::spawn(async move {
+        let response = pending.response().await;
+        if matches!(response, Response::Done(true)) {
+            // Before anybody hears that it is done.
+            server.credentials_changed(account).await;
+        }
+        // Who asked may have gone.
+        drop(respond.send(response));
+    });
+    changed
+}
+
+fn perform(controlled: &Controlled, request: Request) -> Pending {
     control::perform(&controlled.worker, &controlled.domains, request, |order, respond| {
         let server = controlled.server.clone();
         // Who asked may have gone.

@@ -262,6 +262,13 @@ impl ServerHandle {
         wait.recv().await.unwrap_or(Removal::Failed)
     }
 
+    /// Says that the account has got another password by some other way than through this server, such as its store: call it when that is
+    /// durable. Clients that have begun to log in before do not get in with the old one; sessions go on. Nothing happens in a server that has
+    /// ended.
+    pub async fn credentials_changed(&self, account: BareJid) {
+        self.with(move |machine, now| machine.credentials_changed(now, account)).await;
+    }
+
     /// Sends a message, or presence of a domain, in the name of a domain of the server or of one of its accounts: `from` says which. Such a
     /// message goes where others go, to who is there or, if it may be, to what is kept for later. Errors about it are dropped.
     ///

@@ -2,15 +2,17 @@
 
 use alloc::collections::BTreeMap;
 
+use balcony_jid::BareJid;
 use balcony_machine::Ticket;
 
 use crate::ConnectionId;
 
 /// Whoever asked, and the name that the question has there.
-#[derive(Clone, Copy)]
 pub(crate) enum Asker {
     Stream(ConnectionId, Ticket),
     Router(Ticket),
+    /// The router has the account get another password.
+    Password(Ticket, BareJid),
     /// The server itself, which shuts down.
     Saving,
     /// The server itself, which has started.
@@ -33,6 +35,11 @@ impl Asks {
         self.next += 1;
         self.open.insert(ticket, asker);
         ticket
+    }
+
+    /// The name that the next question will have.
+    pub(crate) const fn next(&self) -> Ticket {
+        Ticket(self.next)
     }
 
     pub(crate) fn close(&mut self, ticket: Ticket) -> Option<Asker> {

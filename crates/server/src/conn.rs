@@ -33,6 +33,8 @@ pub(crate) struct Conn {
     pub(crate) unhandled: Unhandled,
     /// Where it comes from, if that is known and counts.
     pub(crate) origin: Option<IpAddr>,
+    /// Which question to the store the keys have answered by which its client has proven who it is, or is about to.
+    pub(crate) proven: u64,
     /// How fast its peer sends.
     pub(crate) pace: Pace,
     /// When to ask what its peer has got, if that counts.
@@ -52,6 +54,7 @@ impl Conn {
             missed: false,
             unhandled: Unhandled::default(),
             origin: None,
+            proven: 0,
             pace: Pace::NEW,
             acks: None,
             armed: Armed::default(),

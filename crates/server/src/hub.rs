@@ -9,13 +9,13 @@ use core::time::Duration;
 
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Deadline, Instant, Random, Reason, Seed, Ticket};
-use balcony_router::{Effect, Router, SendError, SessionId};
+use balcony_router::{Effect, Removal, Router, SendError, SessionId};
 use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError};
 use balcony_stream::server::{ServerAnswer, ServerAsk};
 use balcony_xep::sm::{Enable, Enabled, Resumable};
 
 use crate::abroad::Place;
-use crate::action::{Action, Answer, Ask};
+use crate::action::{Action, Answer, Ask, ConnectionId};
 use crate::asks::{Asker, Asks};
 use crate::components::Components;
 use crate::config::ServerConfig;
@@ -25,6 +25,7 @@ use crate::journal::one_line;
 use crate::owing::Owing;
 use crate::part::{Mail, News};
 use crate::registrations::Registrations;
+use crate::revocations::Revocations;
 use crate::saved::Saving;
 use crate::sessions::{Back, Sessions};
 
@@ -49,6 +50,9 @@ pub struct Hub {
     pub(crate) sessions: Sessions,
     pub(crate) asks: Asks,
     registrations: Registrations,
+    revocations: Revocations,
+    /// The longest that a login takes.
+    negotiation: Duration,
     random: Random,
     /// The longest time for which a session may wait for its client.
     resumption: Duration,
@@ -89,6 +93,8 @@ impl Hub {
             sessions: Sessions::default(),
             asks: Asks::default(),
             registrations: Registrations::default(),
+            revocations: Revocations::default(),
+            negotiation: config.limits.negotiation,
             random,
             resumption: config.limits.resumption,
             keep_sessions: config.keep_sessions,
@@ -108,6 +114,8 @@ impl Hub {
             federation.configure(config.clone());
         }
         (self.resumption, self.keep_sessions) = (config.limits.resumption, config.keep_sessions);
+        // Streams that are open have the time that they had.
+        self.negotiation = self.negotiation.max(config.limits.negotiation);
     }
 
     /// No earlier than it was told before.
@@ -177,7 +185,10 @@ impl Hub {
         let effects = &mut self.effects;
         match up {
             Up::Bind { connection, ticket, request } => {
-                let BindRequest { account, resource, installation, inline, enable, via } = *request;
+                let BindRequest { account, resource, installation, inline, enable, proven, via } = *request;
+                if !self.revocations.allow(&account, proven) {
+                    return self.revoke(connection);
+                }
                 let session = self.sessions.begin(connection, via);
                 let (resource, installation) = (resource.as_deref(), installation.as_deref());
                 let bound = self.router.bind_of(now, session, &account, resource, installation, effects);
@@ -199,7 +210,10 @@ impl Hub {
                 self.say(Down::Enabled { connection, ticket, enabled });
             }
             Up::Resume { connection, ticket, request } => {
-                let ResumeRequest { account, previd, h, via } = *request;
+                let ResumeRequest { account, previd, h, proven, via } = *request;
+                if !self.revocations.allow(&account, proven) {
+                    return self.revoke(connection);
+                }
                 self.resume(now, account, &previd, Back { connection, ticket, h, via });
             }
             Up::Acknowledged { session, count } => self.router.acknowledged(now, session, count, effects),
@@ -251,7 +265,7 @@ impl Hub {
                     "too many accounts have been registered lately: try again later",
                 );
                 let answer = Box::new(ServerAnswer::Registered(Err(error)));
-                self.say(Down::Answer { connection, ticket, answer });
+                self.say(Down::Answer { connection, ticket, answer, number: self.asks.next().0 });
             }
             Up::Ask { connection, ticket, ask, .. } => {
                 let ticket = self.asks.open(Asker::Stream(connection, ticket));
@@ -265,10 +279,17 @@ impl Hub {
 
     /// An answer has come. One that comes too late changes nothing.
     pub(crate) fn answer(&mut self, now: Instant, ticket: Ticket, answer: Answer, actions: &mut Vec<Action>) {
+        let number = ticket.0;
         match (self.asks.close(ticket), answer) {
             (Some(Asker::Stream(connection, ticket)), Answer::Stream(answer)) => {
                 let answer = Box::new(answer);
-                self.say(Down::Answer { connection, ticket, answer });
+                self.say(Down::Answer { connection, ticket, answer, number });
+            }
+            (Some(Asker::Password(ticket, account)), Answer::Router(answer)) => {
+                if matches!(answer, balcony_router::Answer::Saved) {
+                    self.credentials_changed(now, account);
+                }
+                self.router.answer(now, ticket, answer, &mut self.effects);
             }
             (Some(Asker::Router(ticket)), Answer::Router(answer)) => {
                 self.router.answer(now, ticket, answer, &mut self.effects);
@@ -313,6 +334,18 @@ impl Hub {
             self.router.take_in(now, &mut self.effects);
         }
         has_parked
+    }
+
+    /// The account has another password, or is no more: who has begun to log in before does not get in.
+    pub(crate) fn credentials_changed(&mut self, now: Instant, account: BareJid) {
+        self.revocations.add(now, account, self.asks.next().0, self.negotiation);
+    }
+
+    /// Ends the stream of a client whose login does not count.
+    fn revoke(&mut self, connection: ConnectionId) {
+        let text = "the account has been changed since you began to log in: log in again";
+        let error = StreamError::new(StreamCondition::NotAuthorized, text);
+        self.say(Down::Close { connection, error: Box::new(error) });
     }
 
     pub(crate) fn remove_account(&mut self, now: Instant, account: &BareJid) {
@@ -384,11 +417,9 @@ impl Hub {
             // Its old connection is not known to be dead yet. It tells what both ends have counted.
             Some(connection) => {
                 if let Some(before) = self.sessions.comes_back(session, back) {
-                    self.not_resumed(before);
+                    self.replace(before.connection);
                 } else {
-                    let error =
-                        StreamError::new(StreamCondition::Conflict, "the session goes on on another stream");
-                    self.say(Down::Leave { connection, session, error: Box::new(error) });
+                    self.say(Down::Leave { connection, session, error: Box::new(goes_on_elsewhere()) });
                 }
             }
             None => self.resume_waiting(now, session, back),
@@ -408,7 +439,7 @@ impl Hub {
         };
         // Who has come back twice gets it where it came last.
         if let Some(before) = waiting.back.replace(back) {
-            self.not_resumed(before);
+            self.replace(before.connection);
         }
         if !self.router.resume(now, session, &account, count, &mut self.effects) {
             if let Some(waiting) = self.sessions.waiting(session) {
@@ -416,6 +447,11 @@ impl Hub {
             }
             self.not_resumed(back);
         }
+    }
+
+    /// A client that wanted its session back has come again on another stream before it had it: this one ends as if it had had it.
+    fn replace(&mut self, connection: ConnectionId) {
+        self.say(Down::Close { connection, error: Box::new(goes_on_elsewhere()) });
     }
 
     pub(crate) fn not_resumed(&mut self, back: Back) {
@@ -473,11 +509,21 @@ impl Hub {
                 }
             }
             Effect::Ask { ticket, ask } => {
-                let ticket = self.asks.open(Asker::Router(ticket));
+                let ticket = self.asks.open(match &ask {
+                    balcony_router::Ask::SetPassword { account, .. } => {
+                        Asker::Password(ticket, account.clone())
+                    }
+                    _ => Asker::Router(ticket),
+                });
                 actions.push(Action::Ask(ticket, Ask::Router(ask)));
             }
             Effect::Log(level, line) => actions.push(Action::Log(level, one_line(line))),
-            Effect::Removed { account, removal } => actions.push(Action::Removed(account, removal)),
+            Effect::Removed { account, removal } => {
+                if removal == Removal::Removed {
+                    self.credentials_changed(now, account.clone());
+                }
+                actions.push(Action::Removed(account, removal));
+            }
             Effect::Resumed { session, jid, received } => self.resumed(session, jid, received),
             Effect::Remote { stanza, is_told, is_answer } => {
                 self.send_abroad(now, stanza, is_told, is_answer);
@@ -490,6 +536,10 @@ impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hub").field("is_closing", &self.is_closing).finish_non_exhaustive()
     }
+}
+
+fn goes_on_elsewhere() -> StreamError {
+    StreamError::new(StreamCondition::Conflict, "the session goes on on another stream")
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ mod own;
 mod pace;
 mod part;
 mod registrations;
+mod revocations;
 mod saved;
 mod server;
 mod sessions;

@@ -360,6 +360,13 @@ impl Server {
         self.settle(now, actions);
     }
 
+    /// Says that the store has given the account another password, or keys, by some other way than through this server. Clients that have
+    /// begun to log in before that do not get in; sessions go on.
+    pub fn credentials_changed(&mut self, now: Instant, account: &BareJid) {
+        let now = self.hub.at(now);
+        self.hub.credentials_changed(now, account.clone());
+    }
+
     /// How many connections there are.
     #[must_use]
     pub fn connections(&self) -> usize {

@@ -608,6 +608,12 @@ impl<P, H: AtHub> Shard<P, H> {
         self.removals.entry(account).or_default().push(Box::new(done));
     }
 
+    /// Says that an account has another password; see [`Server::credentials_changed`](crate::Server::credentials_changed). For shard 0.
+    pub fn credentials_changed(&mut self, now: Instant, account: BareJid) {
+        self.now = now;
+        self.at_hub(|hub, now, _| hub.credentials_changed(now, account));
+    }
+
     /// Gives another configuration to connections that come from now on; see [`Server::configure`](crate::Server::configure). For each shard.
     pub fn configure(&mut self, config: ServerConfig) {
         if self.is_first() {

@@ -101,7 +101,7 @@ impl Part {
                 let ServerAsk::Credentials { hash, .. } = *ask else { panic!("{ask:?}") };
                 let keys = ScramKeys::derive(hash, "pencil", b"salt", 4096).unwrap();
                 let answer = Box::new(ServerAnswer::Credentials(Some(keys)));
-                self.is_told(Down::Answer { connection, ticket, answer });
+                self.is_told(Down::Answer { connection, ticket, answer, number: 0 });
             }
             self.says();
             read = self.writes(id);

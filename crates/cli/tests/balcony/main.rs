@@ -42,6 +42,7 @@ mod registration;
 #[path = "../../../runtime/tests/world/relay.rs"]
 mod relay;
 mod reload;
+mod revoked;
 mod store;
 mod trace;
 mod trust;

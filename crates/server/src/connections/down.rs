@@ -28,6 +28,9 @@ pub enum Down {
         ticket: Ticket,
         /// The answer.
         answer: Box<ServerAnswer>,
+        /// The number of the question among all that were asked: a login whose keys are older than a change of its account does not
+        /// [count](Up::Bind).
+        number: u64,
     },
     /// The answer to [`Up::Bind`].
     Bound {
@@ -155,7 +158,15 @@ impl Connections {
             }
             Down::Handled { connection, number } => self.handled(connection, number),
             Down::Hold { connection, is_held } => self.hold(connection, is_held),
-            Down::Answer { connection, ticket, answer } => self.answer(connection, ticket, *answer),
+            Down::Answer { connection, ticket, answer, number } => {
+                if let ServerAnswer::Credentials(_) | ServerAnswer::Verified(_) | ServerAnswer::Tokens(_) =
+                    *answer
+                    && let Some(conn) = self.conn(connection)
+                {
+                    conn.proven = number;
+                }
+                self.answer(connection, ticket, *answer);
+            }
             Down::Bound { connection, ticket, session, bound } => {
                 self.bound(now, connection, ticket, session, *bound, actions);
             }

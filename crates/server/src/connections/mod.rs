@@ -372,13 +372,14 @@ impl Connections {
     fn asked(&mut self, id: ConnectionId, ticket: Ticket, ask: Box<ServerAsk>) {
         match *ask {
             ServerAsk::Bind { account, resource, installation, inline, enable } => {
-                let via = self.via(id);
-                let request = Box::new(BindRequest { account, resource, installation, inline, enable, via });
+                let (via, proven) = (self.via(id), self.proven(id));
+                let request =
+                    Box::new(BindRequest { account, resource, installation, inline, enable, proven, via });
                 self.up.push_back(Up::Bind { connection: id, ticket, request });
             }
             ServerAsk::Resume { account, previd, h } => {
-                let via = self.via(id);
-                let request = Box::new(ResumeRequest { account, previd, h, via });
+                let (via, proven) = (self.via(id), self.proven(id));
+                let request = Box::new(ResumeRequest { account, previd, h, proven, via });
                 self.up.push_back(Up::Resume { connection: id, ticket, request });
             }
             ServerAsk::Enable(enable) => {
@@ -432,6 +433,10 @@ impl Connections {
             }
             ServerEvent::Bound(jid) => actions.push(Action::Notice(id, Notice::Bound(jid))),
         }
+    }
+
+    fn proven(&self, id: ConnectionId) -> u64 {
+        self.conns.get(id).map_or(0, |conn| conn.proven)
     }
 
     fn via(&self, id: ConnectionId) -> Via {

@@ -134,6 +134,8 @@ pub struct BindRequest {
     pub inline: Option<Element>,
     /// Whether it wants to acknowledge what it gets, and to be acknowledged (XEP-0198).
     pub enable: Option<Enable>,
+    /// By which question it has proven who it is: the number of the [answer](Down::Answer).
+    pub proven: u64,
     /// How it is connected.
     pub via: Via,
 }
@@ -147,6 +149,8 @@ pub struct ResumeRequest {
     pub previd: String,
     /// How many stanzas the client has got in it, modulo 2^32.
     pub h: u32,
+    /// By which question it has proven who it is: the number of the [answer](Down::Answer).
+    pub proven: u64,
     /// How it is connected.
     pub via: Via,
 }

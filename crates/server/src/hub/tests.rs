@@ -69,7 +69,7 @@ impl World {
         let (ticket, enable) = (self.ticket(), Some(Enable { resume: true, max: None }));
         let account = JULIET.parse().unwrap();
         let (resource, installation, inline) = (Some("phone".into()), None, None);
-        let request = BindRequest { account, resource, installation, inline, enable, via: VIA };
+        let request = BindRequest { account, resource, installation, inline, enable, proven: 0, via: VIA };
         let said = self.says(Up::Bind { connection, ticket, request: Box::new(request) });
         let [Down::Bound { session, bound, .. }, ..] = &said[..] else { panic!("{said:?}") };
         let (_, enabled) = bound.as_ref().as_ref().unwrap();
@@ -77,8 +77,12 @@ impl World {
     }
 
     fn resume(&mut self, connection: ConnectionId, name: &str) -> Vec<Down> {
+        self.resume_with(connection, name, 0)
+    }
+
+    fn resume_with(&mut self, connection: ConnectionId, name: &str, proven: u64) -> Vec<Down> {
         let (ticket, account) = (self.ticket(), JULIET.parse().unwrap());
-        let request = ResumeRequest { account, previd: name.into(), h: 0, via: VIA };
+        let request = ResumeRequest { account, previd: name.into(), h: 0, proven, via: VIA };
         self.says(Up::Resume { connection, ticket, request: Box::new(request) })
     }
 
@@ -128,4 +132,35 @@ fn a_late_refusal_is_of_no_account() {
     assert_eq!(leaves(&world.resume(ConnectionId(4), &name)), 3);
     let said = world.says(Up::Stays { session, connection: ConnectionId(3) });
     assert!(matches!(said[..], [Down::NotResumed { connection: ConnectionId(4), .. }]), "{said:?}");
+}
+
+// XEP-0198 §5: of clients that want a session back at the same moment the one that has come last gets it. The others are not told that it is
+// over, but what they would be told if they had had it.
+#[test]
+fn who_comes_back_at_the_same_moment_is_not_told_that_it_is_over() {
+    let is_told_conflict = |down: &Down, at: u64| {
+        matches!(down, Down::Close { connection: ConnectionId(to), error }
+            if *to == at && error.condition == StreamCondition::Conflict)
+    };
+    let mut world = World::new();
+    let (session, name) = world.begin(ConnectionId(1));
+    world.resume(ConnectionId(2), &name);
+    let said = world.resume(ConnectionId(3), &name);
+    assert!(said.len() == 1 && is_told_conflict(&said[0], 2), "{said:?}");
+    assert!(is_resumed_at(&world.lost(session), ConnectionId(3)));
+}
+
+// RFC 6120 §6.3.2: who has proven a password before it was changed does not get in, nor back.
+#[test]
+fn older_proofs_do_not_count() {
+    let mut world = World::new();
+    let (session, name) = world.begin(ConnectionId(1));
+    world.lost(session);
+    world.hub.credentials_changed(Instant::ZERO, JULIET.parse().unwrap());
+    // No question was asked since.
+    let first = world.hub.asks.next().0;
+    let said = world.resume_with(ConnectionId(2), &name, first - 1);
+    let is_refused = |down: &Down| matches!(down, Down::Close { error, .. } if error.condition == StreamCondition::NotAuthorized);
+    assert!(said.len() == 1 && is_refused(&said[0]), "{said:?}");
+    assert!(is_resumed_at(&world.resume_with(ConnectionId(3), &name, first), ConnectionId(3)));
 }
