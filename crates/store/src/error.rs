@@ -2,7 +2,9 @@
 
 use alloc::string::String;
 use core::fmt;
+use core::panic::AssertUnwindSafe;
 use std::io::ErrorKind;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use balcony_sasl::CredentialsError;
@@ -97,6 +99,12 @@ impl StoreError {
         };
         StoreError::Folder { path: path.into(), reason }
     }
+}
+
+/// Does something with a database. If that panics, the database is taken for damaged: what was to be done has failed, and the thread goes on.
+pub(crate) fn attempt<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(StoreError::Corrupt("using it has led to a panic".into())))
 }
 
 /// What the operating system says, without the number that it has for that.

@@ -26,6 +26,7 @@ use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_sasl::{Credentials, Hash, PasswordForm, SALT_LENGTH, ScramKeys, fake_keys};
 
+use crate::error::attempt;
 use crate::schedule::{Hashing, Lookup, Purpose, Read, Schedule, Write};
 use crate::{Account, Busy, Change, Reply, Request, Store, StoreError};
 
@@ -236,12 +237,6 @@ fn spawn(run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
 /// Calls `reply`. A panic in it is its owner's fault, and must not end the thread that serves everybody.
 fn send(reply: ReplyTo, answer: Result<Reply, StoreError>) {
     let _ = catch_unwind(AssertUnwindSafe(|| reply(answer.unwrap_or_else(Reply::Failed))));
-}
-
-/// A panic in a backend fails what it was about, and must not end the thread that serves everybody either.
-fn attempt<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(StoreError::Corrupt("using it has led to a panic".into())))
 }
 
 fn run_reader(store: &Store, shared: &Shared) {

@@ -9,7 +9,7 @@ mod common;
 use alloc::collections::BTreeMap;
 
 use balcony_jid::BareJid;
-use balcony_sasl::{Hash, ScramKeys};
+use balcony_sasl::{Credentials, Hash, MIN_ITERATIONS, ScramKeys, fake_keys};
 use balcony_store::{Change, Store};
 use common::{Place, credentials, jid, same_credentials};
 use proptest::prelude::*;
@@ -200,6 +200,39 @@ fn sha_512_is_for_all_when_every_account_has_it(place: &Place) {
     assert!(!store.all_have_sha512().unwrap());
     store.set_credentials(&romeo, credentials("new")).unwrap();
     assert!(store.all_have_sha512().unwrap());
+    // However an account comes, changes and goes, also in a store that is opened again.
+    let old = common::credentials_for(&[Hash::Sha256], "pw");
+    let create = |account: &BareJid, credentials: &Credentials| {
+        let (account, credentials) = (account.clone(), credentials.clone());
+        Change::Create { account, credentials, replace: true }
+    };
+    let nurse = jid("nurse@example.org");
+    let keys = fake_keys(&[7; 32], "pw", Hash::Sha512, MIN_ITERATIONS);
+    let mut all = Vec::new();
+    for (change, all_have) in [
+        (create(&nurse, &old), false),
+        (create(&romeo, &old), false),
+        (Change::Remove { account: romeo.clone() }, false),
+        (Change::AddKeys { account: nurse.clone(), keys }, true),
+        (create(&juliet, &old), false),
+        (create(&juliet, &old), false),
+        (create(&juliet, &credentials("pw")), true),
+        (create(&juliet, &old), false),
+    ] {
+        store.commit([&change]).unwrap();
+        all.push((store.all_have_sha512().unwrap(), all_have));
+    }
+    assert!(all.iter().all(|(found, expected)| found == expected), "{all:?}");
+    let mut text = Vec::new();
+    store.export(&mut text, &mut |_| {}).unwrap();
+    drop(store);
+    let store = place.open();
+    assert!(!store.all_have_sha512().unwrap());
+    store.remove(&juliet).unwrap();
+    assert!(store.all_have_sha512().unwrap());
+    store.import(&mut &text[..], &mut |_, _, _| {}).unwrap();
+    assert!(!store.all_have_sha512().unwrap());
+    store.check(&mut |problem| panic!("{problem}")).unwrap();
 }
 
 // XEP-0480 §3 [SU9] [SU10]: the older keys stay, and what was meant for another password is not kept

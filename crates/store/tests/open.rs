@@ -8,9 +8,10 @@ use std::path::Path;
 
 use balcony_router::extension::blocking::BLOCKED;
 use balcony_router::extension::offline::OFFLINE;
+use balcony_sasl::Hash;
 use balcony_store::{Owner, Store, StoreError};
 use common::history::{account, message, put, save, waiting};
-use common::{credentials, jid, same_credentials};
+use common::{credentials, credentials_for, jid, same_credentials};
 use redb::{Database, TableDefinition, TableHandle as _, WriteTransaction};
 
 /// The error, and that its text is one line that holds `advice`.
@@ -136,7 +137,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     });
     for _ in 0..2 {
         let error = refused(folder.path(), "newer balcony");
-        assert_eq!(error, StoreError::NewerSchema { found: 7, supported: 5 });
+        assert_eq!(error, StoreError::NewerSchema { found: 7, supported: 6 });
     }
 }
 
@@ -180,6 +181,38 @@ fn an_older_schema_is_brought_up_to_date() {
         store.check(&mut |problem| panic!("{problem}")).unwrap();
     }
     assert_eq!(waiting(&Store::open(folder.path()).unwrap().kept(&juliet, &[]).unwrap().unwrap()), 2);
+}
+
+// Version 6 counts which accounts have no keys for SHA-512.
+#[test]
+fn what_was_not_counted_is_counted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    store.create(&account(0), credentials("pw")).unwrap();
+    store.create(&account(1), credentials_for(&[Hash::Sha1, Hash::Sha256], "pw")).unwrap();
+    drop(store);
+    // As version 5 has left it, and then as nobody should.
+    for (schema, counted) in [(5_u32, None), (6, Some(7_u64))] {
+        tamper(folder.path(), |transaction| {
+            let mut meta = transaction.open_table(META).unwrap();
+            meta.insert("schema", &schema.to_le_bytes()[..]).unwrap();
+            match counted {
+                None => drop(meta.remove("without sha-512").unwrap()),
+                Some(number) => drop(meta.insert("without sha-512", &number.to_le_bytes()[..]).unwrap()),
+            }
+        });
+        let store = Store::open(folder.path()).unwrap();
+        assert!(!store.all_have_sha512().unwrap());
+        let mut problems = Vec::new();
+        store.check(&mut |problem| problems.push(problem)).unwrap();
+        let expected = counted.map(|_| "accounts without keys for SHA-512 are counted wrongly");
+        assert_eq!(problems, Vec::from_iter(expected));
+        if counted.is_none() {
+            store.remove(&account(1)).unwrap();
+            assert!(store.all_have_sha512().unwrap());
+            store.create(&account(1), credentials_for(&[Hash::Sha1], "pw")).unwrap();
+        }
+    }
 }
 
 // What cannot be read in old tables is kept, and told.

@@ -7,7 +7,10 @@ use balcony_router::extension::Kind;
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, Value};
 
 use super::collections;
-use super::tables::{ACCOUNTS, CHANGES, COLLECTIONS, CONTACTS, DOCUMENTS, ENTRIES, LAST, LOGS, ROSTERS};
+use super::tables::{
+    ACCOUNTS, CHANGES, COLLECTIONS, CONTACTS, DOCUMENTS, ENTRIES, LAST, LOGS, META, ROSTERS, WITHOUT_SHA512,
+};
+use super::write::counter;
 use crate::collection::{Held, OwnerKind, kind_name};
 use crate::record::{self, address, name};
 use crate::{StoreError, known};
@@ -15,18 +18,24 @@ use crate::{StoreError, known};
 type Accounts = ReadOnlyTable<(&'static str, &'static str), &'static [u8]>;
 type Rosters = ReadOnlyTable<(&'static str, &'static str), u64>;
 
-/// Reads every record, and sees that it belongs to an account. That pages are whole was seen when the file was opened.
+/// Reads every record, and sees that it belongs to an account. That pages are whole has been seen before.
 pub(super) fn check(
     transaction: &ReadTransaction,
     problem: &mut dyn FnMut(String),
 ) -> Result<u64, StoreError> {
     let accounts = transaction.open_table(ACCOUNTS)?;
     let rosters = transaction.open_table(ROSTERS)?;
+    let mut without_sha512 = 0;
     for entry in accounts.iter()? {
         let (key, value) = entry?;
         let (domain, local) = key.value();
         tell(problem, (domain, local), address(domain, local))?;
-        tell(problem, (domain, local), record::decode_account(value.value()))?;
+        let account = record::decode_account(value.value());
+        without_sha512 += u64::from(account.as_ref().is_ok_and(|found| found.credentials.sha512.is_none()));
+        tell(problem, (domain, local), account)?;
+    }
+    if counter(&transaction.open_table(META)?, WITHOUT_SHA512)? != without_sha512 {
+        problem("accounts without keys for SHA-512 are counted wrongly".into());
     }
     let mut owners = Owners { accounts: &accounts, rosters: &rosters, last: None, problem };
     each(&rosters, |key, _| owners.check(key, "a roster", false))?;

@@ -17,13 +17,13 @@ use std::path::Path;
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_router::{Content, Kept};
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
+use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _};
 
 use self::opened::Opened;
 use self::read::Reading;
-use self::tables::ACCOUNTS;
+use self::tables::{ACCOUNTS, META, WITHOUT_SHA512};
 use self::write::Writing;
-use crate::record;
+use crate::error::attempt;
 use crate::{Account, Backend, Backup, Change, Documents, Entries, Owned, Owner, StoreConfig, StoreError};
 
 /// The accounts in a data folder.
@@ -45,7 +45,7 @@ impl File {
     }
 
     fn of(folder: &Path, database: Database, config: StoreConfig) -> Result<File, StoreError> {
-        let secret = open::prepare(&database, &config.collections)?;
+        let secret = attempt(|| open::prepare(&database, &config.collections))?;
         Ok(File { database: Opened::new(folder, database), secret, config })
     }
 
@@ -129,13 +129,8 @@ impl Backend for File {
 
     fn all_have_sha512(&self) -> Result<bool, StoreError> {
         self.database.read(|database| {
-            for entry in database.begin_read()?.open_table(ACCOUNTS)?.iter()? {
-                let (_, record) = entry?;
-                if !record::has_sha512(record.value()) {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
+            let meta = database.begin_read()?.open_table(META)?;
+            Ok(write::counter(&meta, WITHOUT_SHA512)? == 0)
         })
     }
 
@@ -155,6 +150,7 @@ impl Backend for File {
     }
 
     fn check(&self, problem: &mut dyn FnMut(String)) -> Result<u64, StoreError> {
+        self.database.look_through()?;
         // Told once: what has been told cannot be taken back if it is read again.
         self.database.once(|database| check::check(&database.begin_read()?, problem))
     }
@@ -165,3 +161,6 @@ impl fmt::Debug for File {
         f.debug_struct("File").field("config", &self.config).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

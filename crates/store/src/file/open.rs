@@ -17,11 +17,13 @@ use redb::{Database, ReadableTable as _, WriteTransaction};
 
 use super::collections::count;
 use super::tables::{
-    ACCOUNTS, BLOCKED, CHANGES, COLLECTIONS, CONTACTS, DOCUMENTS, ENTRIES, LAST, LOGS, META, OFFLINE, ROSTERS,
+    ACCOUNTS, BLOCKED, CHANGES, COLLECTIONS, CONTACTS, DOCUMENTS, ENTRIES, LAST, LOGS, META, OFFLINE,
+    ROSTERS, WITHOUT_SHA512,
 };
 use super::write::counter;
 use crate::collection::{Held, OwnerKind, admit, kind_name};
-use crate::{StoreError, known};
+use crate::error::attempt;
+use crate::{StoreError, known, record};
 
 /// The database within the data folder.
 const FILE: &str = "balcony.redb";
@@ -29,11 +31,15 @@ const FILE: &str = "balcony.redb";
 /// Pages that redb keeps in memory. Accounts are small: this holds several hundred thousand of them.
 const CACHE: usize = 64 << 20;
 
+/// A file of so many bytes is looked through for damage whenever it is opened, which takes a tenth of a second. A longer one is when it
+/// was not closed in good order; otherwise it would have to be read as a whole before the server is there.
+const LOOKED_THROUGH: u64 = 64 << 20;
+
 type Migration = fn(&WriteTransaction) -> Result<(), StoreError>;
 
 /// Each of them leads from one layout of the tables to the next, the first from nothing to version 1. There is a new one
 /// when an older program could misread or lose something.
-const MIGRATIONS: [Migration; 5] = [accounts, messaging, collections, logs, moved];
+const MIGRATIONS: [Migration; 6] = [accounts, messaging, collections, logs, moved, keys];
 
 /// The layout that this program knows.
 #[expect(clippy::cast_possible_truncation, reason = "there are a few")]
@@ -77,7 +83,7 @@ pub(super) fn database(folder: &Path) -> Result<Database, StoreError> {
 fn make(folder: &Path) -> Result<(), StoreError> {
     let new = folder.join(NEW);
     remove(&new)?;
-    drop(open_file(&new)?);
+    drop(open_file(&new, true)?);
     std::fs::rename(&new, folder.join(FILE)).map_err(|error| StoreError::folder(&new, &error))?;
     // A new file is durable when its name is, too.
     sync_folder(folder).map_err(|error| StoreError::folder(folder, &error))
@@ -91,14 +97,19 @@ fn remove(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Opens the database in `folder` again, which has been open before.
+/// Opens the database in `folder` again, which has been open before, and looks through all of it.
 pub(super) fn again(folder: &Path) -> Result<Database, StoreError> {
-    existing(folder)?
+    find(folder, u64::MAX)?
         .ok_or_else(|| StoreError::Io(alloc::format!("{} has gone", folder.join(FILE).display())))
 }
 
 /// Opens the database in `folder`, if there is one.
 pub(super) fn existing(folder: &Path) -> Result<Option<Database>, StoreError> {
+    find(folder, LOOKED_THROUGH)
+}
+
+/// The same; if it has no more than so many bytes it is looked through.
+pub(super) fn find(folder: &Path, looked_through: u64) -> Result<Option<Database>, StoreError> {
     let path = folder.join(FILE);
     match std::fs::metadata(&path) {
         Err(_) => Ok(None),
@@ -106,19 +117,21 @@ pub(super) fn existing(folder: &Path) -> Result<Option<Database>, StoreError> {
         Ok(found) if found.len() == 0 => {
             Err(StoreError::Corrupt(alloc::format!("{} is empty", path.display())))
         }
-        Ok(_) => open_file(&path).map(Some),
+        Ok(found) => open_file(&path, found.len() <= looked_through).map(Some),
     }
 }
 
-fn open_file(path: &Path) -> Result<Database, StoreError> {
+fn open_file(path: &Path, look: bool) -> Result<Database, StoreError> {
     let file = options().open(path).map_err(|error| StoreError::folder(path, &error))?;
     let opening = |error| StoreError::opening(path, error);
-    Database::builder()
-        .set_cache_size(CACHE)
-        // A file that something else has damaged is to be reported when the server starts, not to stop it later.
-        .set_check_integrity_on_open(true)
-        .create_with_backend(FileBackend::new(file).map_err(opening)?)
-        .map_err(opening)
+    let backend = FileBackend::new(file).map_err(opening)?;
+    attempt(|| {
+        Database::builder()
+            .set_cache_size(CACHE)
+            .set_check_integrity_on_open(look)
+            .create_with_backend(backend)
+            .map_err(opening)
+    })
 }
 
 /// Checks the layout, brings an older one up to date, and returns the server's secret.
@@ -136,7 +149,9 @@ pub(super) fn prepare(database: &Database, known: &[Collection]) -> Result<Secre
     }
     let secret = {
         let mut meta = transaction.open_table(META)?;
-        meta.insert("schema", &SCHEMA.to_le_bytes()[..])?;
+        if found < SCHEMA {
+            meta.insert("schema", &SCHEMA.to_le_bytes()[..])?;
+        }
         let secret = meta.get("secret")?;
         let secret = secret.and_then(|value| <[u8; 32]>::try_from(value.value()).ok());
         Secret::new(secret.ok_or_else(|| StoreError::Corrupt("it has no secret".into()))?)
@@ -148,7 +163,10 @@ pub(super) fn prepare(database: &Database, known: &[Collection]) -> Result<Secre
             admit(collection, version.map_or(0, |version| version.value()))?;
         }
     }
-    transaction.commit()?;
+    match found < SCHEMA {
+        true => transaction.commit()?,
+        false => transaction.abort()?,
+    }
     Ok(secret)
 }
 
@@ -231,6 +249,16 @@ fn moved(transaction: &WriteTransaction) -> Result<(), StoreError> {
     let highest = counter(&meta, "offline")?.max(counter(&meta, "entries")?);
     meta.insert("entries", &highest.to_le_bytes()[..])?;
     meta.remove("offline")?;
+    Ok(())
+}
+
+/// Version 6: accounts without keys for SHA-512 are counted. Version 5 would not count on.
+fn keys(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    let mut without: u64 = 0;
+    for entry in transaction.open_table(ACCOUNTS)?.iter()? {
+        without += u64::from(!record::has_sha512(entry?.1.value()));
+    }
+    transaction.open_table(META)?.insert(WITHOUT_SHA512, &without.to_le_bytes()[..])?;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use redb::Database;
 
 use super::open;
 use crate::StoreError;
+use crate::error::attempt;
 
 /// After a failure it takes this long until something is written again. That is how often the file is opened again at most,
 /// which reads all of it.
@@ -57,7 +58,7 @@ impl Opened {
         let (result, again) = {
             let state = self.state();
             let result = match (&state.database, &state.outage) {
-                (Some(database), _) => work(database),
+                (Some(database), _) => attempt(|| work(database)),
                 (None, Some(outage)) => Err(outage.reason.clone()),
                 (None, None) => Err(StoreError::Io("it is closed".into())),
             };
@@ -67,6 +68,18 @@ impl Opened {
             self.open_again(again, reason);
         }
         result
+    }
+
+    /// Looks through the whole file for damage, while nobody else uses it.
+    pub(super) fn look_through(&self) -> Result<(), StoreError> {
+        self.open_if_closed();
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = &mut state.database else { return Err(StoreError::Io("it is closed".into())) };
+        let failed = |error| StoreError::opening(&self.folder, error);
+        match attempt(|| database.check_integrity().map_err(failed))? {
+            true => Ok(()),
+            false => Err(StoreError::Corrupt("its parts did not fit together".into())),
+        }
     }
 
     /// Writes, unless that has failed just now.

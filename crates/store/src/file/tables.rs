@@ -5,9 +5,12 @@ use alloc::string::String;
 
 use redb::TableDefinition;
 
-/// What holds for the whole store: `schema`, `secret`, and the highest numbers that an entry of a log (`entries`) and an account
-/// (`created`) have had.
+/// What holds for the whole store: `schema`, `secret`, the highest numbers that an entry of a log (`entries`) and an account
+/// (`created`) have had, and [how many accounts](WITHOUT_SHA512) have no keys for SHA-512.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+
+/// Under this name in [`META`]: how many accounts have no keys for SCRAM with SHA-512.
+pub(super) const WITHOUT_SHA512: &str = "without sha-512";
 
 /// An account: [`record::encode_account`](crate::record::encode_account).
 pub(super) const ACCOUNTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("accounts");

@@ -9,7 +9,7 @@ use balcony_stanza::Stanza;
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::collections;
-use super::tables::{ACCOUNTS, CHANGES, CONTACTS, LAST, META, ROSTERS, end};
+use super::tables::{ACCOUNTS, CHANGES, CONTACTS, LAST, META, ROSTERS, WITHOUT_SHA512, end};
 use crate::change::keep;
 use crate::collection::{self, EditRef};
 use crate::record::{self, encode_stanza, key};
@@ -29,6 +29,8 @@ pub(super) struct Writing<'t> {
     now: u64,
     /// The highest number that an account has had.
     created: u64,
+    /// How many accounts have no keys for SHA-512.
+    without_sha512: u64,
 }
 
 impl<'t> Writing<'t> {
@@ -38,7 +40,7 @@ impl<'t> Writing<'t> {
         now: u64,
     ) -> Result<Self, StoreError> {
         let meta = transaction.open_table(META)?;
-        let created = counter(&meta, "created")?;
+        let (created, without_sha512) = (counter(&meta, "created")?, counter(&meta, WITHOUT_SHA512)?);
         let collections = collections::Writing::new(transaction, counter(&meta, "entries")?, now)?;
         Ok(Writing {
             meta,
@@ -51,12 +53,18 @@ impl<'t> Writing<'t> {
             config,
             now,
             created,
+            without_sha512,
         })
     }
 
     /// Has to be called before the transaction is committed.
     pub(super) fn finish(mut self) -> Result<(), StoreError> {
-        for (kind, number) in [("created", self.created), ("entries", self.collections.number)] {
+        let numbers = [
+            ("created", self.created),
+            ("entries", self.collections.number),
+            (WITHOUT_SHA512, self.without_sha512),
+        ];
+        for (kind, number) in numbers {
             if counter(&self.meta, kind)? != number {
                 self.meta.insert(kind, &number.to_le_bytes()[..])?;
             }
@@ -135,8 +143,16 @@ impl<'t> Writing<'t> {
     fn put_account(&mut self, address: &BareJid, account: &Account) -> Result<(), StoreError> {
         let Account { credentials, created, creation, tokens } = account;
         let record = record::encode_account(credentials, *created, *creation, tokens)?;
-        self.accounts.insert(key(address), &record[..])?;
+        let before = self.accounts.insert(key(address), &record[..])?;
+        let before = before.map(|before| record::has_sha512(before.value()));
+        self.count(before, Some(record::has_sha512(&record)));
         Ok(())
+    }
+
+    /// An account, if there was one, had keys for SHA-512 or not, and, if there is one, now has them or not.
+    fn count(&mut self, before: Option<bool>, after: Option<bool>) {
+        self.without_sha512 += u64::from(after == Some(false));
+        self.without_sha512 = self.without_sha512.saturating_sub(u64::from(before == Some(false)));
     }
 
     fn next_creation(&mut self) -> u64 {
@@ -195,9 +211,12 @@ impl<'t> Writing<'t> {
 
     fn remove(&mut self, account: &BareJid) -> Result<bool, StoreError> {
         let (domain, local) = key(account);
-        if self.accounts.remove((domain, local))?.is_none() {
+        let before = self.accounts.remove((domain, local))?;
+        let before = before.map(|before| record::has_sha512(before.value()));
+        if before.is_none() {
             return Ok(false);
         }
+        self.count(before, None);
         self.rosters.remove((domain, local))?;
         self.last.remove((domain, local))?;
         self.contacts.retain_in((domain, local, "")..(domain, &*end(local), ""), |_, _| false)?;
@@ -289,14 +308,12 @@ impl<'t> Writing<'t> {
     }
 }
 
-/// The highest number that was given to things of a kind.
+/// The number that is kept under this name; zero if there is none.
 pub(super) fn counter(
     meta: &impl ReadableTable<&'static str, &'static [u8]>,
     kind: &str,
 ) -> Result<u64, StoreError> {
     let Some(value) = meta.get(kind)? else { return Ok(0) };
     let number = value.value().try_into();
-    number
-        .map(u64::from_le_bytes)
-        .map_err(|_| StoreError::Corrupt("the highest number that was given".into()))
+    number.map(u64::from_le_bytes).map_err(|_| StoreError::Corrupt("a number that is counted on".into()))
 }
