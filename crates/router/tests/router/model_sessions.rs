@@ -67,6 +67,10 @@ fn number(what: &str) -> Option<usize> {
     what.rsplit_once(" #")?.1.parse().ok()
 }
 
+fn is_copy(of: &Resource, what: &str) -> bool {
+    what.contains(&format!(" from {} #", split(&of.jid).0))
+}
+
 impl Model {
     pub(crate) fn connected(&self) -> Vec<Resource> {
         let all = ACCOUNTS.iter().flat_map(|account| self.of(account));
@@ -83,11 +87,15 @@ impl Model {
         self.here.iter_mut().find(|r| r.session == session)?.managed.as_mut()
     }
 
-    /// Which message this line gives to the resource itself, and not as a copy.
+    /// Which message that was for its account this line gives to the resource, itself or as a copy.
     fn own_message(&self, of: &Resource, what: &str) -> Option<usize> {
-        let is_copy = what.contains(&format!(" from {} #", split(&of.jid).0));
+        let account = split(&of.jid).0;
         let is_error = what.starts_with("message error");
-        number(what).filter(|_| what.starts_with("message") && !is_copy && !is_error)
+        // What the account has sent is copied as well.
+        let is_own = |number: &usize| {
+            !is_copy(of, what) || self.sent.get(number).is_some_and(|sent| split(&sent.to).0 == account)
+        };
+        number(what).filter(|_| what.starts_with("message") && !is_error).filter(is_own)
     }
 
     /// Puts what sessions with stream management are to get into their queues; the others have got it. What is left are the lines that
@@ -230,7 +238,7 @@ impl Model {
     }
 
     /// What sessions that are over have not got goes its way once more, as if it came now, in the order in which it came (RFC 6121 §8.5):
-    /// but for copies, and for what another session has got, or may still get.
+    /// but for what another session has got, or may still get, itself or as a copy.
     pub(crate) fn leave(&mut self, over: Vec<Resource>) -> Vec<String> {
         let mut lines = self.refuse_requests(&over);
         let mut left = BTreeSet::new();
@@ -308,8 +316,20 @@ impl Model {
                     matches!(kind, MessageType::Normal | MessageType::Chat | MessageType::Groupchat);
                 is_kind && !is_needless && !self.got.contains(number)
             };
+            let is_original = |number: &usize| {
+                managed.lines().any(|line| self::number(line) == Some(*number) && !is_copy(resource, line))
+            };
+            let others = || self.of(account).filter_map(|other| Some((other, other.managed.as_ref()?)));
+            let is_elsewhere = |number: &usize| {
+                others().any(|(other, managed)| {
+                    managed.until.is_none()
+                        && managed.lines().any(|line| self.own_message(other, line) == Some(*number))
+                })
+            };
+            // Somebody who is there may get that of which there is a copy.
+            let is_due = |number: &usize| is_original(number) || !is_elsewhere(number);
             if managed.until.is_some() {
-                must.extend(numbers.iter().copied().filter(is_kept));
+                must.extend(numbers.iter().copied().filter(|number| is_kept(number) && is_due(number)));
             }
         }
         (must, may)
