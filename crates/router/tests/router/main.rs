@@ -21,6 +21,7 @@ mod hooks;
 mod indistinguishable;
 mod iq;
 mod last;
+mod lasting;
 mod meeting;
 mod meets;
 mod messages;

@@ -72,6 +72,8 @@ pub(crate) struct World {
     pub(crate) store: Memory,
     /// Whether the store answers at once. Otherwise the test does.
     pub(crate) at_once: bool,
+    /// Whether the store refuses to change anything, and to say what it has in a log.
+    pub(crate) refuses: bool,
     /// Whether the test says when the recipients of strangers' stanzas get them. Otherwise they do at once.
     pub(crate) parks: bool,
     pub(crate) now: Instant,
@@ -98,6 +100,7 @@ impl World {
             router: Router::new(config, &Seed::from_u64(7)),
             store: Memory::default(),
             at_once: true,
+            refuses: false,
             parks: false,
             now: Instant::ZERO,
             waited: Vec::new(),
@@ -130,6 +133,9 @@ impl World {
 
     /// What the store says now.
     pub(crate) fn ask(&mut self, ask: Ask) -> Answer {
+        if self.refuses && matches!(ask, Ask::Save { .. } | Ask::Entries { .. }) {
+            return Answer::Refused;
+        }
         self.store.answer(START + self.now.as_nanos() / 1_000_000, ask)
     }
 
