@@ -123,11 +123,15 @@ impl Router {
         }
         own.outbox.watch(now, limits);
         let after = own.outbox.stalls_at(limits);
+        let is_replayed = own.outbox.take_replayed();
         let name = own.jid.to_bare();
         self.watch(session, None, after);
         self.forget_acknowledged(session, effects);
         // It may take what was stored meanwhile. What others get because of that goes through their queues.
         let start = effects.len();
+        if is_replayed {
+            self.written(session, effects);
+        }
         self.fetch(&name, effects);
         self.dispatch(start, effects);
     }

@@ -550,6 +550,32 @@ fn stored_messages_are_on_their_way_still() {
     }
 }
 
+// XEP-0198 §5: a client says when it comes back that it has got all of the stored messages. They are deleted at once, also if it gets nothing
+// more and its session ends without another word; and later messages don't wait for that.
+#[test]
+fn stored_messages_are_deleted_when_a_client_is_back_that_has_them() {
+    let (mut world, romeo, phone) = friends();
+    world.unbind(phone);
+    world.send(romeo, chat(0, 1));
+    let phone = world.connect("juliet@example.com/phone");
+    assert!(world.router.manage(phone, WAIT, &[]));
+    let effects = world.send(phone, crate::world::available(0));
+    assert_eq!(numbers(&effects, phone), [0]);
+    let sent = u32::try_from(wires(&effects, phone).len()).unwrap();
+    detach(&mut world, phone);
+    let mut effects = Vec::new();
+    assert!(world.router.resume(world.now, phone, &bare(JULIET), sent, &mut effects));
+    world.serve(&mut effects);
+    assert!(world.kept(JULIET).is_empty());
+    detach(&mut world, phone);
+    world.now = world.now + WAIT;
+    world.tick();
+    let desk = world.connect("juliet@example.com/desk");
+    let mut effects = world.send(desk, crate::world::available(0));
+    effects.extend(world.send(romeo, chat(1, 1)));
+    assert_eq!(numbers(&effects, desk), [1]);
+}
+
 // RFC 6121 §8.5.2.1.1, docs/guarantees.md: a phone loses its connection while it gets stored messages in parts. If somebody else is there
 // who takes messages, before or after that, they and what has come since go there, in order; otherwise they wait for the phone.
 #[test]
