@@ -63,7 +63,7 @@ use crate::transport::{self, Streams, Transport};
 ///     while let Some(up) = connections.next_up() {
 ///         if let Up::Ask { connection, ticket, .. } = up {
 ///             let answer = Box::new(ServerAnswer::Unavailable);
-///             connections.take(now, Down::Answer { connection, ticket, answer }, &mut actions);
+///             connections.take(now, Down::Answer { connection, ticket, answer, number: 0 }, &mut actions);
 ///         }
 ///     }
 ///     while let Some(id) = connections.next_ready() {
