@@ -1,8 +1,9 @@
 //! Delivery of one message, with few and with many bound resources.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 use core::hint::black_box;
-use std::collections::{BTreeMap, BTreeSet};
+use core::time::Duration;
+use std::time::Instant as Clock;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Seed};
@@ -10,11 +11,17 @@ use balcony_roster::{Item, Parts, Subscription, Version};
 use balcony_router::{Answer, Config, Effect, Kept, Memory, Router, SessionId};
 use balcony_stanza::{MessageType, PresenceType, Stanza};
 use balcony_xml::{Element, Name};
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::Criterion;
 
 const PER_ACCOUNT: usize = 10;
-/// Messages of one measurement; their recipients lie far apart.
-const BATCH: usize = 1_000;
+/// How many resources there are.
+const CROWDS: [usize; 3] = [1_000, 100_000, 1_000_000];
+/// So many people write to somebody each, if there are so many: nobody's turn comes again before that of all others.
+const CONVERSATIONS: usize = 1 << 16;
+/// So many messages are read, routed and written together.
+const TURN: usize = 32;
+/// So many are measured at once. The fastest of all rounds counts.
+const ROUND: usize = 1 << 12;
 
 fn account(number: usize) -> BareJid {
     format!("user{number}@example.com").parse().unwrap()
@@ -37,104 +44,152 @@ impl Network {
     }
 }
 
-/// Who writes to whom: the accounts by number, of so many.
-fn pair(message: usize, accounts: usize) -> (usize, usize) {
-    (message * 7919 % accounts, message * 104_729 % accounts)
-}
-
-/// An account that sees the presence of these, and they its own.
-fn kept(contacts: &BTreeSet<usize>) -> Kept {
-    let items = contacts.iter().map(|contact| {
-        let mut item = Item::new(account(*contact));
-        item.subscription = Subscription::Both;
-        item
-    });
-    let parts = Parts { version: Version(1), items: items.collect(), requests: vec![], changes: vec![] };
+/// An account that sees the presence of this contact, and the contact its own.
+fn kept(contact: usize) -> Kept {
+    let mut item = Item::new(account(contact));
+    item.subscription = Subscription::Both;
+    let parts = Parts { version: Version(1), items: vec![item], requests: vec![], changes: vec![] };
     Kept { roster: Some(parts), ..Kept::default() }
 }
 
-/// A router with this many resources, all available, of which one of each account has the highest priority. Those who write to each other
-/// are contacts or not.
-fn router(resources: usize, are_contacts: bool) -> (Router, Network) {
-    let priority = Element::new(Name::from_static("priority"), "jabber:client").text("5");
-    let (low, high) = (
-        Stanza::presence(PresenceType::Available),
-        Stanza::presence(PresenceType::Available).with_child(priority),
-    );
-    let mut router = Router::new(Config::new(vec!["example.com".parse().unwrap()]), &Seed::from_u64(1));
-    let (mut store, mut effects) = (Memory::default(), Vec::new());
-    let mut network = Network(vec![0; resources]);
-    let mut contacts: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
-    let pairs = (0..BATCH).map(|message| pair(message, resources / PER_ACCOUNT));
-    for (one, other) in pairs.filter(|(one, other)| are_contacts && one != other) {
-        contacts.entry(one).or_default().insert(other);
-        contacts.entry(other).or_default().insert(one);
-    }
-    for number in 0..resources {
-        let (session, name) = (SessionId(number as u64), format!("r{}", number % PER_ACCOUNT));
-        let own = account(number / PER_ACCOUNT);
-        router.bind(Instant::ZERO, session, &own, Some(&name), &mut effects).unwrap();
-        match contacts.get(&(number / PER_ACCOUNT)) {
-            Some(contacts) => store.keep(own, kept(contacts)),
-            None => store.create(own),
-        }
-        if let Some(Effect::Ask { ticket, ask }) = effects.pop() {
-            let answer = store.answer(0, ask);
-            router.answer(Instant::ZERO, ticket, answer, &mut effects);
-        }
-        let presence = if number % PER_ACCOUNT == 3 { &high } else { &low };
-        router.route(Instant::ZERO, session, presence.clone(), &mut effects);
-        network.take(&mut router, &effects);
-        effects.clear();
-    }
-    (router, network)
+/// Whom messages are for.
+#[derive(Clone, Copy)]
+enum Whom {
+    Contact,
+    Resource,
+    Stranger,
 }
 
-fn messages(resources: usize, full: bool) -> Vec<(SessionId, Stanza)> {
-    let accounts = resources / PER_ACCOUNT;
-    (0..BATCH)
-        .map(|i| {
-            let (from, to) = pair(i, accounts);
-            let to: Jid = match full {
-                true => account(to).with_resource("r7").unwrap().into(),
-                false => account(to).into(),
-            };
-            let stanza = Stanza::message(MessageType::Chat)
-                .with_from(account(from).with_resource("r0").unwrap().into())
-                .with_to(to)
-                .with_id("m1");
-            (SessionId((from * PER_ACCOUNT) as u64), stanza)
-        })
-        .collect()
+/// A router with so many resources, all available, of which one of each account has the highest priority, and what goes through it.
+struct Crowd {
+    resources: usize,
+    router: Router,
+    network: Network,
+    effects: Vec<Effect>,
+    /// How many messages there were.
+    sent: usize,
 }
 
-fn delivery(c: &mut Criterion) {
-    for (whom, full, are_contacts) in [
-        ("a contact's bare JID", false, true),
-        ("a contact's full JID", true, true),
-        ("a stranger's bare JID", false, false),
-    ] {
-        let mut group = c.benchmark_group(format!("route a message to {whom}"));
-        group.throughput(Throughput::Elements(BATCH as u64));
-        for resources in [1_000, 100_000] {
-            let ((mut router, mut network), messages) =
-                (router(resources, are_contacts), messages(resources, full));
-            let mut effects = Vec::with_capacity(BATCH);
-            group.bench_function(format!("{resources} resources"), |b| {
-                b.iter_batched(
-                    || messages.clone(),
-                    |messages| {
-                        effects.clear();
-                        for (from, stanza) in messages {
-                            router.route(Instant::ZERO, from, stanza, &mut effects);
-                        }
-                        while router.take_in(Instant::ZERO, &mut effects) {}
-                        assert_eq!(black_box(&effects).len(), BATCH);
-                        network.take(&mut router, &effects);
-                    },
-                    BatchSize::LargeInput,
+impl Crowd {
+    /// Everybody has one contact.
+    fn new(resources: usize) -> Crowd {
+        let priority = Element::new(Name::from_static("priority"), "jabber:client").text("5");
+        let (low, high) = (
+            Stanza::presence(PresenceType::Available),
+            Stanza::presence(PresenceType::Available).with_child(priority),
+        );
+        let router = Router::new(Config::new(vec!["example.com".parse().unwrap()]), &Seed::from_u64(1));
+        let (network, effects) = (Network(vec![0; resources]), Vec::new());
+        let mut crowd = Crowd { resources, router, network, effects, sent: 0 };
+        for number in 0..resources {
+            let (session, name) = (SessionId(number as u64), format!("r{}", number % PER_ACCOUNT));
+            let own = account(number / PER_ACCOUNT);
+            let (router, effects) = (&mut crowd.router, &mut crowd.effects);
+            router.bind(Instant::ZERO, session, &own, Some(&name), effects).unwrap();
+            if let Some(Effect::Ask { ticket, ask }) = effects.pop() {
+                let mut store = Memory::default();
+                store.keep(own, kept(crowd.contact(number / PER_ACCOUNT)));
+                crowd.router.answer(Instant::ZERO, ticket, store.answer(0, ask), &mut crowd.effects);
+            }
+            let presence = if number % PER_ACCOUNT == 3 { &high } else { &low };
+            crowd.router.route(Instant::ZERO, session, presence.clone(), &mut crowd.effects);
+            crowd.network.take(&mut crowd.router, &crowd.effects);
+            crowd.effects.clear();
+        }
+        crowd
+    }
+
+    fn accounts(&self) -> usize {
+        self.resources / PER_ACCOUNT
+    }
+
+    /// The contact of an account, by number. It lies far away.
+    fn contact(&self, of: usize) -> usize {
+        (of + self.accounts() / 2) % self.accounts()
+    }
+
+    /// The next message, as it has just been read.
+    fn message(&mut self, whom: Whom) -> (SessionId, Stanza) {
+        let from = self.sent % CONVERSATIONS * 7919 % self.accounts();
+        self.sent += 1;
+        let contact = self.contact(from);
+        let to: Jid = match whom {
+            Whom::Contact => account(contact).into(),
+            Whom::Resource => account(contact).with_resource("r7").unwrap().into(),
+            Whom::Stranger => account((contact + 1) % self.accounts()).into(),
+        };
+        let from_jid = account(from).with_resource("r0").unwrap().into();
+        let stanza = Stanza::message(MessageType::Chat).with_from(from_jid).with_to(to).with_id("m1");
+        (SessionId((from * PER_ACCOUNT) as u64), stanza)
+    }
+
+    /// Takes these messages in, until the network has them.
+    fn turn(&mut self, messages: Vec<(SessionId, Stanza)>) {
+        for (from, stanza) in messages {
+            self.router.route(Instant::ZERO, from, stanza, &mut self.effects);
+        }
+        while self.router.take_in(Instant::ZERO, &mut self.effects) {}
+        assert_eq!(black_box(&self.effects).len(), TURN);
+        self.network.take(&mut self.router, &self.effects);
+        self.effects.clear();
+    }
+
+    /// How long a message takes in a round.
+    fn round(&mut self, whom: Whom) -> Duration {
+        let mut time = Duration::ZERO;
+        for _ in 0..ROUND / TURN {
+            let messages: Vec<_> = (0..TURN).map(|_| self.message(whom)).collect();
+            let start = Clock::now();
+            self.turn(messages);
+            time += start.elapsed();
+        }
+        time / ROUND as u32
+    }
+}
+
+/// Prints what a message costs, by how many resources are bound.
+fn delivery(is_test: bool, is_quick: bool, title: impl Fn(&str) -> bool) {
+    let kinds = [
+        ("a contact's bare JID", Whom::Contact),
+        ("a contact's full JID", Whom::Resource),
+        ("a stranger's bare JID", Whom::Stranger),
+    ];
+    let kinds: Vec<_> =
+        kinds.into_iter().filter(|(name, _)| title(&format!("route a message to {name}"))).collect();
+    if kinds.is_empty() {
+        return;
+    }
+    let sizes = if is_test { &CROWDS[..1] } else { &CROWDS[..] };
+    let mut crowds: Vec<_> = sizes.iter().map(|resources| Crowd::new(*resources)).collect();
+    let passes = if is_test {
+        0
+    } else if is_quick {
+        1
+    } else {
+        4
+    };
+    let per_pass = CONVERSATIONS / ROUND;
+    for (name, whom) in kinds {
+        let mut fastest = vec![Duration::MAX; crowds.len()];
+        // In turn, so that what else the machine does concerns all. In the first pass it is noted who writes to whom.
+        for round in 0..(1 + passes) * per_pass {
+            for (crowd, fastest) in crowds.iter_mut().zip(&mut fastest) {
+                let time = crowd.round(whom);
+                *fastest = if round < per_pass { *fastest } else { time.min(*fastest) };
+            }
+            if is_test {
+                break;
+            }
+        }
+        if !is_test {
+            for (crowd, time) in crowds.iter().zip(&fastest) {
+                let (resources, time) = (crowd.resources, time.as_nanos());
+                let ratio = time as f64 / fastest[0].as_nanos() as f64;
+                println!(
+                    "{:<40}{time:>6} ns a message, {ratio:.2} times",
+                    format!("{name}, {resources} resources")
                 );
-            });
+            }
         }
     }
 }
@@ -143,7 +198,7 @@ fn delivery(c: &mut Criterion) {
 fn to_nobody(c: &mut Criterion) {
     let mut group = c.benchmark_group("route a message to nobody");
     for others in [1, 1_000] {
-        let (mut router, _) = router(10 * PER_ACCOUNT, false);
+        let mut router = Crowd::new(10 * PER_ACCOUNT).router;
         let mut effects = Vec::new();
         let own: Jid = account(0).with_resource("r0").unwrap().into();
         for other in 0..others {
@@ -174,5 +229,15 @@ fn to_nobody(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, delivery, to_nobody);
-criterion_main!(benches);
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let has = |flag: &str| args.iter().any(|arg| arg == flag);
+    let filter = args.iter().find(|arg| !arg.starts_with('-'));
+    // `cargo test` does everything once.
+    delivery(!has("--bench"), has("--quick"), |title| {
+        filter.is_none_or(|filter| title.contains(filter.as_str()))
+    });
+    let mut criterion = Criterion::default().configure_from_args();
+    to_nobody(&mut criterion);
+    criterion.final_summary();
+}
