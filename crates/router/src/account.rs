@@ -15,39 +15,45 @@ use smallvec::SmallVec;
 
 use crate::asks::cost;
 use crate::directed::Directed;
-use crate::extension::Slots;
+use crate::extension::{Slots, bit};
 use crate::known::Known;
 use crate::line::{Line, Task, Waiting};
-use crate::phase::{Phase, Stage};
+use crate::phase::{Outdated, Phase, Stage};
 use crate::replay::Backlog;
 use crate::shared::Shared;
 use crate::undelivered::{Deletions, Obsolete};
 use crate::{Change, SessionId};
 
-/// An account that has bound resources, in the order in which they bound, or for which something waits.
+/// An account that has bound resources, or for which something waits.
+///
+/// In the order in which it lies in memory: what is read for every message comes first, and is in three lines of the processor's cache.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Account {
-    resources: Vec<Resource>,
+    /// The extensions that know something of the account or of one of its resources, a bit each.
+    slot_bits: u64,
+    /// Sessions that are over and may still get messages: later ones wait for their fate.
+    pub(crate) leaving: usize,
+    pub(crate) phase: Phase,
     /// Who gets a message to the bare JID: the available resources that share the highest priority, unless that is
     /// negative. It changes with presence, which is rare, and is read for each message.
     most_available: SmallVec<[SessionId; 2]>,
-    /// The extensions that know something of one of the resources, a bit each.
-    client_bits: u64,
-    /// Distinguishes the accounts that have had the same name.
-    pub(crate) incarnation: u64,
-    pub(crate) phase: Phase,
     /// What waits for the phase to be `Open`, and then leaves one by one.
     pub(crate) queue: VecDeque<Waiting>,
     /// What waits in an account that is open: for each entity, whatever passes between it and the account, in order. What the
     /// account asks of itself and of its server is in its own line. Entities between whom and the account nothing waits have none.
     lines: BTreeMap<BareJid, Line>,
+    pub(crate) backlog: Backlog,
+    /// In the order in which they bound.
+    resources: Vec<Resource>,
+    /// The [marks](mark) of their names, by which they are found: to compare all names would be to read each from where it lies.
+    marks: SmallVec<[u32; 4]>,
+    /// Distinguishes the accounts that have had the same name.
+    pub(crate) incarnation: u64,
     /// Changes on their way to the store that become visible when they are durable.
     pub(crate) commits: usize,
     /// Those of them that everything waits for that the account sends.
     pub(crate) gates: usize,
-    pub(crate) backlog: Backlog,
-    /// Sessions that are over and may still get messages: later ones wait for their fate.
-    pub(crate) leaving: usize,
     /// Sessions that are over, and have messages in their queues that go elsewhere if they don't get them.
     pub(crate) ending: usize,
     /// Those of them that get nothing more, and wait for the others.
@@ -74,11 +80,12 @@ pub(crate) enum Note {
     /// It is on its way to the store.
     Saving,
     /// And this is to follow.
-    Next(Change),
+    Next(Box<Change>),
 }
 
-/// A connected resource.
+/// A connected resource. In the order in which it lies in memory: every message to it looks at what comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Resource {
     pub(crate) session: SessionId,
     pub(crate) jid: FullJid,
@@ -131,8 +138,9 @@ impl Account {
         Account {
             incarnation,
             resources: Vec::new(),
+            marks: SmallVec::new(),
             most_available: SmallVec::new(),
-            client_bits: 0,
+            slot_bits: 0,
             phase: Phase::Loading,
             queue: VecDeque::new(),
             lines: BTreeMap::new(),
@@ -153,7 +161,8 @@ impl Account {
 
     /// As it is kept, for a look at it.
     pub(crate) fn as_kept(known: Box<Known>) -> Self {
-        Account { phase: Phase::Loaded(known, Stage::Open), ..Account::loading(0) }
+        let slot_bits = known.slots.bits();
+        Account { slot_bits, phase: Phase::Loaded(known, Stage::Open), ..Account::loading(0) }
     }
 
     /// What is known of it, if it has been loaded.
@@ -306,12 +315,29 @@ impl Account {
 
     /// The extensions that know something of the account or one of its resources, a bit each.
     pub(crate) fn slot_bits(&self) -> u64 {
-        self.client_bits | self.known().map_or(0, |known| known.slots.bits())
+        debug_assert_eq!(self.known().map_or(0, |known| known.slots.bits()) & !self.slot_bits, 0);
+        self.slot_bits
     }
 
-    /// Finds out anew who knows something of the resources.
+    /// Finds out anew who knows something of the account and its resources.
     pub(crate) fn count_slots(&mut self) {
-        self.client_bits = self.resources.iter().fold(0, |bits, resource| bits | resource.slots.bits());
+        let own = self.known().map_or(0, |known| known.slots.bits());
+        self.slot_bits = self.resources.iter().fold(own, |bits, resource| bits | resource.slots.bits());
+    }
+
+    /// What extensions know of the account, to be changed. Afterwards call [`count_slots`](Account::count_slots). They have what this
+    /// one knows before that.
+    pub(crate) fn slots_mut(&mut self, index: u8) -> Option<&mut Slots> {
+        let Phase::Loaded(known, _) = &mut self.phase else { return None };
+        self.slot_bits |= bit(index);
+        Some(&mut known.slots)
+    }
+
+    /// This is known of it from now on. What was known before, if it was.
+    pub(crate) fn know(&mut self, known: Box<Known>) -> Option<Outdated> {
+        let before = self.phase.loaded(known);
+        self.count_slots();
+        before
     }
 
     /// What its resources have sent directed presence to, and what they show, in bytes.
@@ -394,11 +420,21 @@ impl Account {
     }
 
     pub(crate) fn take_resources(&mut self) -> Vec<Resource> {
+        self.marks.clear();
         core::mem::take(&mut self.resources)
     }
 
     pub(crate) fn by_name(&self, resource: &str) -> Option<&Resource> {
-        self.resources.iter().find(|r| r.jid.resourcepart() == resource)
+        self.by_mark(mark(resource)).find(|r| r.jid.resourcepart() == resource)
+    }
+
+    /// Those whose names have this [mark]: mostly one.
+    pub(crate) fn by_mark(&self, mark: u32) -> impl Iterator<Item = &Resource> {
+        self.marks
+            .iter()
+            .zip(&self.resources)
+            .filter(move |(own, _)| **own == mark)
+            .map(|(_, resource)| resource)
     }
 
     pub(crate) fn by_session(&mut self, session: SessionId) -> Option<&mut Resource> {
@@ -439,6 +475,7 @@ impl Account {
     }
 
     pub(crate) fn bind(&mut self, session: SessionId, jid: FullJid) {
+        self.marks.push(mark(jid.resourcepart()));
         self.resources.push(Resource {
             session,
             jid,
@@ -452,6 +489,7 @@ impl Account {
 
     pub(crate) fn unbind(&mut self, session: SessionId) -> Option<Resource> {
         let index = self.resources.iter().position(|r| r.session == session)?;
+        self.marks.remove(index);
         let resource = self.resources.remove(index);
         self.count_slots();
         self.rank();
@@ -477,6 +515,17 @@ impl Account {
         let top = receptive().map(priority).max();
         self.most_available.extend(receptive().filter(|r| Some(priority(r)) == top).map(|r| r.session));
     }
+}
+
+/// By what the name of a resource is told from most others: its length, beginning and end. Whoever makes up several with the same mark
+/// has them compared, as any number of resources is bounded.
+pub(crate) fn mark(name: &str) -> u32 {
+    let bytes = name.as_bytes();
+    let number = |part: &[u8]| part.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+    let (first, last) = (&bytes[..bytes.len().min(8)], &bytes[bytes.len().saturating_sub(8)..]);
+    let all = number(first) ^ number(last).rotate_left(29) ^ (bytes.len() as u64).rotate_left(54);
+    // The bits above depend on all of them.
+    (all.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
 }
 
 /// Whether an account sends it to itself.
@@ -510,6 +559,11 @@ mod tests {
                 let anew: Vec<_> =
                     account.resources().iter().filter(|r| priority(r) == top).map(|r| r.session).collect();
                 prop_assert_eq!(account.most_available(), &anew[..]);
+                for number in 0..6 {
+                    let found = account.by_name(&std::format!("{number}")).map(|r| r.session);
+                    let is_there = account.resources().iter().any(|r| r.session == SessionId(number));
+                    prop_assert_eq!(found, is_there.then_some(SessionId(number)));
+                }
             }
         }
     }

@@ -152,7 +152,7 @@ impl Router {
         if account.available().next().is_some() {
             known.last = None;
         }
-        Ok(account.phase.loaded(known))
+        Ok(account.know(known))
     }
 
     /// A message is stored, or is not.
@@ -180,7 +180,7 @@ impl Router {
         account.asks -= 1;
         if let Note::Next(change) = mem::take(&mut account.note) {
             account.note = Note::Saving;
-            self.save_beside(name, change, Purpose::Note, None, effects);
+            self.save_beside(name, *change, Purpose::Note, None, effects);
         }
     }
 

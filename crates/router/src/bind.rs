@@ -1,7 +1,6 @@
 //! Sessions come and go: resource binding (RFC 6120 section 7) and its end.
 
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::Instant;
@@ -137,7 +136,7 @@ impl Router {
         let own = Session {
             jid: jid.clone(),
             since: self.asks.now(),
-            before: Duration::ZERO,
+            before: 0,
             is_plain: false,
             holds: false,
             is_told: false,
@@ -145,9 +144,10 @@ impl Router {
             received: 0,
             undecided: 0,
             recent: None,
+            recent_to: None,
             is_watched: false,
         };
-        self.sessions.insert(session, own);
+        self.sessions.insert(&session, own);
         self.refresh(account);
         Ok(jid)
     }

@@ -3,13 +3,15 @@
 use alloc::vec::Vec;
 use core::mem;
 
+use balcony_jid::BareJid;
 use balcony_stanza::{ErrorCondition, Kind, Stanza, StanzaError};
 
 use crate::Effect;
 use crate::account::is_to_itself;
 use crate::asks::{Charge, cost};
 use crate::line::{Origin, Sent};
-use crate::router::{Recent, Router};
+use crate::router::{Recent, Router, Session};
+use crate::slab::Index;
 use crate::waits::{Place, memory};
 
 impl Router {
@@ -128,49 +130,57 @@ impl Router {
     }
 
     /// A stanza leaves its sender's account for another one of ours: the account says what it [knows](crate::facts) of the sender, and
-    /// notes that something goes to somebody whose presence the sender does not see, whatever will become of it. `false` if those are too
+    /// notes that something goes to somebody whose presence the sender does not see, whatever will become of it. `None` if those are too
     /// many: it has been refused, or dropped.
     pub(crate) fn crosses(
         &mut self,
         stanza: &Stanza,
         origin: &mut Origin,
         effects: &mut Vec<Effect>,
-    ) -> bool {
-        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return true };
+    ) -> Option<Crossed> {
+        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return Some(Crossed(None)) };
         if !origin.is_new() || matches!(origin, Origin::Answer) {
-            return true;
+            return Some(Crossed(None));
         }
         // This is on the way of most messages. Who writes to the same again has been noted not long ago.
         let now = self.asks.now();
         let span = memory(&self.shared.config.limits) / 3;
         let session = match origin {
-            Origin::Session { sent, .. } => self.sessions.get_mut(&sent.session),
+            Origin::Session { sent, index, .. } => self.sessions.get_mut_at(*index, &sent.session),
             _ => None,
         };
-        let recent = session.and_then(|session| session.recent.as_mut());
-        if let Some(recent) = recent
-            && recent.to.as_str() == to.bare_str()
+        let lies_there = |index| self.accounts.is_at(index, to.bare_str());
+        let is_to = |name: &BareJid| name.as_str() == to.bare_str();
+        if let Some(Session { recent: Some(recent), recent_to, .. }) = session
             && recent.at + span > now
+            && let is_there = recent.index.is_some_and(lies_there)
+            && (is_there || recent_to.as_ref().is_some_and(is_to))
         {
             let account = || self.accounts.get(from.bare_str());
-            let sees = || account().is_some_and(|account| account.sees(&recent.to));
-            origin.say(*recent.sees.get_or_insert_with(sees));
-            return true;
+            let sees = || account().is_some_and(|account| account.sees(&to.to_bare()));
+            let sees = *recent.sees.get_or_insert_with(sees);
+            origin.say(sees);
+            if !is_there {
+                recent.index = if sees { self.accounts.index(to.bare_str()) } else { None };
+            }
+            return Some(Crossed(recent.index));
         }
         let name = to.to_bare();
         self.say_facts(stanza, origin);
         let sees_presence = origin.facts().sees_presence;
+        // Nothing of somebody whom the sender does not see is looked at here, if only to find it.
+        let index = if sees_presence { self.accounts.index(to.bare_str()) } else { None };
         let is_noted = sees(stanza, origin) || self.asks.note(&self.payer(from), &name, origin.is_said());
         if let Origin::Session { sent, .. } = origin
             && let Some(session) = self.sessions.get_mut(&sent.session)
         {
-            let recent = Recent { to: name, at: now, sees: Some(sees_presence) };
-            session.recent = is_noted.then_some(recent);
+            let recent = Recent { at: now, index, sees: Some(sees_presence) };
+            (session.recent, session.recent_to) = (is_noted.then_some(recent), Some(name));
         }
         if !is_noted && !origin.is_said() && !matches!(origin, Origin::Remote) {
             self.refuse_busy(stanza, origin, effects);
         }
-        is_noted
+        is_noted.then_some(Crossed(index))
     }
 
     /// The sender's account says what the recipient's has to know of the sender.
@@ -216,6 +226,12 @@ impl Router {
         self.finish(mem::replace(origin, Origin::Refused), effects);
     }
 }
+
+/// A stanza has left its sender's account.
+pub(crate) struct Crossed(
+    /// Where the account lies that it is for, if it is there and has been looked for.
+    pub(crate) Option<Index>,
+);
 
 /// Whether its sender may know what becomes of a stanza.
 pub(crate) fn sees(stanza: &Stanza, origin: &Origin) -> bool {

@@ -116,7 +116,7 @@ impl Router {
         if is_for == For::Subscribers && matches!(origin, Origin::Remote) && !self.is_shown_account(&stanza) {
             return self.ask_who_sees(&to.to_bare(), stanza, origin, effects);
         }
-        if !self.crosses(&stanza, origin, effects) {
+        if self.crosses(&stanza, origin, effects).is_none() {
             return;
         }
         let sees = sees(&stanza, origin);
@@ -270,11 +270,11 @@ impl Router {
     pub(crate) fn load(&mut self, name: &BareJid, effects: &mut Vec<Effect>) -> &mut Account {
         if !self.accounts.contains_key(name) {
             self.incarnations += 1;
-            self.accounts.insert(name.clone(), Account::loading(self.incarnations));
+            self.accounts.insert(name, Account::loading(self.incarnations));
             let ask = self.load_ask(name);
             self.ask(ask, Purpose::Load, None, effects);
         }
-        self.accounts.entry(name.clone()).or_insert_with(|| Account::loading(0))
+        self.accounts.get_or_insert_with(name, || Account::loading(0))
     }
 
     /// What asks for what is kept of an account.
@@ -454,7 +454,7 @@ impl Router {
             if let Some(session) = self.sessions.get_mut(&resource.session) {
                 session.is_plain = is_plain;
                 if let Some(recent) = &mut session.recent {
-                    recent.sees = None;
+                    (recent.sees, recent.index) = (None, None);
                 }
                 session.holds = self.shared.tables().may_hold(resource.slots());
                 session.is_told = is_told;

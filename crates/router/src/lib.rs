@@ -90,6 +90,7 @@ mod outbox;
 mod owed;
 mod own;
 mod phase;
+
 mod presence;
 mod probe;
 mod queue;
@@ -100,6 +101,7 @@ mod resumption;
 mod router;
 mod saved;
 mod shared;
+mod slab;
 mod store;
 mod strangers;
 mod subscription;

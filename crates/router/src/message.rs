@@ -9,12 +9,13 @@ use alloc::vec::Vec;
 use balcony_stanza::{ErrorCondition, Kind, MessageType, Stanza};
 
 use crate::account::{Account, is_to_itself};
-use crate::charging::sees;
+use crate::charging::{Crossed, sees};
 use crate::extension::{Copies, Copying};
 use crate::line::Origin;
 use crate::request::For;
 use crate::router::{Router, deliver};
 use crate::shared::Shared;
+use crate::slab::Index;
 use crate::{Effect, SessionId};
 
 impl Router {
@@ -59,26 +60,27 @@ impl Router {
         if to.localpart().is_none() || kind == MessageType::Groupchat && to.is_bare() {
             return self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
         }
-        if !self.crosses(&stanza, origin, effects) {
-            return;
-        }
+        let Some(Crossed(index)) = self.crosses(&stanza, origin, effects) else { return };
         let sees = sees(&stanza, origin);
         if self.has_to_park(&stanza, sees, origin, effects) {
             return self.park(stanza, origin, effects);
         }
-        self.hand_over(kind, stanza, origin, effects);
+        self.hand_over(kind, stanza, index, origin, effects);
     }
 
-    /// Gives a message to the account that it is for, now or later.
+    /// Gives a message to the account that it is for, now or later. `index`: where that may lie.
     pub(crate) fn hand_over(
         &mut self,
         kind: MessageType,
         stanza: Stanza,
+        index: Option<Index>,
         origin: &mut Origin,
         effects: &mut Vec<Effect>,
     ) {
         let Some(to) = &stanza.head.to else { return };
-        let account = self.accounts.get(to.bare_str()).filter(|account| account.takes_message(&stanza));
+        let index = self.accounts.index_again(to.bare_str(), index);
+        let account = index.and_then(|index| self.accounts.at(index));
+        let account = account.filter(|account| account.takes_message(&stanza));
         let Some(account) = account else { return self.arrive(For::Others, stanza, origin, effects) };
         let start = effects.len();
         let placed = account.place(&self.shared, kind, stanza, true, effects);

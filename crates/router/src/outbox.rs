@@ -50,29 +50,39 @@ pub(crate) struct Unkept {
     pub(crate) group: Option<u64>,
 }
 
-/// The queue of one session.
+/// The queue of one session. In the order in which it lies in memory: every stanza has to do with what comes first.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Outbox {
-    /// What the session has not got yet, as far as that is known, the oldest first.
-    entries: VecDeque<Entry>,
-    /// How many stanzas were in it before these.
-    removed: u64,
-    /// How many of the entries the network has, and what these cost. None, unless the session acknowledges.
-    unacknowledged: usize,
-    unacknowledged_bytes: usize,
     /// How many of the entries the connection has got, with those which the network has; and what the others of these cost.
     passed: usize,
     passed_bytes: usize,
-    /// How many stanzas there were before the first that its connection has got.
-    base: u64,
-    /// How many stanzas there were before the first that no connection has got.
-    highest: u64,
-    /// Whether the session acknowledges what it gets, and whether it has a connection.
-    management: Management,
+    /// What the session has not got yet, as far as that is known, the oldest first.
+    entries: VecDeque<Entry>,
     /// What all entries cost.
     bytes: usize,
     /// What those of them cost that answer requests of this session.
     answers: usize,
+    /// How many stanzas were in it before these.
+    removed: u64,
+    /// How many stanzas there were before the first that no connection has got.
+    highest: u64,
+    /// How many of the entries the network has, and what these cost. None, unless the session acknowledges.
+    unacknowledged: usize,
+    unacknowledged_bytes: usize,
+    /// Whether the session acknowledges what it gets, and whether it has a connection.
+    management: Management,
+    /// How many stanzas there were before the first that its connection has got.
+    base: u64,
+    /// What is not urgent, and not in the queue yet.
+    held: Option<Box<Held>>,
+    /// What most queues have nothing of.
+    rare: Option<Box<Rare>>,
+}
+
+/// What is known of a queue that is full, or has something of a log or of documents in it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Rare {
     /// Since when something waits for room in the window, or more is owed than the session is listened to for, and how many bytes the
     /// network has taken since.
     waits: Option<(Instant, usize)>,
@@ -82,11 +92,26 @@ pub(crate) struct Outbox {
     replayed: Option<u64>,
     /// The documents of messages that the session has got.
     freed: Vec<Arc<str>>,
-    /// What is not urgent, and not in the queue yet.
-    held: Option<Box<Held>>,
 }
 
 impl Outbox {
+    /// What most queues have nothing of, to be changed. Afterwards call [`tidy`](Outbox::tidy) if there may be nothing of it any more.
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn tidy(&mut self) {
+        self.rare.take_if(|rare| **rare == Rare::default());
+    }
+
+    fn replay(&self) -> Option<u64> {
+        self.rare.as_ref()?.replay
+    }
+
+    fn freed(&self) -> &[Arc<str>] {
+        self.rare.as_ref().map(|rare| rare.freed.as_slice()).unwrap_or_default()
+    }
+
     /// Takes a stanza in. Whether it goes into the window at once: otherwise it waits.
     pub(crate) fn push(&mut self, now: Instant, entry: Entry, limits: &Limits) -> bool {
         self.count(&entry);
@@ -95,6 +120,10 @@ impl Outbox {
             self.passed += 1;
             self.passed_bytes += entry.bytes;
             self.highest = self.highest.max(self.removed + self.passed as u64);
+        }
+        if self.entries.capacity() == 0 {
+            // Mostly it is the only one.
+            self.entries.reserve_exact(1);
         }
         self.entries.push_back(entry);
         self.watch(now, limits);
@@ -125,7 +154,7 @@ impl Outbox {
         returned.sort_by_key(|entry| entry.order);
         let sent = usize::try_from(self.highest.saturating_sub(self.removed)).unwrap_or(usize::MAX);
         let mut free = self.entries.split_off(sent.min(self.entries.len()));
-        let end = self.replay.map(|end| end.saturating_sub(self.removed) as usize);
+        let end = self.replay().map(|end| end.saturating_sub(self.removed) as usize);
         // From the end on, so that everything comes before what is later, and behind what is not.
         let mut merged = VecDeque::with_capacity(free.len() + returned.len());
         let mut before_end = 0;
@@ -137,7 +166,9 @@ impl Outbox {
             before_end += usize::from(end.is_some_and(|end| self.entries.len() + free.len() < end));
             merged.push_front(next);
         }
-        self.replay = self.replay.map(|end| end + before_end as u64);
+        if let Some(end) = self.rare.as_mut().and_then(|rare| rare.replay.as_mut()) {
+            *end += before_end as u64;
+        }
         self.entries.append(&mut free);
         self.entries.append(&mut merged);
     }
@@ -145,15 +176,18 @@ impl Outbox {
     /// Keeps in mind since when the session has to take something.
     pub(crate) fn watch(&mut self, now: Instant, limits: &Limits) {
         if !self.has_to_take(limits) {
-            self.waits = None;
-        } else if self.waits.is_none() {
-            self.waits = Some((now, 0));
+            self.unwatch();
+        } else {
+            self.rare().waits.get_or_insert((now, 0));
         }
     }
 
     /// It is known that the session does not take anything.
     pub(crate) fn unwatch(&mut self) {
-        self.waits = None;
+        if let Some(rare) = &mut self.rare {
+            rare.waits = None;
+            self.tidy();
+        }
     }
 
     /// Takes a stanza in that is too late for the window.
@@ -206,7 +240,7 @@ impl Outbox {
         self.highest = self.highest.max(self.removed + self.passed as u64);
         let stanza = Arc::clone(&next.stanza);
         if !self.has_to_take(limits) {
-            self.waits = None;
+            self.unwatch();
         }
         Some(stanza)
     }
@@ -257,7 +291,7 @@ impl Outbox {
             }
         }
         self.watch(now, limits);
-        if let Some((since, before)) = &mut self.waits {
+        if let Some((since, before)) = self.rare.as_mut().and_then(|rare| rare.waits.as_mut()) {
             *before += taken;
             if *before >= limits.stall_bytes {
                 (*since, *before) = (now, 0);
@@ -280,11 +314,15 @@ impl Outbox {
             self.passed_bytes -= bytes;
             self.answers -= if entry.is_answer { bytes } else { 0 };
         }
-        self.replayed = entry.replayed.or(self.replayed);
+        if entry.replayed.is_some() {
+            self.rare().replayed = entry.replayed;
+        }
         if let Some(others) = entry.others {
             others.is_taken.store(true, Ordering::Relaxed);
         }
-        self.freed.extend(entry.kept);
+        if let Some(key) = entry.kept {
+            self.rare().freed.push(key);
+        }
         if self.entries.is_empty() {
             // An idle session keeps no buffer.
             self.entries = VecDeque::new();
@@ -318,7 +356,8 @@ impl Outbox {
         while self.removed < through && self.passed > 0 {
             removed += self.remove_first();
         }
-        if let Some((since, before)) = self.waits.as_mut().filter(|_| removed > 0) {
+        let waits = self.rare.as_mut().and_then(|rare| rare.waits.as_mut());
+        if let Some((since, before)) = waits.filter(|_| removed > 0) {
             (*since, *before) = (now, 0);
         }
         self.watch(now, limits);
@@ -332,7 +371,7 @@ impl Outbox {
         if waits {
             (self.passed, self.passed_bytes) = (0, 0);
             (self.unacknowledged, self.unacknowledged_bytes) = (0, 0);
-            self.waits = None;
+            self.unwatch();
         }
         waits
     }
@@ -452,12 +491,12 @@ impl Outbox {
             .iter()
             .chain(held)
             .filter_map(|entry| entry.kept.clone())
-            .chain(self.freed.iter().cloned())
+            .chain(self.freed().iter().cloned())
     }
 
     /// The same, each with the group of the sessions that may still get what is in it.
     pub(crate) fn kept_for_others(&self) -> impl Iterator<Item = (Arc<str>, Option<u64>)> {
-        let freed = self.freed.iter().map(|key| (Arc::clone(key), None));
+        let freed = self.freed().iter().map(|key| (Arc::clone(key), None));
         self.entries.iter().filter_map(Entry::kept_for_others).chain(freed)
     }
 
@@ -477,17 +516,20 @@ impl Outbox {
 
     /// The documents of what the session has got since the last call.
     pub(crate) fn take_freed(&mut self) -> Vec<Arc<str>> {
-        mem::take(&mut self.freed)
+        let Some(rare) = &mut self.rare else { return Vec::new() };
+        let freed = mem::take(&mut rare.freed);
+        self.tidy();
+        freed
     }
 
     /// What has been taken in last is the last of what was replayed from a log.
     pub(crate) fn end_replay(&mut self) {
-        self.replay = Some(self.removed + self.entries.len() as u64);
+        self.rare().replay = Some(self.removed + self.entries.len() as u64);
     }
 
     /// Whether something of what was replayed is still on its way.
-    pub(crate) const fn is_replaying(&self) -> bool {
-        self.replay.is_some()
+    pub(crate) fn is_replaying(&self) -> bool {
+        self.replay().is_some()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -496,21 +538,29 @@ impl Outbox {
 
     /// Whether the session has what was replayed; says so once.
     pub(crate) fn take_replayed(&mut self) -> bool {
-        let is_done = self.replay.take_if(|end| *end <= self.removed).is_some();
+        let Some(rare) = &mut self.rare else { return false };
+        let is_done = rare.replay.take_if(|end| *end <= self.removed).is_some();
         if is_done {
-            self.replayed = None;
+            rare.replayed = None;
+            self.tidy();
         }
         is_done
     }
 
     /// Up to which number of their log the session has what was replayed.
-    pub(crate) const fn replayed(&self) -> Option<u64> {
-        self.replayed
+    pub(crate) fn replayed(&self) -> Option<u64> {
+        self.rare.as_ref()?.replayed
+    }
+
+    /// Whether the network has nothing to take for that something else can be done: all is on its way, and nothing is known of it that
+    /// most queues have nothing of.
+    pub(crate) fn is_simple(&self) -> bool {
+        self.has_passed_all() && self.rare.is_none()
     }
 
     /// When the session is closed if it takes no more than it has.
     pub(crate) fn stalls_at(&self, limits: &Limits) -> Option<Instant> {
-        self.waits.map(|(since, _)| since + limits.stall)
+        self.rare.as_ref()?.waits.map(|(since, _)| since + limits.stall)
     }
 
     pub(crate) const fn bytes(&self) -> usize {
@@ -524,7 +574,7 @@ impl Outbox {
 
     /// Whether its end has to be awaited: there are messages in it that may still get through, and that nobody else gets.
     pub(crate) fn matters(&self) -> bool {
-        self.replay.is_some() || self.entries.iter().any(Entry::matters)
+        self.replay().is_some() || self.entries.iter().any(Entry::matters)
     }
 
     /// Whether there are messages in it that go elsewhere if it does not get them.

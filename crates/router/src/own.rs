@@ -102,7 +102,9 @@ impl Router {
         let (start, mut origin) = (effects.len(), Origin::said(Said::New));
         // Who may not be written to for now is found out here: behind this nobody would say so.
         let is_ours = to.localpart().is_some() && self.is_local(to.domainpart());
-        if is_ours && !(self.crosses(&stanza, &mut origin, effects) && self.has_room(&stanza, &origin)) {
+        if is_ours
+            && !(self.crosses(&stanza, &mut origin, effects).is_some() && self.has_room(&stanza, &origin))
+        {
             return Err(SendError::Full);
         }
         match stanza.head.kind {

@@ -1,5 +1,6 @@
 //! Presence that clients send: broadcast, directed, and the end of both (RFC 6121 section 4).
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -171,7 +172,7 @@ impl Router {
                 account.note = Note::Saving;
                 self.save_beside(&name, change, Purpose::Note, None, effects);
             } else {
-                account.note = Note::Next(change);
+                account.note = Note::Next(Box::new(change));
             }
         }
     }
@@ -212,7 +213,7 @@ impl Router {
             let is_told = !origin.is_said();
             return effects.push(Effect::Remote { stanza, is_told, is_answer: false });
         }
-        if !self.crosses(&stanza, origin, effects) {
+        if self.crosses(&stanza, origin, effects).is_none() {
             return;
         }
         let sees = sees(&stanza, origin);

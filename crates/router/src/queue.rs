@@ -52,6 +52,9 @@ impl Router {
             if was_held && !own.outbox.owes(limits) {
                 effects.push(Effect::Hold { session, is_held: false });
             }
+            if before.is_none() && own.outbox.is_simple() {
+                return;
+            }
             self.forget_acknowledged(session, effects);
             return self.fill_window(session, before, effects);
         }

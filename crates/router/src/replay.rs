@@ -29,19 +29,20 @@ use crate::{Answer, Append, Ask, Change, Effect, LogEdit, SessionId};
 /// What a message costs in a queue beside its bytes: so many go into one.
 const MESSAGE: usize = 256;
 
-/// What is known of an account's stored messages.
+/// What is known of an account's stored messages. In the order in which it lies in memory: every message looks at what comes first.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Backlog {
-    /// There may be some that nobody has got.
-    pub(crate) may_wait: bool,
-    /// How many are on their way to the store.
-    pub(crate) puts: usize,
     /// They are wanted. Other messages wait until they are here.
     wanted: Wanted,
-    /// Those that somebody is getting.
-    pub(crate) delivering: Option<Delivering>,
+    /// There may be some that nobody has got.
+    pub(crate) may_wait: bool,
     /// The store was in trouble. There may be more, but not now.
     given_up: bool,
+    /// How many are on their way to the store.
+    pub(crate) puts: usize,
+    /// Those that somebody is getting.
+    pub(crate) delivering: Option<Delivering>,
     /// Those that somebody has got, but that could not be deleted.
     undeleted: Option<Delivering>,
 }

@@ -9,7 +9,6 @@ use core::time::Duration;
 use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_machine::{Deadline, Instant, Random, Reason, Seed, Ticket};
 use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError};
-use hashbrown::HashMap;
 
 use crate::account::{Account, Resource};
 use crate::asks::{Asks, cost, payer};
@@ -24,6 +23,7 @@ use crate::outbox::{Outbox, is_answer};
 use crate::owed::{Debtors, Owed};
 use crate::queue::Placed;
 use crate::shared::Shared;
+use crate::slab::{Index, Name, Slab};
 use crate::strangers::Parked;
 use crate::undelivered::Keeps;
 use crate::{Answer, Config, Effect, SessionId};
@@ -116,8 +116,8 @@ pub struct Router {
     pub(crate) shared: Shared,
     pub(crate) random: Random,
     /// Accounts with bound resources, and those for which something waits. Never iterated.
-    pub(crate) accounts: HashMap<BareJid, Account>,
-    pub(crate) sessions: HashMap<SessionId, Session>,
+    pub(crate) accounts: Slab<Name, Account>,
+    pub(crate) sessions: Slab<SessionId, Session>,
     /// Sessions that are over, while something may still be written to them.
     pub(crate) leaving: LeavingSessions,
     /// What is on its way to all sessions, in bytes.
@@ -184,35 +184,41 @@ pub struct Router {
 }
 
 /// A bound resource, as seen from its connection.
+///
+/// In the order in which it lies in memory: first what every message needs of its sender, in a line of the processor's cache, then what it
+/// needs of its recipient.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Session {
-    pub(crate) jid: FullJid,
-    /// When it was bound, or taken over from a router before this one.
-    pub(crate) since: Instant,
-    /// How long it had been bound then.
-    pub(crate) before: Duration,
+    /// How many stanzas it has sent.
+    pub(crate) received: u64,
+    /// How many of these are not handled.
+    pub(crate) undecided: u32,
     /// Its messages go past its account: that waits for nothing, blocks nobody and copies nothing.
     pub(crate) is_plain: bool,
     /// An extension may hold back what comes for it.
     pub(crate) holds: bool,
     /// An extension wants to know which messages wait for it.
     pub(crate) is_told: bool,
-    /// What is on its way to it.
-    pub(crate) outbox: Outbox,
-    /// How many stanzas it has sent.
-    pub(crate) received: u64,
-    /// How many of these are not handled.
-    pub(crate) undecided: usize,
-    /// Whom it has written to last.
-    pub(crate) recent: Option<Recent>,
     /// It is seen later whether it has acknowledged what it has got.
     pub(crate) is_watched: bool,
+    /// What is known of the one whom it has written to last.
+    pub(crate) recent: Option<Recent>,
+    /// What is on its way to it.
+    pub(crate) outbox: Outbox,
+    /// Whom it has written to last. It is not read as long as that one's account is where it was.
+    pub(crate) recent_to: Option<BareJid>,
+    pub(crate) jid: FullJid,
+    /// When it was bound, or taken over from a router before this one.
+    pub(crate) since: Instant,
+    /// How long it had been bound then, in nanoseconds.
+    pub(crate) before: u64,
 }
 
 impl Session {
     /// How long it has been bound.
     pub(crate) fn age(&self, now: Instant) -> Duration {
-        self.before.saturating_add(now.saturating_since(self.since))
+        Duration::from_nanos(self.before).saturating_add(now.saturating_since(self.since))
     }
 
     /// Since when it waits for its client, at this router, if it does.
@@ -224,12 +230,14 @@ impl Session {
     }
 }
 
-/// Whom a session has written to last.
+/// What is known of the one whom a session has written to last.
 #[derive(Debug)]
 pub(crate) struct Recent {
-    pub(crate) to: BareJid,
     /// When that was [noted](Router::crosses).
     pub(crate) at: Instant,
+    /// Where its account lay then, if it was there, and the session's user sees its presence: otherwise the account is none of the
+    /// sender's business.
+    pub(crate) index: Option<Index>,
     /// Whether the session's user sees the presence of whom it is; `None` if that may have changed since it was looked at.
     pub(crate) sees: Option<bool>,
 }
@@ -272,8 +280,8 @@ impl Router {
             parked: Parked::default(),
             lookups: Lookups::default(),
             orders: Orders::default(),
-            accounts: HashMap::new(),
-            sessions: HashMap::new(),
+            accounts: Slab::default(),
+            sessions: Slab::default(),
             leaving: LeavingSessions::default(),
             queued: 0,
             going: 0,
@@ -324,11 +332,12 @@ impl Router {
     ) -> bool {
         self.asks.clock(now);
         let start = effects.len();
-        let Some(session) = self.sessions.get_mut(&from) else { return true };
+        let Some(index) = self.sessions.index(&from) else { return true };
+        let Some(session) = self.sessions.at_mut(index) else { return true };
         let sent = Sent { session: from, number: session.received };
         session.received += 1;
         session.undecided += 1;
-        let mut origin = Origin::Session { sent, bytes: cost(&stanza), facts: SenderFacts::STRANGER };
+        let mut origin = Origin::Session { sent, index, bytes: cost(&stanza), facts: SenderFacts::STRANGER };
         stanza.head.from.get_or_insert_with(|| session.jid.to_jid());
         if is_answer(&stanza)
             && let (Some(to), Some(id)) = (&stanza.head.to, &stanza.head.id)
@@ -352,7 +361,7 @@ impl Router {
             }
         }
         let is_handled = matches!(origin, Origin::Session { .. } | Origin::Refused);
-        if let Some(session) = self.sessions.get_mut(&from).filter(|_| is_handled) {
+        if let Some(session) = self.sessions.get_mut_at(index, &from).filter(|_| is_handled) {
             session.undecided -= 1;
         }
         self.go_on(effects);

@@ -184,7 +184,7 @@ impl Router {
         let own = Session {
             jid: jid.clone(),
             since: self.asks.now(),
-            before: age,
+            before: u64::try_from(age.as_nanos()).unwrap_or(u64::MAX),
             is_plain: false,
             holds: false,
             is_told: false,
@@ -192,9 +192,10 @@ impl Router {
             received,
             undecided: 0,
             recent: None,
+            recent_to: None,
             is_watched: false,
         };
-        self.sessions.insert(session, own);
+        self.sessions.insert(&session, own);
         self.look_at_replay_later(session);
         self.refresh(&name);
         Some(jid)

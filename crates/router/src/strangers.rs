@@ -246,7 +246,7 @@ impl Router {
         if !is_account || sees(stanza, &origin) {
             return false;
         }
-        if self.crosses(stanza, &mut origin, effects) {
+        if self.crosses(stanza, &mut origin, effects).is_some() {
             self.park(stanza.clone(), &origin, effects);
         }
         true
@@ -294,7 +294,7 @@ impl Router {
         }
         self.parked.is_taking = true;
         match stanza.head.kind {
-            Kind::Message(kind) => self.hand_over(kind, stanza, &mut origin, effects),
+            Kind::Message(kind) => self.hand_over(kind, stanza, None, &mut origin, effects),
             Kind::Presence(_) | Kind::Iq(_) => {
                 let is_for = self.audience_of(&stanza);
                 self.arrive(is_for, stanza, &mut origin, effects);

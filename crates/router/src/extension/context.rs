@@ -98,8 +98,7 @@ impl<'c, 'a, X: Extension> Context<'c, 'a, X> {
     /// that is done. `None` if the account is not loaded yet, as it may be when a client [binds](super::Registry::bind_inline);
     /// [`state`](Context::state) is the default then.
     pub fn state_mut(&mut self) -> Option<&mut X::Account> {
-        let known = self.call.account.known_mut()?;
-        known.slots.get_mut(self.typed.index)
+        self.call.account.slots_mut(self.typed.index)?.get_mut(self.typed.index)
     }
 
     /// What the extension knows of the client that has sent the request, to be changed; `None` if it is none of this account's, or has

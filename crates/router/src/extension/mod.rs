@@ -87,7 +87,7 @@ pub use reply::{Absent, Delivery, Edit, Hold, Reply, Request};
 pub(crate) use call::Call;
 pub(crate) use orders::{Order, Respond, What};
 pub(crate) use reply::{Later, Then, Todo};
-pub(crate) use slots::Slots;
+pub(crate) use slots::{Slots, bit};
 pub(crate) use tables::{Found, Tables};
 
 /// Something that a server does for its accounts beyond the core of XMPP: see the [module](self).

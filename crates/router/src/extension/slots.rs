@@ -58,7 +58,7 @@ impl Slots {
 }
 
 /// The bit of an extension.
-pub(super) const fn bit(index: u8) -> u64 {
+pub(crate) const fn bit(index: u8) -> u64 {
     1 << index
 }
 

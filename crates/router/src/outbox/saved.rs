@@ -9,7 +9,7 @@ use core::time::Duration;
 use balcony_machine::{Instant, RecordReader, RecordWriter};
 use balcony_stanza::Stanza;
 
-use super::{Entry, Group, Managed, Management, Outbox};
+use super::{Entry, Group, Managed, Management, Outbox, Rare};
 
 /// The groups of sessions that get the same message, by the numbers that they had before.
 pub(crate) type Groups = BTreeMap<u64, Arc<Group>>;
@@ -24,10 +24,10 @@ impl Outbox {
         let since = |number: u64| number.saturating_sub(self.removed);
         record.number(since(self.management.managed().map_or(0, |managed| managed.first)));
         record.number(since(self.highest));
-        record.option(self.replay, |record, end| {
+        record.option(self.replay(), |record, end| {
             record.number(since(end));
         });
-        record.option(self.replayed, |record, number| {
+        record.option(self.replayed(), |record, number| {
             record.number(number);
         });
         // What is not urgent goes along behind the rest: whether anybody uses the client it will say anew.
@@ -96,14 +96,14 @@ impl Outbox {
         let bytes = entries.iter().map(|entry| entry.bytes).sum();
         let answers = entries.iter().filter(|entry| entry.is_answer).map(|entry| entry.bytes).sum();
         let managed = Box::new(Managed { first, wait, creation: Some(creation), returned: Vec::new() });
+        let rare = Rare { replay, replayed, ..Rare::default() };
         Some(Outbox {
             entries,
             highest,
             management: Management::Detached { managed, until },
             bytes,
             answers,
-            replay,
-            replayed,
+            rare: (rare != Rare::default()).then(|| Box::new(rare)),
             ..Outbox::default()
         })
     }

@@ -1,0 +1,337 @@
+//! Values that are found by a key, or by the place where they lie.
+//!
+//! Of a million accounts the processor's cache has none, so what finding one costs is how many lines of the cache are touched on the
+//! way. Here a value lies behind its key, at the beginning of a line, so that what is read most can come first; the table of keys has
+//! four bytes for each, and stays in the cache for longer. It is this table that grows by doubling: values stay where they are, and take
+//! no more room than they need.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+use core::mem;
+use core::num::NonZeroU32;
+
+use balcony_jid::BareJid;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use smallvec::SmallVec;
+
+use crate::SessionId;
+
+/// So many values lie side by side. More begin elsewhere, so that none has to move far when there are more.
+const CHUNK: usize = 64;
+
+/// Values and their keys. Never iterated.
+pub(crate) struct Slab<K, V> {
+    chunks: Vec<Vec<Slot<K, V>>>,
+    by_key: HashTable<Index>,
+    free: Vec<Index>,
+    hasher: DefaultHashBuilder,
+}
+
+/// Where a value lies, as long as it is there. Another one may lie there later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Index(NonZeroU32);
+
+impl Index {
+    /// The place of the first, the second and so on; there is no memory for more than can be told apart.
+    fn new(number: usize) -> Self {
+        Index(u32::try_from(number).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX))
+    }
+
+    /// Which chunk it is in, and where in that.
+    const fn parts(self) -> (usize, usize) {
+        let index = self.0.get() as usize - 1;
+        (index / CHUNK, index % CHUNK)
+    }
+}
+
+/// The order is the one in which they lie: the key and the beginning of the value are in one line of the cache.
+#[repr(u32, align(64))]
+enum Slot<K, V> {
+    Free,
+    Taken { key: K, value: V },
+}
+
+/// What a value can be looked up by: its hash is that of the key.
+pub(crate) trait Finds<K>: Hash {
+    /// Whether it is this key.
+    fn finds(&self, key: &K) -> bool;
+
+    /// The key that it is.
+    fn to_key(&self) -> K;
+
+    /// The hash of a key.
+    fn hash_of(hasher: &DefaultHashBuilder, key: &K) -> u64;
+}
+
+/// The address of an account, as a key: short ones lie in it.
+pub(crate) struct Name(SmallVec<[u8; 32]>);
+
+impl Finds<Name> for str {
+    fn finds(&self, key: &Name) -> bool {
+        self.as_bytes() == key.0.as_slice()
+    }
+
+    fn to_key(&self) -> Name {
+        Name(SmallVec::from_slice(self.as_bytes()))
+    }
+
+    fn hash_of(hasher: &DefaultHashBuilder, key: &Name) -> u64 {
+        hasher.hash_one(core::str::from_utf8(&key.0).unwrap_or_default())
+    }
+}
+
+impl Finds<Name> for BareJid {
+    fn finds(&self, key: &Name) -> bool {
+        self.as_str().finds(key)
+    }
+
+    fn to_key(&self) -> Name {
+        self.as_str().to_key()
+    }
+
+    fn hash_of(hasher: &DefaultHashBuilder, key: &Name) -> u64 {
+        <str as Finds<Name>>::hash_of(hasher, key)
+    }
+}
+
+impl Finds<SessionId> for SessionId {
+    fn finds(&self, key: &SessionId) -> bool {
+        self == key
+    }
+
+    fn to_key(&self) -> SessionId {
+        *self
+    }
+
+    fn hash_of(hasher: &DefaultHashBuilder, key: &SessionId) -> u64 {
+        hasher.hash_one(key)
+    }
+}
+
+impl<K, V> Default for Slab<K, V> {
+    fn default() -> Self {
+        Slab {
+            chunks: Vec::new(),
+            by_key: HashTable::new(),
+            free: Vec::new(),
+            hasher: DefaultHashBuilder::default(),
+        }
+    }
+}
+
+impl<K, V> Slab<K, V> {
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub(crate) fn contains_key<Q: Finds<K> + ?Sized>(&self, key: &Q) -> bool {
+        self.index(key).is_some()
+    }
+
+    pub(crate) fn get<Q: Finds<K> + ?Sized>(&self, key: &Q) -> Option<&V> {
+        self.at(self.index(key)?)
+    }
+
+    pub(crate) fn get_mut<Q: Finds<K> + ?Sized>(&mut self, key: &Q) -> Option<&mut V> {
+        self.at_mut(self.index(key)?)
+    }
+
+    /// Where the value of a key lies, if there is one.
+    pub(crate) fn index<Q: Finds<K> + ?Sized>(&self, key: &Q) -> Option<Index> {
+        let hash = self.hasher.hash_one(key);
+        self.by_key.find(hash, |index| self.is_at(*index, key)).copied()
+    }
+
+    /// The same, with less to do if it lies where it was last time.
+    pub(crate) fn index_again<Q: Finds<K> + ?Sized>(&self, key: &Q, before: Option<Index>) -> Option<Index> {
+        before.filter(|index| self.is_at(*index, key)).or_else(|| self.index(key))
+    }
+
+    /// Whether the value of a key lies there.
+    pub(crate) fn is_at<Q: Finds<K> + ?Sized>(&self, index: Index, key: &Q) -> bool {
+        matches!(self.slot(index), Some(Slot::Taken { key: own, .. }) if key.finds(own))
+    }
+
+    pub(crate) fn at(&self, index: Index) -> Option<&V> {
+        match self.slot(index)? {
+            Slot::Taken { value, .. } => Some(value),
+            Slot::Free => None,
+        }
+    }
+
+    pub(crate) fn at_mut(&mut self, index: Index) -> Option<&mut V> {
+        let (chunk, within) = index.parts();
+        match self.chunks.get_mut(chunk)?.get_mut(within)? {
+            Slot::Taken { value, .. } => Some(value),
+            Slot::Free => None,
+        }
+    }
+
+    /// The value of a key, with less to do if it lies there.
+    pub(crate) fn get_mut_at<Q: Finds<K> + ?Sized>(&mut self, index: Index, key: &Q) -> Option<&mut V> {
+        let index = self.index_again(key, Some(index))?;
+        self.at_mut(index)
+    }
+
+    fn slot(&self, index: Index) -> Option<&Slot<K, V>> {
+        let (chunk, within) = index.parts();
+        self.chunks.get(chunk)?.get(within)
+    }
+
+    /// The value of a key; a new one if there is none.
+    pub(crate) fn get_or_insert_with<Q: Finds<K> + ?Sized>(
+        &mut self,
+        key: &Q,
+        value: impl FnOnce() -> V,
+    ) -> &mut V {
+        let index = self.index(key).unwrap_or_else(|| self.put(key, value()));
+        match self.at_mut(index) {
+            Some(value) => value,
+            None => unreachable!("it has just been found, or put there"),
+        }
+    }
+
+    /// Has this value for the key from now on.
+    pub(crate) fn insert<Q: Finds<K> + ?Sized>(&mut self, key: &Q, value: V) {
+        match self.get_mut(key) {
+            Some(before) => *before = value,
+            None => _ = self.put(key, value),
+        }
+    }
+
+    /// Puts a value there whose key has none.
+    fn put<Q: Finds<K> + ?Sized>(&mut self, key: &Q, value: V) -> Index {
+        let slot = Slot::Taken { key: key.to_key(), value };
+        let index = match self.free.pop() {
+            Some(index) => {
+                let (chunk, within) = index.parts();
+                self.chunks[chunk][within] = slot;
+                index
+            }
+            None => {
+                if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+                    self.chunks.push(Vec::new());
+                }
+                let last = self.chunks.len() - 1;
+                self.chunks[last].push(slot);
+                Index::new(last * CHUNK + self.chunks[last].len())
+            }
+        };
+        let hash = self.hasher.hash_one(key);
+        let (chunks, hasher) = (&self.chunks, &self.hasher);
+        self.by_key.insert_unique(hash, index, |other| {
+            let (chunk, within) = other.parts();
+            match &chunks[chunk][within] {
+                Slot::Taken { key, .. } => Q::hash_of(hasher, key),
+                Slot::Free => 0,
+            }
+        });
+        index
+    }
+
+    /// Takes the value of a key out.
+    pub(crate) fn remove<Q: Finds<K> + ?Sized>(&mut self, key: &Q) -> Option<V> {
+        let index = self.index(key)?;
+        let hash = self.hasher.hash_one(key);
+        self.by_key.find_entry(hash, |other| *other == index).ok()?.remove();
+        let (chunk, within) = index.parts();
+        let slot = mem::replace(&mut self.chunks[chunk][within], Slot::Free);
+        if self.by_key.is_empty() {
+            // Nothing is kept of a crowd that has gone.
+            (self.chunks, self.free, self.by_key) = (Vec::new(), Vec::new(), HashTable::new());
+        } else {
+            self.free.push(index);
+        }
+        match slot {
+            Slot::Taken { value, .. } => Some(value),
+            Slot::Free => None,
+        }
+    }
+}
+
+impl<K, V> fmt::Debug for Slab<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slab").field("values", &self.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeMap;
+    use proptest::prelude::*;
+    use std::format;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(u8, u64),
+        GetOrInsert(u8, u64),
+        Remove(u8),
+    }
+
+    fn steps() -> impl Strategy<Value = std::vec::Vec<Step>> {
+        let step = prop_oneof![
+            4 => (any::<u8>(), any::<u64>()).prop_map(|(key, value)| Step::Insert(key, value)),
+            1 => (any::<u8>(), any::<u64>()).prop_map(|(key, value)| Step::GetOrInsert(key, value)),
+            3 => any::<u8>().prop_map(Step::Remove),
+        ];
+        prop::collection::vec(step, 1..500)
+    }
+
+    // Some of them are longer than what lies in the key.
+    fn name(key: u8) -> BareJid {
+        BareJid::parse(&format!("{}{key}@example.com", "x".repeat(usize::from(key % 40)))).unwrap()
+    }
+
+    proptest! {
+        // A map of the standard library has the same; and who knows where a value lay gets that of the own key, or none.
+        #[test]
+        fn it_is_a_map(steps in steps()) {
+            let mut slab: Slab<Name, u64> = Slab::default();
+            let mut model = BTreeMap::new();
+            let mut known = BTreeMap::new();
+            for step in steps {
+                match step {
+                    Step::Insert(key, value) => {
+                        slab.insert(&name(key), value);
+                        model.insert(key, value);
+                    }
+                    Step::GetOrInsert(key, value) => {
+                        let own = *slab.get_or_insert_with(&name(key), || value);
+                        prop_assert_eq!(own, *model.entry(key).or_insert(value));
+                    }
+                    Step::Remove(key) => prop_assert_eq!(slab.remove(&name(key)), model.remove(&key)),
+                }
+                prop_assert_eq!(slab.len(), model.len());
+                for key in [0, 1, 40, 41, 255] {
+                    let index = slab.index(name(key).as_str());
+                    prop_assert_eq!(index.and_then(|index| slab.at(index)), model.get(&key));
+                    let again = slab.index_again(&name(key), known.get(&key).copied());
+                    prop_assert_eq!(again, index);
+                    // It may be a place where another one has lain, or does.
+                    let other = slab.index_again(&name(key), known.values().next().copied());
+                    prop_assert_eq!(other, index);
+                    known.extend(index.map(|index| (key, index)));
+                }
+            }
+            for key in 0..=255 {
+                prop_assert_eq!(slab.get(&name(key)), model.get(&key));
+                prop_assert_eq!(slab.contains_key(&name(key)), model.contains_key(&key));
+            }
+        }
+    }
+
+    // Rooms of those that are gone are used again, and given back with the last one.
+    #[test]
+    fn nothing_is_kept_of_those_that_are_gone() {
+        let mut slab: Slab<SessionId, u64> = Slab::default();
+        for round in 0..10 {
+            (0..200).for_each(|number| slab.insert(&SessionId(number), number + round));
+            assert_eq!(slab.chunks.len(), 4);
+            (1..200).for_each(|number| assert_eq!(slab.remove(&SessionId(number)), Some(number + round)));
+        }
+        assert_eq!(slab.remove(&SessionId(0)), Some(9));
+        assert_eq!((slab.chunks.capacity(), slab.free.capacity(), slab.len()), (0, 0, 0));
+    }
+}
