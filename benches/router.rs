@@ -125,6 +125,7 @@ impl Crowd {
 
     /// Takes these messages in, until the network has them.
     fn turn(&mut self, messages: Vec<(SessionId, Stanza)>) {
+        self.router.look_ahead(messages.iter().map(|(from, stanza)| (*from, stanza)));
         for (from, stanza) in messages {
             self.router.route(Instant::ZERO, from, stanza, &mut self.effects);
         }

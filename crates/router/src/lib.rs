@@ -63,6 +63,7 @@ extern crate alloc;
 extern crate std;
 
 mod account;
+mod ahead;
 mod answers;
 mod asks;
 mod bind;

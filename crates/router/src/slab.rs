@@ -143,6 +143,11 @@ impl<K, V> Slab<K, V> {
         self.by_key.find(hash, |index| self.is_at(*index, key)).copied()
     }
 
+    /// Where it lies most likely, without a look at what lies there.
+    pub(crate) fn likely<Q: Finds<K> + ?Sized>(&self, key: &Q) -> Option<Index> {
+        self.by_key.find(self.hasher.hash_one(key), |_| true).copied()
+    }
+
     /// The same, with less to do if it lies where it was last time.
     pub(crate) fn index_again<Q: Finds<K> + ?Sized>(&self, key: &Q, before: Option<Index>) -> Option<Index> {
         before.filter(|index| self.is_at(*index, key)).or_else(|| self.index(key))

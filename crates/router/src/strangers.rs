@@ -29,6 +29,8 @@ use crate::{Effect, SessionId};
 
 /// How many stanzas [`Router::take_in`] takes in at once.
 const TURN: usize = 16;
+/// For fewer senders nothing is read ahead.
+const FEW: usize = 4;
 /// So many windows of one sender are parked at most.
 const FULL: usize = 4;
 /// When they are taken in at the latest.
@@ -188,6 +190,7 @@ impl Router {
     pub fn take_in(&mut self, now: Instant, effects: &mut Vec<Effect>) -> bool {
         self.asks.clock(now);
         let start = effects.len();
+        self.look_at_parked();
         for _ in 0..TURN {
             let Some(entry) = self.parked.next() else { break };
             self.give_parked(entry, effects);
@@ -196,6 +199,19 @@ impl Router {
         self.go_on(effects);
         self.dispatch(start, effects);
         !self.parked.is_empty()
+    }
+
+    /// Reads what those have to do with that are taken in next, [all of it together](crate::ahead), if they are several.
+    fn look_at_parked(&self) {
+        if !self.has_many() || self.parked.turns.len() < FEW {
+            return;
+        }
+        let turns = self.parked.turns.iter().take(TURN);
+        let next = turns
+            .filter_map(|sender| self.parked.senders.get(sender)?.first.as_ref()?.stanza.head.to.as_ref());
+        let recipients =
+            next.filter_map(|to| Some((self.accounts.likely(to.bare_str())?, to.resourcepart())));
+        self.look_at_recipients(recipients.collect());
     }
 
     /// Whether something of strangers waits to be [taken in](Router::take_in).
