@@ -29,6 +29,8 @@ pub(crate) struct Part {
     spent: Vec<Arc<Stanza>>,
 }
 
+/// After so many words the router looks ahead at what comes next.
+const AHEAD: usize = 32;
 /// A part keeps room for so many stanzas that have been written.
 const SPENT: usize = 1_024;
 
@@ -122,7 +124,10 @@ impl Part {
         } else {
             &mut others
         };
-        for _ in 0..most {
+        for said in 0..most {
+            if said % AHEAD == 0 {
+                hub.router.look_ahead(self.connections.next_stanzas(AHEAD.min(most - said)));
+            }
             let Some(up) = self.connections.next_up() else { break };
             hub.up(now, up, actions);
             hub.pass_on(now, actions);

@@ -16,6 +16,7 @@ use core::net::IpAddr;
 
 use balcony_connection::Error;
 use balcony_machine::{Instant, Progress, Random, Ticket};
+use balcony_router::SessionId;
 use balcony_stanza::{IqType, Kind, Stanza, StreamCondition, StreamError};
 use balcony_stream::server::{ServerAsk, ServerEvent};
 
@@ -292,6 +293,14 @@ impl Connections {
         let up = self.up.pop_front();
         self.has_request &= !self.up.is_empty();
         up
+    }
+
+    /// The stanzas among the next so many words that are to be said to the router.
+    pub(crate) fn next_stanzas(&self, most: usize) -> impl Iterator<Item = (SessionId, &Stanza)> {
+        self.up.iter().take(most).filter_map(|up| match up {
+            Up::Stanza { session, stanza, .. } => Some((*session, &**stanza)),
+            _ => None,
+        })
     }
 
     /// A connection of which more may be taken again: [`advance`](Connections::advance) it.
