@@ -149,9 +149,8 @@ impl History {
                     Effect::Deliver { session, .. }
                         if closed.contains(&session) && !self.is_here(session) => {}
                     Effect::Deliver { session, stanza } if session == self.romeo => {
-                        if stanza.head.kind == Kind::Message(MessageType::Error) {
-                            self.errors.extend(number(&stanza));
-                        }
+                        let is_error = stanza.head.kind == Kind::Message(MessageType::Error);
+                        self.errors.extend(number(&stanza).filter(|_| is_error));
                     }
                     Effect::Deliver { session, stanza } => self.deliver(session, &stanza),
                     Effect::Close { session, .. } => {
