@@ -160,13 +160,13 @@ impl Layer {
             }
             self.spaced = input.is_empty();
         }
-        let status = match session.read(input, plain, out) {
-            Ok(status) => status,
-            // What came before the fault counts, as it would in a piece of its own. The session fails again next time.
-            Err(_) if !plain.is_empty() => return Ok(None),
+        match session.read(input, plain, out) {
+            Ok(status) => self.peer_closed = status == Status::PeerClosed,
+            // What came before the fault counts, as it would in a piece of its own; the end of the handshake, too. The session fails
+            // again next time.
+            Err(_) if !plain.is_empty() => {}
             Err(error) => return Err(Error::Tls(error)),
-        };
-        self.peer_closed = status == Status::PeerClosed;
+        }
         match session.established() {
             Some(established) if !self.established => {
                 self.established = true;

@@ -327,6 +327,25 @@ fn damaged_tls() {
     }
 }
 
+// The end of the handshake, the first words of the stream and a fault behind them may come in one piece.
+#[test]
+fn damaged_tls_with_the_end_of_the_handshake() {
+    for mut cut in Cut::all() {
+        let mut server = End::server(TlsPolicy::Direct);
+        let mut session = Session::client(&IDENTITY.client, "example.com").unwrap();
+        let (mut hello, mut last, mut plain) = (Vec::new(), Vec::new(), Vec::new());
+        session.read(&mut &[][..], &mut plain, &mut hello).unwrap();
+        let answer = server.receive(&hello, &mut cut);
+        session.read(&mut &answer[..], &mut plain, &mut last).unwrap();
+        session.write(HEADER.as_bytes(), &mut last).unwrap();
+        // A record that nobody has encrypted.
+        last.extend([23, 3, 3, 0, 20]);
+        last.extend([0; 20]);
+        server.receive(&last, &mut cut);
+        assert!(matches!(server.ended, Some(Err(Error::Tls(_)))), "{:?}", server.ended);
+    }
+}
+
 #[test]
 fn a_stream_that_is_closed_during_the_handshake() {
     let mut client = End::client(TlsPolicy::Direct, &IDENTITY.client);

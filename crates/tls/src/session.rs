@@ -167,6 +167,8 @@ impl Session {
                 Ok(state) => self.peer_closed = state.peer_has_closed(),
                 Err(error) => {
                     self.flush(out);
+                    // The handshake may have come to its end before the fault.
+                    self.establish();
                     let error = Error::from_rustls(error, self.domain.as_deref());
                     return Err(self.fail(error));
                 }
@@ -179,10 +181,15 @@ impl Session {
             *input = &[];
         }
         self.flush(out);
+        self.establish();
+        Ok(self.status())
+    }
+
+    /// Remembers what was agreed on, if the handshake is over.
+    fn establish(&mut self) {
         if self.established.is_none() && !self.connection.is_handshaking() {
             self.established = Some(Box::new(Established::of(&self.connection, &self.ours)));
         }
-        Ok(self.status())
     }
 
     /// The transport has ended: there will be no more input.
