@@ -74,7 +74,7 @@ impl ClientConfig {
         };
         #[cfg(feature = "websocket")]
         let connection = match &self.websocket {
-            Some(url) => connection.with_websocket(url, &random.seed(), self.stream.limits.after_auth.bytes),
+            Some(url) => connection.with_websocket(url, &random.seed()),
             None => connection,
         };
         connection

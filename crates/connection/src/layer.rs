@@ -67,6 +67,14 @@ impl Layer {
         self.websocket = Some(Box::new(websocket));
     }
 
+    /// Messages may have so many bytes from now on.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn limit_messages(&mut self, bytes: usize) {
+        if let Some(websocket) = &mut self.websocket {
+            websocket.set_limit(bytes);
+        }
+    }
+
     /// Whether the stream's bytes are the transport's.
     pub(crate) fn is_plain(&self) -> bool {
         self.session.is_none() && !self.has_websocket()
@@ -99,7 +107,7 @@ impl Layer {
         Ok(())
     }
 
-    /// Decrypts into the empty `plain`; once, when the handshake is over, says what it has agreed on.
+    /// Decrypts into the empty `plain`, from a WebSocket one message at most; once, when the handshake is over, says what it has agreed on.
     pub(crate) fn read(
         &mut self,
         now: Instant,
@@ -128,15 +136,18 @@ impl Layer {
         out: &mut Vec<u8>,
         websocket: &mut WebSocket,
     ) -> Result<Option<Security>, Error> {
-        let mut below = Vec::new();
-        let security = match self.session {
-            Some(_) => self.read_session(now, input, &mut below, out)?,
-            None => {
-                below.extend_from_slice(core::mem::take(input));
-                None
-            }
-        };
-        let result = websocket.read(&below, plain);
+        let mut security = None;
+        let mut result = websocket.read_on(plain);
+        if plain.is_empty() && result.is_ok() {
+            result = match self.session {
+                Some(_) => {
+                    let mut below = Vec::new();
+                    security = self.read_session(now, input, &mut below, out)?;
+                    websocket.read(&below, plain)
+                }
+                None => websocket.read(core::mem::take(input), plain),
+            };
+        }
         self.send_below(websocket, out)?;
         self.peer_closed |= websocket.peer_closed();
         match result {

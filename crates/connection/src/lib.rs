@@ -327,60 +327,56 @@ impl<S: Side> Connection<S> {
             if out.len() >= self.output_limit {
                 return Ok(Progress::Blocked(On::OutputFull));
             }
-            let mut decrypted = false;
-            let progress = if self.layer.is_plain() {
+            if self.layer.is_plain() {
                 let begins_like_tls = self.is_fresh && matches!(input, [0x15 | 0x16, ..]);
                 self.is_fresh &= input.is_empty();
-                self.stream
+                let progress = self
+                    .stream
                     .advance(now, input, &mut self.output)
-                    .map_err(|error| if begins_like_tls { not_in_the_clear(error) } else { error })?
-            } else {
-                // Decrypt only when the stream has used up what it had, so that a blocked stream blocks its peer.
-                if self.input.is_empty()
-                    && let Some(security) = self.read_layer(now, input, out)?
-                {
-                    // The stream has asked for this handshake, or began with it; if it was closed meanwhile it does not
-                    // care any more.
-                    let _ = self.stream.secured(security);
+                    .map_err(|error| if begins_like_tls { not_in_the_clear(error) } else { error })?;
+                match progress {
+                    Progress::Event(event) if S::starts_tls(&event) && !self.layer.is_absent() => {
+                        // `<proceed/>` or `<starttls/>` still goes out in the clear.
+                        self.flush(out)?;
+                        self.layer.upgrade()?;
+                    }
+                    // TLS from the first byte (XEP-0368).
+                    Progress::Blocked(On::Tls) if !self.layer.is_absent() => self.layer.start()?,
+                    progress => return Ok(progress),
                 }
-                decrypted = !self.input.is_empty();
-                let mut rest = self.input.as_slice();
-                let result = self.stream.advance(now, &mut rest, &mut self.output);
-                let taken = self.input.len() - rest.len();
-                self.input.drain(..taken);
-                if self.input.is_empty() {
-                    self.input.shrink_to(IDLE_CAPACITY);
-                }
-                result?
-            };
-            match progress {
+                continue;
+            }
+            let mut rest = self.input.as_slice();
+            let result = self.stream.advance(now, &mut rest, &mut self.output);
+            let taken = self.input.len() - rest.len();
+            self.input.drain(..taken);
+            if self.input.is_empty() {
+                self.input.shrink_to(IDLE_CAPACITY);
+            }
+            match result? {
                 // TLS is the caller's.
-                Progress::Blocked(On::Tls) if self.layer.is_absent() => return Ok(progress),
-                Progress::Event(event) if !S::starts_tls(&event) || self.layer.is_absent() => {
-                    return Ok(Progress::Event(event));
+                Progress::Blocked(On::Tls) if self.layer.is_absent() => {
+                    return Ok(Progress::Blocked(On::Tls));
                 }
-                Progress::Event(_) => {
-                    // `<proceed/>` or `<starttls/>` still goes out in the clear.
-                    self.flush(out)?;
-                    self.layer.upgrade()?;
-                    self.input.clear();
-                }
-                // TLS from the first byte (XEP-0368).
-                Progress::Blocked(On::Tls) if self.layer.is_plain() => self.layer.start()?,
-                // More can be decrypted from what is left, or TLS has failed behind what was.
-                Progress::NeedInput | Progress::Blocked(On::Tls) if decrypted || !input.is_empty() => {}
-                Progress::NeedInput | Progress::Blocked(On::Tls) => {
-                    return if self.layer.peer_closed() {
-                        self.eof(now, out)
-                    } else {
-                        Ok(Progress::NeedInput)
-                    };
-                }
+                Progress::NeedInput | Progress::Blocked(On::Tls) => {}
                 progress => return Ok(progress),
             }
-            if self.layer.peer_closed() && self.input.is_empty() {
+            // Only when the stream has used up what it had: so a blocked stream blocks its peer, and what a message may have is what
+            // the stream allows after all that came before it.
+            let before = self.input.len();
+            let security = self.read_layer(now, input, out)?;
+            let has_read = self.input.len() > before || security.is_some();
+            if let Some(security) = security {
+                // The stream has asked for this handshake, or began with it; if it was closed meanwhile it does not care any
+                // more.
+                let _ = self.stream.secured(security);
+            }
+            if self.layer.peer_closed() {
                 // What follows close_notify is nobody's.
                 *input = &[];
+            }
+            if !has_read && input.is_empty() {
+                return if self.layer.peer_closed() { self.eof(now, out) } else { Ok(Progress::NeedInput) };
             }
         }
     }
@@ -392,6 +388,8 @@ impl<S: Side> Connection<S> {
         input: &mut &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Option<Security>, Error> {
+        #[cfg(feature = "websocket")]
+        self.layer.limit_messages(self.stream.element_limits().bytes);
         let result = self.layer.read(now, input, &mut self.input, out);
         if let Err(Error::Stream(balcony_stream::Error::Local(error))) = &result {
             self.stream.abort(error.clone(), &mut self.output);

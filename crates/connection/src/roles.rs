@@ -37,11 +37,12 @@ impl Connection<Client> {
     }
 
     /// On a WebSocket (RFC 7395). The framing of the stream has to be [`Messages`](balcony_stream::Framing::Messages). With TLS,
-    /// which is set before, it is `wss`. A message of more than `2 * stanza` bytes ends the stream.
+    /// which is set before, it is `wss`. A message of more bytes than the stream's limits allow an element just then, before a login or
+    /// after it, ends the stream with `policy-violation`, and no more of it is kept.
     #[cfg(feature = "websocket")]
     #[must_use]
-    pub fn with_websocket(mut self, url: &crate::WebSocketUrl, seed: &Seed, stanza: usize) -> Self {
-        self.layer.set_websocket(WebSocket::client(&url.authority(), url.path(), &mut seed.random(), stanza));
+    pub fn with_websocket(mut self, url: &crate::WebSocketUrl, seed: &Seed) -> Self {
+        self.layer.set_websocket(WebSocket::client(&url.authority(), url.path(), &mut seed.random()));
         self
     }
 
@@ -157,12 +158,13 @@ impl Connection<Server> {
     }
 
     /// On a WebSocket (RFC 7395), at [`WEBSOCKET_PATH`]. The framing of the stream has to be
-    /// [`Messages`](balcony_stream::Framing::Messages). With TLS, which is set before, it is `wss`. A message of more than
-    /// `2 * stanza` bytes ends the stream.
+    /// [`Messages`](balcony_stream::Framing::Messages). With TLS, which is set before, it is `wss`. A message of more
+    /// bytes than the stream's limits allow an element just then, before a login or after it, ends the stream with `policy-violation`, and
+    /// no more of it is kept.
     #[cfg(feature = "websocket")]
     #[must_use]
-    pub fn with_websocket(mut self, stanza: usize) -> Self {
-        self.layer.set_websocket(WebSocket::server(stanza));
+    pub fn with_websocket(mut self) -> Self {
+        self.layer.set_websocket(WebSocket::server());
         self
     }
 

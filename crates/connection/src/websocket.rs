@@ -36,8 +36,10 @@ pub(crate) struct WebSocket {
     wire: Wire,
     /// What the stream has written before the handshake was over.
     early: Vec<u8>,
-    /// Bytes of a message. The stream has a limit of its own and an error for it; this is above that.
+    /// Bytes of a message, and so of what has come of one.
     limit: usize,
+    /// There may be another message in what has come.
+    has_more: bool,
     peer_closed: bool,
     /// Sticks. What came before it counts.
     fault: Option<Fault>,
@@ -72,6 +74,17 @@ struct Wire {
     output: Vec<u8>,
 }
 
+impl Wire {
+    /// Lets go of what has been taken.
+    fn forget(&mut self) {
+        let taken = core::mem::take(&mut self.taken);
+        self.input.drain(..taken);
+        if self.input.is_empty() {
+            self.input = Vec::new();
+        }
+    }
+}
+
 impl io::Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let rest = &self.input[self.taken..];
@@ -98,16 +111,16 @@ impl io::Write for Wire {
 }
 
 impl WebSocket {
-    /// The end that waits for a client. A stanza may have so many bytes.
-    pub(crate) fn server(stanza: usize) -> WebSocket {
-        WebSocket::new(State::Request, stanza)
+    /// The end that waits for a client.
+    pub(crate) fn server() -> WebSocket {
+        WebSocket::new(State::Request)
     }
 
     /// A client's end, which asks `host` for `path`.
-    pub(crate) fn client(host: &str, path: &str, random: &mut Random, stanza: usize) -> WebSocket {
+    pub(crate) fn client(host: &str, path: &str, random: &mut Random) -> WebSocket {
         // RFC 6455 section 4.1: 16 bytes in base64; these are random in every digit but the last.
         let key = format!("{}A==", random.token(21));
-        let mut websocket = WebSocket::new(State::Response(key.clone()), stanza);
+        let mut websocket = WebSocket::new(State::Response(key.clone()));
         websocket.wire.output = format!(
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{PROTOCOL_HEADER}: {PROTOCOL}\r\n\r\n"
@@ -116,33 +129,52 @@ impl WebSocket {
         websocket
     }
 
-    fn new(state: State, stanza: usize) -> WebSocket {
-        let limit = stanza.saturating_mul(2);
+    fn new(state: State) -> WebSocket {
         WebSocket {
             state,
             wire: Wire::default(),
             early: Vec::new(),
-            limit,
+            limit: 0,
+            has_more: false,
             peer_closed: false,
             fault: None,
             close_code: CloseCode::Normal,
         }
     }
 
-    /// Takes what has come from below, and appends the messages in it, each with its byte of zero, to the empty `plain`.
+    /// A message may have so many bytes from now on.
+    pub(crate) fn set_limit(&mut self, bytes: usize) {
+        self.limit = bytes;
+        if let State::Open(context) = &mut self.state {
+            context.set_config(|config| {
+                (config.max_message_size, config.max_frame_size) = (Some(bytes), Some(bytes));
+            });
+        }
+    }
+
+    /// Takes what has come from below, and appends the first message that is complete, with its byte of zero, to the empty `plain`. Those
+    /// behind it wait for [`read_on`](WebSocket::read_on): what they may be is for the stream to say when it has this one.
     pub(crate) fn read(&mut self, input: &[u8], plain: &mut Vec<u8>) -> Result<(), Fault> {
+        self.wire.input.extend_from_slice(input);
+        self.has_more = true;
+        self.read_on(plain)
+    }
+
+    /// Appends the next message of what came earlier.
+    pub(crate) fn read_on(&mut self, plain: &mut Vec<u8>) -> Result<(), Fault> {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
         }
-        self.wire.input.extend_from_slice(input);
-        let result = self.shake_hands().and_then(|()| self.messages(plain));
-        let taken = core::mem::take(&mut self.wire.taken);
-        self.wire.input.drain(..taken);
-        if self.wire.input.is_empty() {
-            self.wire.input = Vec::new();
+        if !self.has_more {
+            return Ok(());
+        }
+        let result = self.shake_hands().and_then(|()| self.message(plain));
+        self.has_more = !plain.is_empty();
+        if !self.has_more {
+            self.wire.forget();
         }
         self.fault = result.as_ref().err().cloned();
-        if plain.is_empty() { result } else { Ok(()) }
+        result
     }
 
     /// Sends messages, each with its byte of zero.
@@ -181,10 +213,12 @@ impl WebSocket {
             State::Open(_) => return Ok(()),
             State::Failed => return Err(Fault::WebSocket("the handshake has failed".into())),
             State::Request => match Request::try_parse(&self.wire.input) {
-                Ok(Some((used, request))) => match respond(&request, &mut self.wire.output) {
-                    Ok(()) => (used, Role::Server),
-                    Err(reason) => return Err(self.fail(reason)),
-                },
+                Ok(Some((used, request))) if used <= HANDSHAKE => {
+                    match respond(&request, &mut self.wire.output) {
+                        Ok(()) => (used, Role::Server),
+                        Err(reason) => return Err(self.fail(reason)),
+                    }
+                }
                 Ok(None) if self.wire.input.len() <= HANDSHAKE => return Ok(()),
                 _ => {
                     refuse(StatusCode::BAD_REQUEST, &mut self.wire.output);
@@ -192,7 +226,7 @@ impl WebSocket {
                 }
             },
             State::Response(key) => match Response::try_parse(&self.wire.input) {
-                Ok(Some((used, response))) => match accept(&response, key) {
+                Ok(Some((used, response))) if used <= HANDSHAKE => match accept(&response, key) {
                     Ok(()) => (used, Role::Client),
                     Err(reason) => return Err(self.fail(reason)),
                 },
@@ -218,7 +252,7 @@ impl WebSocket {
         Fault::WebSocket(reason.into())
     }
 
-    fn messages(&mut self, plain: &mut Vec<u8>) -> Result<(), Fault> {
+    fn message(&mut self, plain: &mut Vec<u8>) -> Result<(), Fault> {
         let State::Open(context) = &mut self.state else { return Ok(()) };
         while !self.peer_closed {
             match context.read(&mut self.wire) {
@@ -228,6 +262,7 @@ impl WebSocket {
                 Ok(Message::Text(text)) => {
                     plain.extend_from_slice(text.as_bytes());
                     plain.push(0);
+                    return Ok(());
                 }
                 // RFC 7395 section 3.2.
                 Ok(Message::Binary(_)) => {

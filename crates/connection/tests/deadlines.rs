@@ -113,7 +113,7 @@ fn live_all(acts: &[Act]) {
         let mut config = ServerStreamConfig::new(vec![domain()], Secret::new([9; 32]));
         (config.tls, config.framing, config.limits.output) =
             (TlsPolicy::None, balcony_stream::Framing::Messages, 1_000);
-        live(ServerConnection::new(Arc::new(config), seed(), now).with_websocket(10_000), acts);
+        live(ServerConnection::new(Arc::new(config), seed(), now).with_websocket(), acts);
     }
 }
 

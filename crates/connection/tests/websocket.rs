@@ -13,9 +13,10 @@ use balcony_stanza::{MessageType, Stanza, StreamCondition};
 use balcony_stream::client::{Client, ClientStreamConfig};
 use balcony_stream::server::{Server, ServerStreamConfig};
 use balcony_stream::{Framing, TlsPolicy};
-use common::{Cut, End, IDENTITY, contains, settle};
+use common::{BIND, Cut, End, IDENTITY, PLAIN, Raw, contains, settle};
 
-const LIMIT: usize = 4096;
+/// Of an element after login.
+const LIMIT: usize = 16_384;
 
 fn tls(secure: bool) -> TlsPolicy {
     if secure { TlsPolicy::Direct } else { TlsPolicy::None }
@@ -32,7 +33,7 @@ fn client(secure: bool) -> End<Client> {
     let seed = Seed::from_u64(3);
     let scheme = if secure { "wss" } else { "ws" };
     let url = WebSocketUrl::parse(&format!("{scheme}://example.com{WEBSOCKET_PATH}")).unwrap();
-    End::of(connection.with_websocket(&url, &seed, LIMIT))
+    End::of(connection.with_websocket(&url, &seed))
 }
 
 fn server(secure: bool) -> End<Server> {
@@ -43,7 +44,7 @@ fn server(secure: bool) -> End<Server> {
     if secure {
         connection = connection.with_tls(IDENTITY.server.web());
     }
-    End::of(connection.with_websocket(LIMIT))
+    End::of(connection.with_websocket())
 }
 
 fn message(id: &str) -> Stanza {
@@ -120,6 +121,8 @@ fn what_the_server_answers() {
         (request(WEBSOCKET_PATH, plain).replace("GET", "POST"), "400"),
         ("<open xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>\0".into(), "400"),
         (format!("GET / HTTP/1.1\r\nCookie: {}", "x".repeat(9000)), "400"),
+        // Too long, though it has come whole.
+        (request(WEBSOCKET_PATH, &format!("{plain}Cookie: {}\r\n", "x".repeat(9000))), "400"),
     ] {
         let (out, ended) = answer(bytes.as_bytes());
         assert!(out.starts_with(&format!("HTTP/1.1 {status} ")), "{bytes} {out}");
@@ -143,15 +146,18 @@ fn what_the_client_takes() {
         (response.replace("sec-websocket-accept: ", "sec-websocket-accept: A"), false),
         ("HTTP/1.1 404 Not Found\r\n\r\n".into(), false),
         ("x".repeat(9000), false),
+        (response.replacen("\r\n", &format!("\r\nSet-Cookie: {}\r\n", "x".repeat(9000)), 1), false),
     ] {
-        let mut client = client(false);
-        client.receive(&[], &mut Cut::Whole);
-        let out = client.receive(response.as_bytes(), &mut Cut::Bytes);
-        assert_eq!(client.ended.is_none(), works, "{response}");
-        // The first frame is the header of the stream; who leaves says nothing.
-        assert_eq!(!out.is_empty(), works);
-        if !works {
-            assert!(matches!(client.ended, Some(Err(Error::WebSocket(_)))), "{:?}", client.ended);
+        for mut cut in [Cut::Whole, Cut::Bytes] {
+            let mut client = client(false);
+            client.receive(&[], &mut Cut::Whole);
+            let out = client.receive(response.as_bytes(), &mut cut);
+            assert_eq!(client.ended.is_none(), works, "{response}");
+            // The first frame is the header of the stream; who leaves says nothing.
+            assert_eq!(!out.is_empty(), works);
+            if !works {
+                assert!(matches!(client.ended, Some(Err(Error::WebSocket(_)))), "{:?}", client.ended);
+            }
         }
     }
 }
@@ -206,6 +212,91 @@ fn frames_that_are_no_messages() {
         let mut naked = frame(1, OPEN);
         naked[1] &= 0x7f;
         assert!(matches!(serve(&[naked], &mut cut).1, Some(Err(Error::WebSocket(_)))));
+    }
+}
+
+/// The condition with which a server has ended the stream.
+fn condition(ended: Option<&Result<(), Error>>) -> Option<StreamCondition> {
+    match ended {
+        Some(Err(Error::Stream(balcony_stream::Error::Local(error)))) => Some(error.condition),
+        _ => None,
+    }
+}
+
+const CLIENT_OPEN: &str =
+    "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='example.com' version='1.0'/>";
+
+// RFC 6120 §13.12, docs/limits.md: what nobody has logged in for is as little as on TCP, and of a message that is not finished no more
+// is kept.
+#[test]
+fn a_message_before_login_has_the_bound_of_an_element_before_login() {
+    let handshake = request(WEBSOCKET_PATH, "Sec-WebSocket-Protocol: xmpp\r\n").into_bytes();
+    let begin = || {
+        let mut server = server(false);
+        let open = [&handshake[..], &frame(1, CLIENT_OPEN.as_bytes())].concat();
+        server.receive(&open, &mut Cut::Whole);
+        assert_eq!(server.ended, None);
+        server
+    };
+    // Fragments that never end.
+    let mut server = begin();
+    let (mut fragment, mut taken) = (frame(1, &[b'<'; 1000]), 0);
+    fragment[0] &= 0x7f;
+    let mut out = Vec::new();
+    while server.ended.is_none() && taken < 100_000 {
+        out.extend(server.receive(&fragment, &mut Cut::Whole));
+        fragment[0] &= 0xf0;
+        taken += 1000;
+    }
+    assert_eq!(taken, 11_000, "{:?}", server.ended);
+    assert_eq!(condition(server.ended.as_ref()), Some(StreamCondition::PolicyViolation));
+    let says = String::from_utf8_lossy(&out);
+    assert!(says.contains("policy-violation"), "{says}");
+    // RFC 6455 §7.4.1.
+    assert!(out.windows(2).any(|at| at == 1009_u16.to_be_bytes()));
+    // One frame that says how long it is going to be, of which nothing else has come.
+    for (length, works) in [(10_000_u16, true), (10_001, false)] {
+        let mut server = begin();
+        let head = [&[0x81, 0x80 | 126][..], &length.to_be_bytes(), &[0; 4]].concat();
+        server.receive(&head, &mut Cut::Bytes);
+        assert_eq!(condition(server.ended.as_ref()), (!works).then_some(StreamCondition::PolicyViolation));
+    }
+}
+
+// The same after login, with the other bound; and what is sent behind a login, without waiting for its answer, has that already.
+#[test]
+fn a_message_after_login_has_the_bound_of_a_stanza() {
+    let handshake = request(WEBSOCKET_PATH, "Sec-WebSocket-Protocol: xmpp\r\n").into_bytes();
+    let bind = BIND.replace("<iq", "<iq xmlns='jabber:client'");
+    let login = [CLIENT_OPEN, PLAIN, CLIENT_OPEN, &bind].map(|text| frame(1, text.as_bytes())).concat();
+    let message = |id: u32, bytes: usize| {
+        let head = format!("<message xmlns='jabber:client' id='{id}'><body>");
+        let body = "x".repeat(bytes - head.len() - "</body></message>".len());
+        format!("{head}{body}</body></message>").into_bytes()
+    };
+    let in_two = |id: u32, bytes: usize| {
+        let whole = message(id, bytes);
+        let (mut first, mut second) = (frame(1, &whole[..9000]), frame(0, &whole[9000..]));
+        (first[0], second[0]) = (0x01, 0x80);
+        [first, second].concat()
+    };
+    let send = |raw: &mut Raw, frames: &[u8]| {
+        let mut bytes = Vec::new();
+        raw.session.write(frames, &mut bytes).unwrap();
+        raw.server.receive(&bytes, &mut raw.cut);
+    };
+    for too_long in [frame(1, &message(3, LIMIT + 1)), in_two(3, LIMIT + 1)] {
+        for cut in Cut::all() {
+            let mut raw = Raw::new(server(true), cut);
+            send(
+                &mut raw,
+                &[&handshake[..], &login, &frame(1, &message(1, LIMIT)), &in_two(2, LIMIT)].concat(),
+            );
+            assert_eq!((raw.server.stanza_ids(), &raw.server.ended), (vec!["1", "2"], &None));
+            send(&mut raw, &too_long);
+            assert_eq!(condition(raw.server.ended.as_ref()), Some(StreamCondition::PolicyViolation));
+            assert_eq!(raw.server.stanza_ids(), ["1", "2"]);
+        }
     }
 }
 

@@ -94,13 +94,10 @@ impl Streams {
                 connection
             }
             #[cfg(feature = "websocket")]
-            Transport::WebSocket => {
-                connection(&self.web.clear).with_websocket(self.clear.limits.after_auth.bytes)
-            }
+            Transport::WebSocket => connection(&self.web.clear).with_websocket(),
             #[cfg(feature = "websocket")]
             Transport::SecureWebSocket => {
-                with_tls(connection(&self.web.secure), self.web.certificate.as_ref())
-                    .with_websocket(self.clear.limits.after_auth.bytes)
+                with_tls(connection(&self.web.secure), self.web.certificate.as_ref()).with_websocket()
             }
         }
     }

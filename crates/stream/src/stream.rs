@@ -7,7 +7,7 @@ use core::fmt;
 use core::time::Duration;
 
 use balcony_jid::{BareJid, FullJid, Jid};
-use balcony_machine::{ApiMisuse, Deadline, Instant, On, Progress, Reason, Ticket};
+use balcony_machine::{ApiMisuse, Deadline, Instant, On, Progress, Reason, Ticket, XmlLimits};
 use balcony_stanza::{IqType, Kind, Stanza, StreamCondition, StreamError, ns};
 use balcony_xep::ping::Ping;
 use balcony_xep::sm::TooHigh;
@@ -347,6 +347,13 @@ impl<S: Side> Stream<S> {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.common.phase() == Phase::Open
+    }
+
+    /// What one element of the peer's may have just now: [`Limits::before_auth`](balcony_machine::Limits::before_auth) or
+    /// [`after_auth`](balcony_machine::Limits::after_auth). For whoever puts elements together below the stream, as on a WebSocket.
+    #[must_use]
+    pub fn element_limits(&self) -> XmlLimits {
+        self.common.reader.limits()
     }
 
     /// Closes the stream in good order: writes `</stream:stream>` and waits, for a bounded time, for the peer's. What

@@ -171,6 +171,12 @@ impl Reader {
         self.assembly.limits = limits;
     }
 
+    /// The limits of what is read from now on.
+    #[must_use]
+    pub fn limits(&self) -> XmlLimits {
+        self.assembly.limits
+    }
+
     /// A reader of elements around which there is nothing, no declaration neither. Only the elements themselves are wanted,
     /// and where their children stand.
     pub(crate) fn fragment(limits: XmlLimits) -> Reader {
