@@ -20,6 +20,8 @@ pub enum Error {
     Remote(StreamError),
     /// The receiving entity does not offer TLS, or refused to start it, and our policy demands it.
     NoTls,
+    /// The peer asked for TLS where it was not offered, or in a malformed way (RFC 6120 section 5.4.2.2); it was told so.
+    TlsNotOffered,
     /// The receiving entity offers no SASL mechanism that we may use.
     NoMechanism,
     /// The receiving entity takes no channel binding that this connection has, or somebody in between hides the one that it
@@ -51,6 +53,7 @@ impl fmt::Display for Error {
             Error::Local(error) => write!(f, "stream ended by us: {error}"),
             Error::Remote(error) => write!(f, "stream ended by the peer: {error}"),
             Error::NoTls => f.write_str("the server does not offer TLS, and without it nothing is sent"),
+            Error::TlsNotOffered => f.write_str("the peer asked for TLS where it is not offered"),
             Error::NoMechanism => {
                 f.write_str("the server offers no authentication mechanism that is safe to use here")
             }

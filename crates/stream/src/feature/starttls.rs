@@ -37,7 +37,7 @@ pub(crate) fn grant(common: &mut Common, policy: TlsPolicy, out: &mut Vec<u8>) -
         common.framing.element(out, |out| {
             out.extend_from_slice(b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
         });
-        return Err(Error::NoTls);
+        return Err(Error::TlsNotOffered);
     }
     common.step(Step::StartTls)?;
     common.step(Step::Proceed)?;
