@@ -532,6 +532,30 @@ fn not_resumed_with_the_login() {
 }
 
 // XEP-0388 1.0.4 §2.6.2 [SL24]: nothing of it happens after a failure.
+// XEP-0198 §5, XEP-0388 §2.6: a request that can't be read is refused as it is outside of a login, and the login goes on
+#[test]
+fn a_malformed_resume_with_the_login() {
+    let failed = failed("bad-request");
+    for attributes in
+        ["previd='s'", "previd='s' h='-1'", "previd='s' h='x'", "previd='s' h='4294967296'", "h='1'"]
+    {
+        let resume = format!("<resume xmlns='urn:xmpp:sm:3' {attributes}/>");
+        let mut server = with(|_| {});
+        server.feed(HEADER);
+        server.feed(&authenticate(&resume));
+        let told = server.answer(ServerAnswer::Verified(Some([7; 16].into())));
+        assert!(told.starts_with(&success("juliet@example.com", &failed)), "{attributes}: {told}");
+        // With a resource that is wanted instead.
+        let mut server = inline(&[&resume, WITH_ENABLE].concat());
+        assert!(matches!(server.asks[0].1, ServerAsk::Bind { enable: Some(_), .. }));
+        let told = server.answer(ServerAnswer::Bound(Ok(JID.parse().unwrap())));
+        assert!(
+            told.starts_with("<success ") && told.contains(&failed) && told.contains("<bound "),
+            "{told}"
+        );
+    }
+}
+
 #[test]
 fn a_wrong_password_resumes_nothing() {
     let mut server = with(|_| {});

@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::Instant;
 use balcony_sasl::{Failure, SaslCondition};
-use balcony_stanza::{StreamCondition, StreamError};
-use balcony_xep::sm::{Failed, Resume};
+use balcony_stanza::{ErrorCondition, StreamCondition, StreamError};
+use balcony_xep::sm::{self, Failed, Resume};
 use balcony_xml::{Element, ElementRef};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -44,14 +44,18 @@ impl Inline {
         if profile != Profile::Extensible {
             return None;
         }
-        let resume = authenticate.children().filter(|_| management).find_map(Resume::read);
+        let wish = authenticate.child("resume", sm::NS).filter(|_| management);
+        let resume = wish.and_then(Resume::read);
         let resume =
             resume.map(|resume| Resume { previd: Cow::Owned(resume.previd.into_owned()), h: resume.h });
+        // Whoever wants to go on learns that it can't (XEP-0198 section 5), as without SASL2.
+        let is_malformed = wish.is_some() && resume.is_none();
+        let refused = is_malformed.then_some(Failed { condition: ErrorCondition::BadRequest, h: None });
         let bind = bind2::Request::read(authenticate, management);
-        if resume.is_none() && bind.is_none() {
+        if wish.is_none() && bind.is_none() {
             return None;
         }
-        Some(Inline { resume, refused: None, bind, agent: sasl2::agent(authenticate), success: None })
+        Some(Inline { resume, refused, bind, agent: sasl2::agent(authenticate), success: None })
     }
 
     /// The client is back in its session (XEP-0198 section 5): no features follow.
