@@ -310,12 +310,24 @@ fn tls_comes_first() {
     assert!(features.ends_with(
         "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls></stream:features>"
     ));
-    let answer = server.feed(PLAIN);
-    assert!(
-        answer.contains("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><encryption-required/>"),
-        "{answer}"
-    );
-    assert!(server.ended.is_none());
+    // In the profile of whoever asked (XEP-0388 §2.6.3).
+    let sasl2 = PLAIN
+        .replace("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'", "<authenticate xmlns='urn:xmpp:sasl:2'");
+    let sasl2 = sasl2
+        .replace("'PLAIN'>", "'PLAIN'><initial-response>")
+        .replace("</auth>", "</initial-response></authenticate>");
+    for (auth, failure) in [
+        (PLAIN, "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><encryption-required/>"),
+        (
+            &*sasl2,
+            "<failure xmlns='urn:xmpp:sasl:2'><encryption-required xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+        ),
+        (PLAIN, "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><encryption-required/>"),
+    ] {
+        let answer = server.feed(auth);
+        assert!(answer.contains(failure), "{answer}");
+        assert!(server.ended.is_none());
+    }
 }
 
 // RFC 6120 §5.4.3.3 [N13]: what is slipped in behind <starttls/> is TLS's input, never ours.

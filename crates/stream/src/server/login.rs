@@ -72,7 +72,8 @@ impl Server {
         match (element.namespace(), element.name()) {
             (ns::TLS, "starttls") => self.start_tls(common, out).map(Some),
             (ns::SASL, "auth") => self.begin(common, now, Profile::Classic, out),
-            (ns::SASL2, "authenticate") if self.offers_sasl2(common) => {
+            // Before TLS the failure says what has to come first, whichever profile it is.
+            (ns::SASL2, "authenticate") if self.offers_sasl2(common) || !self.may_authenticate(common) => {
                 self.begin(common, now, Profile::Extensible, out)
             }
             (namespace, "response") if self.is_under_way(common, namespace) => {
@@ -117,6 +118,7 @@ impl Server {
         }
         let element = common.reader.element();
         if !self.may_authenticate(common) {
+            self.profile = profile;
             let failure =
                 Failure::new(SaslCondition::EncryptionRequired, "authentication was tried before TLS");
             return self.sasl_failure(common, failure, out);
