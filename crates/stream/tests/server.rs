@@ -937,15 +937,21 @@ fn an_ask_that_is_not_answered_expires() {
     assert!(server.stream.answer(ticket, ServerAnswer::Verified(Some([7; 16].into()))).is_err());
 }
 
-// XEP-0077 2.4 §3.1
-#[test]
-fn registration_before_login() {
+/// A stream on which accounts are registered.
+fn registering() -> Server {
     let mut server = Server::with(|config| {
         config.tls = TlsPolicy::Direct;
         config.registration = true;
     });
     server.stream.secured(Security::default()).unwrap();
     assert!(server.feed(HEADER).contains("<register xmlns='http://jabber.org/features/iq-register'/>"));
+    server
+}
+
+// XEP-0077 2.4 §3.1
+#[test]
+fn registration_before_login() {
+    let mut server = registering();
     let form =
         server.feed("<iq type='get' id='r1' to='example.com'><query xmlns='jabber:iq:register'/></iq>");
     assert!(form.contains("<username/>") && form.contains("<password/>"), "{form}");
@@ -973,6 +979,28 @@ fn registration_before_login() {
     }
     let login = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AG51cnNlAHN1c2Fu</auth>";
     assert!(server.feed(login).contains("<success"));
+
+    // RFC 6120 §4.9.3.12, §8.1.2.1: who registers speaks to the domain of its stream, whose answer comes from what it called it.
+    for (to, from) in [("example.com", "example.com"), ("EXAMPLE.com", "example.com")] {
+        let mut server = registering();
+        let to = |stanza: &str| stanza.replacen("<iq ", &format!("<iq to='{to}' "), 1);
+        let form = server.feed(&to("<iq type='get' id='r1'><query xmlns='jabber:iq:register'/></iq>"));
+        assert!(form.contains(&format!("from='{from}'")) && form.contains("<username/>"), "{form}");
+        let made = server.feed(&to(&set("nurse", "susan")));
+        assert!(made.contains("type='result'") && made.contains(&format!("from='{from}'")), "{made}");
+        let taken = server.feed(&to(&set("juliet", "x")));
+        assert!(taken.contains("<conflict") && taken.contains(&format!("from='{from}'")), "{taken}");
+    }
+    for to in ["second.example", "gmail.example", "juliet@example.com", "example.com/x"] {
+        for request in
+            [set("nurse", "susan"), "<iq type='get' id='r1'><query xmlns='jabber:iq:register'/></iq>".into()]
+        {
+            let mut server = registering();
+            server.feed(&request.replacen("<iq ", &format!("<iq to='{to}' "), 1));
+            assert_eq!(server.error(), StreamCondition::NotAuthorized, "{to}");
+            assert!(server.accounts.credentials(&"nurse@example.com".parse().unwrap()).is_none());
+        }
+    }
 
     // Without permission there is no such thing.
     let mut server = Server::secured();

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use balcony_jid::BareJid;
+use balcony_jid::{BareJid, Jid};
 use balcony_machine::Secret;
 use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError};
 use balcony_xep::register::{Field, Fields, Form, Request};
@@ -17,8 +17,14 @@ use crate::server::ServerAsk;
 /// the stream comes from.
 #[derive(Default)]
 pub(crate) struct Registration {
-    /// The id of the request that waits for its answer.
-    pending: Option<Arc<str>>,
+    /// The request that waits for its answer.
+    pending: Option<Pending>,
+}
+
+struct Pending {
+    id: Option<Arc<str>>,
+    /// The domain, if the request has named it.
+    to: Option<Jid>,
 }
 
 pub(crate) enum Outcome {
@@ -51,7 +57,7 @@ impl Registration {
         };
         match result {
             Ok(ask) => {
-                self.pending = stanza.head.id.clone();
+                self.pending = Some(Pending { id: stanza.head.id.clone(), to: stanza.head.to.clone() });
                 Outcome::Ask(ask)
             }
             Err(error) => {
@@ -64,8 +70,9 @@ impl Registration {
     }
 
     pub(crate) fn finish(&mut self, framing: Framing, result: Result<(), StanzaError>, out: &mut Vec<u8>) {
+        let Some(pending) = self.pending.take() else { return };
         let mut request = Stanza::iq(IqType::Set);
-        request.head.id = self.pending.take();
+        (request.head.id, request.head.to) = (pending.id, pending.to);
         let reply = match result {
             Ok(()) => request.result(),
             Err(error) => request.error(&error),

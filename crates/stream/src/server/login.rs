@@ -412,6 +412,11 @@ impl Server {
         let query =
             common.reader.element().child("query", balcony_xep::register::NS).ok_or_else(not_authorized)?;
         let domain = self.domain.as_ref().ok_or_else(not_authorized)?;
+        // The domain of the stream is all that a client may speak to before its login (RFC 6120 section 4.9.3.12): what is for others, be
+        // it another domain that is served here, is not for this one to answer.
+        if stanza.head.to.as_ref().is_some_and(|to| *to != domain.to_jid()) {
+            return Err(not_authorized());
+        }
         match self.registration.request(common.framing, &stanza, query, domain, out) {
             register::Outcome::Answered => Ok(None),
             register::Outcome::Ask(ask) => Ok(Some(ServerEvent::Ask(common.ask(now), Box::new(ask)))),
