@@ -56,7 +56,8 @@ pub struct Limits {
     pub idle: Option<Duration>,
     /// How long an ask may stay unanswered before what waits for it fails.
     pub answer: Duration,
-    /// Failed authentications on one stream; the last one ends it with `policy-violation` (RFC 6120 section 6.4.4).
+    /// Failed authentications on one stream, and apart from them registrations (XEP-0077) that are refused, unless for too many of them;
+    /// the last one ends it with `policy-violation` (RFC 6120 section 6.4.4).
     pub sasl_attempts: u8,
     /// Refused binds on one stream; the last one ends it with `policy-violation` (RFC 6120 section 7.7.2.3).
     pub bind_attempts: u8,

@@ -1,6 +1,7 @@
 //! Which machine waits for which answer. All of them number their own questions; the owner sees one numbering.
 
 use alloc::collections::BTreeMap;
+use core::net::IpAddr;
 
 use balcony_jid::BareJid;
 use balcony_machine::Ticket;
@@ -10,6 +11,8 @@ use crate::ConnectionId;
 /// Whoever asked, and the name that the question has there.
 pub(crate) enum Asker {
     Stream(ConnectionId, Ticket),
+    /// A stream that registers an account, from this address.
+    Registration(ConnectionId, Ticket, Option<IpAddr>),
     Router(Ticket),
     /// The router has the account get another password.
     Password(Ticket, BareJid),

@@ -267,8 +267,12 @@ impl Hub {
                 let answer = Box::new(ServerAnswer::Registered(Err(error)));
                 self.say(Down::Answer { connection, ticket, answer, number: self.asks.next().0 });
             }
-            Up::Ask { connection, ticket, ask, .. } => {
-                let ticket = self.asks.open(Asker::Stream(connection, ticket));
+            Up::Ask { connection, ticket, ask, via } => {
+                let asker = match *ask {
+                    ServerAsk::Register { .. } => Asker::Registration(connection, ticket, via.address),
+                    _ => Asker::Stream(connection, ticket),
+                };
+                let ticket = self.asks.open(asker);
                 actions.push(Action::Ask(ticket, Ask::Stream(*ask)));
             }
             Up::AllEnded => self.parts_ended += 1,
@@ -290,6 +294,14 @@ impl Hub {
                     self.credentials_changed(now, account);
                 }
                 self.router.answer(now, ticket, answer, &mut self.effects);
+            }
+            (Some(Asker::Registration(connection, ticket, from)), answer) => {
+                let answer =
+                    if let Answer::Stream(answer) = answer { answer } else { ServerAnswer::Unavailable };
+                if !matches!(answer, ServerAnswer::Registered(Ok(()))) {
+                    self.registrations.give_back(from);
+                }
+                self.say(Down::Answer { connection, ticket, answer: Box::new(answer) });
             }
             (Some(Asker::Router(ticket)), Answer::Router(answer)) => {
                 self.router.answer(now, ticket, answer, &mut self.effects);

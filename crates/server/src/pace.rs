@@ -55,6 +55,12 @@ impl Bucket {
         (full <= now + rate.each.saturating_mul(rate.burst)).then_some(Bucket(full))
     }
 
+    /// What there is when one that was taken is put back.
+    pub(crate) fn with_one(self, rate: Rate) -> Bucket {
+        let each = u64::try_from(rate.each.as_nanos()).unwrap_or(u64::MAX);
+        Bucket(Instant::from_nanos(self.0.as_nanos().saturating_sub(each)))
+    }
+
     pub(crate) fn is_full(&self, now: Instant) -> bool {
         self.0 <= now
     }

@@ -29,8 +29,8 @@ impl Default for Registrations {
 }
 
 impl Registrations {
-    /// Whether one more account may be registered from there; if so, it counts. Those from nowhere in particular, such as this
-    /// machine, count in total only.
+    /// Whether one more account may be registered from there; if so, it counts, until it is [given back](Registrations::give_back).
+    /// Those from nowhere in particular, such as this machine, count in total only.
     pub(crate) fn take(&mut self, now: Instant, origin: Option<IpAddr>) -> bool {
         let Some(all) = self.all.without_one(now, OF_ALL) else { return false };
         if let Some(origin) = origin {
@@ -46,6 +46,14 @@ impl Registrations {
         }
         self.all = all;
         true
+    }
+
+    /// One that was taken has made no account, since its name has an owner for example: it is there for others again.
+    pub(crate) fn give_back(&mut self, origin: Option<IpAddr>) {
+        self.all = self.all.with_one(OF_ALL);
+        if let Some(bucket) = origin.and_then(|origin| self.from.get_mut(&origin)) {
+            *bucket = bucket.with_one(OF_ONE);
+        }
     }
 }
 
@@ -87,6 +95,22 @@ mod tests {
         assert!(registrations.from.is_empty());
         let later = now + Duration::from_secs(20);
         assert_eq!((0..30).filter(|_| registrations.take(later, address(1))).count(), 20);
+    }
+
+    // Whoever makes no account costs nobody one, neither others at the same address nor all together.
+    #[test]
+    fn what_has_failed_is_not_counted() {
+        let (mut registrations, mut now) = (Registrations::default(), Instant::from_millis(7));
+        for origin in [address(1), None] {
+            for _ in 0..5_000 {
+                now = now + Duration::from_millis(1);
+                assert!(registrations.take(now, origin));
+                registrations.give_back(origin);
+            }
+            assert!(registrations.take(now, origin));
+        }
+        assert_eq!((0..30).filter(|_| registrations.take(now, address(1))).count(), 19);
+        assert_eq!((0..2_000).filter(|_| registrations.take(now, None)).count(), 979);
     }
 
     // What is remembered is bounded, and forgotten when it says nothing any more.

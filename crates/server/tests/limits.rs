@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use balcony_machine::{Instant, Secret, Seed};
 use balcony_server::{Acceptor, Action, Answer, Ask, Entry, Server, ServerConfig, Transport};
-use balcony_stanza::{StreamCondition, StreamError};
+use balcony_stanza::{ErrorCondition, StreamCondition, StreamError};
 use balcony_stream::TlsPolicy;
 
 const HEADER: &[u8] = b"<stream:stream to='example.com' version='1.0' xmlns='jabber:client' \
@@ -189,6 +189,7 @@ fn accounts_registered_from_one_address() {
         (open(&mut server, "192.0.2.1"), open(&mut server, "192.0.2.1"), open(&mut server, "192.0.2.2"));
     // What comes back for this, and whether an account was to be made.
     let say = |server: &mut Server, now, id, text: &[u8]| {
+        let is_taken = text.windows(5).any(|bytes| bytes == b"taken");
         let (mut actions, mut output, mut asked) = (Vec::new(), Vec::new(), false);
         server.receive(now, id, text, &mut actions);
         while !actions.is_empty() {
@@ -196,7 +197,8 @@ fn accounts_registered_from_one_address() {
                 match action {
                     Action::Ask(ticket, Ask::Stream(balcony_stream::server::ServerAsk::Register { .. })) => {
                         asked = true;
-                        let answer = Answer::Stream(balcony_stream::server::ServerAnswer::Registered(Ok(())));
+                        let result = if is_taken { Err(ErrorCondition::Conflict.into()) } else { Ok(()) };
+                        let answer = Answer::Stream(balcony_stream::server::ServerAnswer::Registered(result));
                         server.answer(now, ticket, answer, &mut actions);
                     }
                     Action::Write(id) => {
@@ -212,6 +214,12 @@ fn accounts_registered_from_one_address() {
     };
     for id in [one, same, other] {
         assert!(say(&mut server, now, id, HEADER).0.contains("<stream:features>"));
+        // Tries that make no account cost neither the address nor others one.
+        let taken = "<iq type='set' id='r'><query xmlns='jabber:iq:register'><username>taken</username>\
+                     <password>x</password></query></iq>";
+        for _ in 0..4 {
+            assert!(say(&mut server, now, id, taken.as_bytes()).0.contains("<conflict"));
+        }
     }
     let mut number = 0;
     let mut register = |server: &mut Server, now, id| {

@@ -1009,6 +1009,27 @@ fn registration_before_login() {
     assert_eq!(server.error(), StreamCondition::NotAuthorized);
 }
 
+// XEP-0077 2.4 §14: whoever looks for names that are taken gets as many tries on a stream as whoever guesses at passwords.
+#[test]
+fn failed_registrations_end_the_stream() {
+    let set = |user: &str| {
+        format!(
+            "<iq type='set' id='r2'><query xmlns='jabber:iq:register'><username>{user}</username>\
+             <password>x</password></query></iq>"
+        )
+    };
+    let mut server = registering();
+    for number in 1..=5 {
+        // What is made in between is no failure, nor what says nothing of accounts.
+        assert!(server.feed(&set(&format!("nurse{number}"))).contains("type='result'"));
+        assert!(server.feed(&set("n u r s e")).contains("<jid-malformed"));
+        assert!(server.feed(&set("juliet")).contains("<conflict"), "{number}");
+        assert_eq!(server.ended.is_some(), number == 5);
+    }
+    assert_eq!(server.error(), StreamCondition::PolicyViolation);
+    assert!(server.output().contains("too many failed registrations"));
+}
+
 // XEP-0440 1.0.0 §2, §3 [CB1] [CB2], XEP-0388 §2.1 [SL6], rfc6120.md [SC15]: every server has tls-server-end-point, announces what it has, and takes either
 #[test]
 fn the_types_of_channel_binding() {

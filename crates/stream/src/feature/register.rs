@@ -6,10 +6,13 @@ use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::Secret;
-use balcony_stanza::{ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError};
+use balcony_stanza::{
+    ErrorCondition, IqType, Kind, Payload, Stanza, StanzaError, StreamCondition, StreamError,
+};
 use balcony_xep::register::{Field, Fields, Form, Request};
 use balcony_xml::{Element, ElementRef};
 
+use crate::error::Error;
 use crate::framing::Framing;
 use crate::server::ServerAsk;
 
@@ -19,6 +22,8 @@ use crate::server::ServerAsk;
 pub(crate) struct Registration {
     /// The request that waits for its answer.
     pending: Option<Pending>,
+    /// Tries that the owner has refused for what they are.
+    failures: u8,
 }
 
 struct Pending {
@@ -69,10 +74,20 @@ impl Registration {
         }
     }
 
-    pub(crate) fn finish(&mut self, framing: Framing, result: Result<(), StanzaError>, out: &mut Vec<u8>) {
-        let Some(pending) = self.pending.take() else { return };
+    /// Answers the request. The last of `most` tries that fail ends the stream, as failed logins do; that there is no room for more
+    /// accounts just now is not their fault.
+    pub(crate) fn finish(
+        &mut self,
+        framing: Framing,
+        result: Result<(), StanzaError>,
+        most: u8,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let Some(pending) = self.pending.take() else { return Ok(()) };
         let mut request = Stanza::iq(IqType::Set);
         (request.head.id, request.head.to) = (pending.id, pending.to);
+        let has_failed =
+            matches!(&result, Err(error) if error.condition != ErrorCondition::ResourceConstraint);
         let reply = match result {
             Ok(()) => request.result(),
             Err(error) => request.error(&error),
@@ -80,6 +95,12 @@ impl Registration {
         if let Some(reply) = reply {
             framing.stanza(&reply, out);
         }
+        self.failures = self.failures.saturating_add(has_failed.into());
+        if has_failed && self.failures >= most {
+            let says = "too many failed registrations";
+            return Err(StreamError::new(StreamCondition::PolicyViolation, says).into());
+        }
+        Ok(())
     }
 }
 

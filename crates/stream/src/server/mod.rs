@@ -348,8 +348,8 @@ impl Side for Server {
                     "registration is not possible right now",
                 )),
             };
-            self.registration.finish(common.framing, result, out);
-            return Ok(None);
+            let most = common.limits.sasl_attempts;
+            return self.registration.finish(common.framing, result, most, out).map(|()| None);
         }
         self.login_answered(common, now, answer, out)
     }
