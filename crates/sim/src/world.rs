@@ -86,6 +86,8 @@ struct Wires {
     writes: Vec<(Instant, usize)>,
     stanzas: Vec<Stanza>,
     outcomes: Vec<RequestOutcome>,
+    /// Whether the client goes on with the session that it had, as soon as that is known.
+    resumed: Option<bool>,
     failed: Option<balcony_client::Error>,
 }
 
@@ -184,6 +186,7 @@ impl World {
             writes: Vec::new(),
             stanzas: Vec::new(),
             outcomes: Vec::new(),
+            resumed: None,
             failed: None,
         });
         self.act(actions);
@@ -207,12 +210,27 @@ impl World {
     ///
     /// If the JID has no resource.
     pub fn connect(&mut self, jid: &str, password: &str) -> Peer {
+        self.connect_with(jid, password, |_| {})
+    }
+
+    /// The same for a client whose configuration is changed.
+    ///
+    /// # Panics
+    ///
+    /// If the JID has no resource.
+    pub fn connect_with(
+        &mut self,
+        jid: &str,
+        password: &str,
+        change: impl FnOnce(&mut balcony_client::ClientConfig),
+    ) -> Peer {
         let jid = balcony_jid::FullJid::parse(jid).expect("a full JID");
         let mut config =
             balcony_client::ClientConfig::new(jid.to_bare(), Secret::new(String::from(password)));
         config.stream.tls = TlsPolicy::None;
         config.stream.resource = Some(String::from(jid.resourcepart()));
         config.take_requests = self.take_requests;
+        change(&mut config);
         let client = ClientMachine::new(config.clone(), &self.random.seed(), self.now);
         let peer = self.raw();
         (self.peers[peer.0].client, self.peers[peer.0].config) = (Some(client), Some(config));
@@ -325,6 +343,13 @@ impl World {
     pub fn jid(&self, peer: Peer) -> Option<&balcony_jid::FullJid> {
         let wires = &self.peers[peer.0];
         wires.client.as_ref().filter(|_| wires.failed.is_none() && !wires.closed)?.jid()
+    }
+
+    /// Whether a client goes on with the session that it had before it [came back](World::come_back), and not with a new one; `None` as long
+    /// as it has neither.
+    #[must_use]
+    pub fn has_resumed(&self, peer: Peer) -> Option<bool> {
+        self.peers[peer.0].resumed
     }
 
     /// The stanzas that a client has received since the last call.

@@ -210,6 +210,8 @@ impl World {
                 }
                 Ok(Progress::Event(MachineEvent::Stanza(stanza))) => wires.stanzas.push(*stanza),
                 Ok(Progress::Event(MachineEvent::Response(_, outcome))) => wires.outcomes.push(outcome),
+                Ok(Progress::Event(MachineEvent::Online(_))) => wires.resumed = Some(false),
+                Ok(Progress::Event(MachineEvent::Resumed)) => wires.resumed = Some(true),
                 Ok(Progress::Event(_)) => {}
                 Ok(Progress::NeedInput | Progress::Blocked(_) | Progress::Closed) => break,
                 Err(error) => {
