@@ -14,12 +14,13 @@ Simulates servers with their people, while networks break, the store is slow and
 told must be on disk, and what was stored for somebody must arrive.
   --seconds N  goes on for about N seconds; 60 unless told otherwise
   --seed S     begins with this seed; without --seconds it is the only one, so that a failure is repeated
-  --seeds N    instead: the first N seeds of sessions, networks, links, certificates, parts and lives, one kind after the other
+  --seeds N    instead: the first N seeds of sessions, devices, networks, links, certificates, parts and lives, one kind after the other
 More than five minutes, and many seeds, are built for speed first, with all checks: that takes some minutes, and goes twenty times as fast.";
 
 /// Histories that follow from seeds, and the variables that say which seeds: as a range, or, where the seeds are proptest's, how many.
-const HISTORIES: [(&str, &[&str]); 5] = [
+const HISTORIES: [(&str, &[&str]); 6] = [
     ("sessions", &["BALCONY_SESSIONS"]),
+    ("devices", &["BALCONY_SESSIONS"]),
     ("network", &["BALCONY_NETWORKS", "BALCONY_LINKS"]),
     ("certificates", &["BALCONY_CERTIFICATES"]),
     ("parts", &["BALCONY_PARTS"]),
