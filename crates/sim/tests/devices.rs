@@ -150,7 +150,7 @@ fn seeds(usual: u32) -> u32 {
 
 /// Whether stored messages go to a device in several parts, of a fourth of `Limits::output`.
 fn comes_in_parts(seed: u64) -> bool {
-    seed / 16 % 2 == 0
+    (seed / 16).is_multiple_of(2)
 }
 
 fn world(seed: u64) -> World {
@@ -187,7 +187,7 @@ fn befriend(world: &mut World) {
 /// A message whose id and text say which it is. Some say nothing to a person.
 fn chat(to: &str, (writer, number): (usize, usize), size: usize) -> Stanza {
     let text = format!("{writer}-{number} {}", "x".repeat(size));
-    let content = if size % 3 == 0 {
+    let content = if size.is_multiple_of(3) {
         format!("<received xmlns='urn:xmpp:receipts' id='1'>{text}</received>")
     } else {
         format!("<body>{text}</body>")
