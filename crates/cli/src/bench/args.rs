@@ -114,6 +114,26 @@ pub(crate) enum Load {
         #[arg(long, value_name = "PLACE", requires = "readers_as")]
         readers_connect: Option<Place>,
     },
+    /// Messages to accounts that are away, which the server has to keep; then all of these come and have to get them
+    ///
+    /// A message counts when the server has acknowledged it (XEP-0198). Those who write subscribe to those who read where they are not, and stay so afterwards: what becomes of a stranger's message a server may keep to itself. It takes as long as it takes: --seconds and --warm-up do not apply. READERS accounts and WRITERS more.
+    Offline {
+        /// So many accounts that are away
+        #[arg(long, value_name = "READERS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        readers: u32,
+        /// So many messages to each; servers keep no more than some, Balcony 200
+        #[arg(long, value_name = "MESSAGES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        messages: u32,
+        /// So many others, who write them
+        #[arg(long, value_name = "WRITERS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        writers: u32,
+        /// Of each so many messages that are not acknowledged
+        #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        window: u32,
+        /// Bytes of a body
+        #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(64..=200_000))]
+        size: u32,
+    },
     /// Headlines to accounts with several resources: each gets them but the last one, whose priority is negative
     ///
     /// Two accounts for each group: one that writes, and one that reads.

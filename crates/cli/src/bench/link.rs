@@ -122,6 +122,17 @@ impl Link {
         }
     }
 
+    /// Whether the server acknowledges what it is sent (XEP-0198).
+    pub(crate) fn counts_sent(&self) -> bool {
+        self.pump.client().counts_sent()
+    }
+
+    /// Asks it to do so now.
+    pub(crate) fn request_ack(&mut self) {
+        let now = self.now();
+        self.pump.request_ack(now);
+    }
+
     /// Asks the server for a sign that it has done all before.
     pub(crate) fn ping(&mut self) -> Result<RequestId> {
         let server = self.jid.domainpart().parse().ok();

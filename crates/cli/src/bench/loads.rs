@@ -120,7 +120,7 @@ pub(crate) async fn presence(
 }
 
 /// Has all behind the first see when that one is online.
-async fn subscribe(world: &Rc<World>, links: &mut [Link]) -> Result<()> {
+pub(crate) async fn subscribe(world: &Rc<World>, links: &mut [Link]) -> Result<()> {
     let available = Presence::available().to_stanza();
     let Some((user, others)) = links.split_first_mut() else { return Ok(()) };
     // Requests to subscribe come to those who know their roster (RFC 6121 section 2.2).
@@ -176,8 +176,17 @@ fn shows(stanza: &Stanza, contact: &balcony_jid::BareJid) -> bool {
 
 /// Sends presence, and waits until the server has taken it.
 pub(crate) async fn online(link: &mut Link, presence: &Stanza) -> Result<()> {
+    online_seeing(link, presence, |_| {}).await
+}
+
+/// The same, and shows what comes until then.
+pub(crate) async fn online_seeing(
+    link: &mut Link,
+    presence: &Stanza,
+    seen: impl FnMut(&Stanza),
+) -> Result<()> {
     link.send(presence)?;
-    fence(link, |_| {}).await
+    fence(link, seen).await
 }
 
 /// Waits until the server has done all that it was sent.

@@ -9,6 +9,7 @@ mod histogram;
 mod lane;
 mod link;
 mod loads;
+mod offline;
 mod register;
 mod report;
 mod sessions;
@@ -20,6 +21,7 @@ use std::rc::Rc;
 
 pub(crate) use args::BenchArgs;
 use args::{Common, Load};
+use offline::Amount;
 use report::Report;
 use tokio::task::LocalSet;
 use world::World;
@@ -60,6 +62,10 @@ pub(crate) fn run(args: BenchArgs) -> Result<(), Failure> {
             Load::Chat { pairs, window, size, .. } => {
                 ("chat", loads::chat(&world, pairs, window, size).await?)
             }
+            Load::Offline { readers, messages, writers, window, size } => {
+                let amount = Amount { readers, messages, writers, window, size };
+                ("offline", offline::offline(&world, amount).await?)
+            }
             Load::FanOut { groups, resources, window, size } => {
                 ("fan-out", loads::fan_out(&world, groups, resources, (window, size)).await?)
             }
@@ -87,6 +93,7 @@ fn accounts(load: &Load) -> u32 {
         Load::Logins { users, .. } => users,
         Load::Idle { sessions, resources } => sessions.div_ceil(resources),
         Load::Chat { pairs, .. } => pairs * 2,
+        Load::Offline { readers, writers, .. } => readers + writers,
         Load::FanOut { groups, .. } => groups * 2,
         Load::Presence { subscribers, .. } => subscribers + 1,
         Load::Storm { pairs, .. } => pairs * 2 + 2,
@@ -100,6 +107,8 @@ fn connections(load: &Load) -> u64 {
         Load::Logins { users, parallel } => u64::from(users) + u64::from(parallel),
         Load::Idle { sessions, .. } => u64::from(sessions),
         Load::Chat { pairs, .. } => all(pairs, 2),
+        // The readers come when the writers have gone.
+        Load::Offline { writers, .. } => u64::from(writers) + offline::PARALLEL as u64,
         Load::FanOut { groups, resources, .. } => all(groups, resources + 1),
         Load::Presence { subscribers, .. } => u64::from(subscribers) + 1,
         Load::Storm { pairs, bad, .. } => all(pairs, 2) + all(bad, 5),

@@ -42,6 +42,8 @@ const KNOCK: Duration = Duration::from_secs(2);
 const KNOCKS: usize = 10;
 /// How long a connection that nothing is said on has to last for somebody to be there.
 const SILENCE: Duration = Duration::from_millis(100);
+/// A run is over after so long, whatever is left to do.
+const LONGEST: Duration = Duration::from_secs(86_400);
 /// How long what has begun may take when nothing more begins, and when somebody waits for the end.
 const ENDING: Duration = Duration::from_secs(30);
 const ENDING_SOON: Duration = Duration::from_secs(8);
@@ -444,10 +446,19 @@ impl World {
 
     /// Measures while tasks run.
     pub(crate) async fn measure(&self, time: Duration, tasks: &mut JoinSet<()>) -> Stretch {
+        self.measured(time, tasks, Some("measuring")).await
+    }
+
+    /// Measures until all tasks are done.
+    pub(crate) async fn measure_all(&self, tasks: &mut JoinSet<()>) -> Stretch {
+        self.measured(LONGEST, tasks, None).await
+    }
+
+    async fn measured(&self, time: Duration, tasks: &mut JoinSet<()>, what: Option<&'static str>) -> Stretch {
         self.look().await;
         let (server, own, start) = (self.cpu.get(), Process::OWN.cpu().ok(), Instant::now());
         self.meter.is_on.set(!self.is_stopped());
-        self.pass(time, tasks, Some("measuring")).await;
+        self.pass(time, tasks, what).await;
         self.meter.is_on.set(false);
         let wall = start.elapsed();
         self.look().await;

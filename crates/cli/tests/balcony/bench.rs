@@ -113,6 +113,26 @@ fn idle_sessions_live_on_and_are_weighed() {
 }
 
 #[test]
+fn what_is_kept_for_those_who_are_away_is_read_by_them() {
+    let (world, server) = site(11, &[]);
+    let args = ["offline", "--readers", "8", "--messages", "20", "--writers", "3", "--window", "5"];
+    for _ in 0..2 {
+        let report = measured(&bench(&world, &server, &args));
+        assert_eq!((figure(&report, "messages"), report["checked"].as_u64()), (160.0, Some(160)), "{report}");
+        assert!(figure(&report, "messages_read_per_second") > 0.0, "{report}");
+    }
+    // More than a server keeps for one come back as errors.
+    let ended = bench(&world, &server, &["offline", "--readers", "1", "--messages", "201", "--writers", "1"]);
+    ended.failed(1, &["wrong deliveries: 1"]);
+    let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(
+        (&report["wrong"][0]["what"], &report["checked"]),
+        (&"returned".into(), &200.into()),
+        "{report}"
+    );
+}
+
+#[test]
 fn headlines_reach_every_resource_but_the_one_with_a_negative_priority() {
     let (world, server) = site(4, &[]);
     let report = measured(&bench(&world, &server, &["fan-out", "--groups", "2", "--resources", "4"]));
