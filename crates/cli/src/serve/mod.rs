@@ -80,8 +80,10 @@ pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure>
     if settings.database.is_some() {
         database::make_folder(&settings.folder())?;
     }
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io("cannot start"))?;
+    // One more would be woken each time that the store answers, only to find nothing to do.
+    let threads = settings.threads.map_or(1, usize::from).max(1);
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(threads).enable_all().build().map_err(io("cannot start"))?;
     let iterations = ServerConfig::new(Vec::new(), store.secret()).iterations;
     let usual = WorkerConfig::default();
     let token_lifetime = settings.token_lifetime().unwrap_or(usual.token_lifetime);
