@@ -2,12 +2,12 @@
 
 use crate::options::Options;
 use crate::run::{Result, Steps, cargo, output, run};
-use crate::{api, bare, features, figures, firmware, fuzz, lint, package, simulate, spec, web};
+use crate::{api, bare, features, figures, firmware, fuzz, lint, package, runtimes, simulate, spec, web};
 
 pub(crate) const USAGE: &str = "[--keep-going] [--fuzz-seconds N] [STEP...]";
 pub(crate) const HELP: &str = "\
 Everything that CI checks, quick checks first, or only the steps named: format, lint, api, spec, clippy, test,
-docs, features, package, bare, figures, firmware, web, simulate, fuzz. It stops at the first step that fails.
+docs, features, package, bare, figures, firmware, web, runtimes, simulate, fuzz. It stops at the first step that fails.
   --keep-going      does the other steps all the same
   --fuzz-seconds N  fuzzes for N seconds, all targets together; 60 unless told otherwise, 0 for not at all";
 
@@ -16,9 +16,9 @@ pub(crate) fn main(args: &[String]) -> Result {
     let keep_going = options.flag("--keep-going");
     let fuzz_seconds = options.number("--fuzz-seconds")?.unwrap_or(60);
     let wanted = options.rest()?;
-    const STEPS: [&str; 15] = [
+    const STEPS: [&str; 16] = [
         "format", "lint", "api", "spec", "clippy", "test", "docs", "features", "package", "bare", "figures",
-        "firmware", "web", "simulate", "fuzz",
+        "firmware", "web", "runtimes", "simulate", "fuzz",
     ];
     if let Some(unknown) = wanted.iter().find(|step| !STEPS.contains(&step.as_str())) {
         return Err(format!("there is no step `{unknown}`; there are {}", STEPS.join(", ")));
@@ -37,6 +37,8 @@ pub(crate) fn main(args: &[String]) -> Result {
     steps.step("figures", || figures::main(&[]));
     steps.step("firmware", || firmware::main(&[]));
     steps.step("web", || web::main(&["--test".into()]));
+    // The other drivers are among the tests.
+    steps.step("runtimes", || runtimes::main(&["browser".into(), "bare metal".into()]));
     steps.step("simulate", || simulate::main(&["--seconds".into(), "20".into()]));
     if fuzz_seconds > 0 {
         steps.step("fuzz", || fuzz::main(&["--total".into(), fuzz_seconds.to_string()]));

@@ -68,14 +68,7 @@ pub(crate) fn main(args: &[String]) -> Result {
 
 /// Builds one, has it play its story, and says what it has needed.
 fn play(lamp: &Lamp) -> Result<Vec<(&'static str, u64)>> {
-    let program = format!("{TARGET}/{DEVICE}/release/{}", lamp.binary);
-    let mut build = build(lamp.package, &["--release", "--target", DEVICE]);
-    let mut all = flags()?;
-    // Which package a symbol is of can be seen, and SHA-256 is a loop.
-    all.extend(["-Csymbol-mangling-version=v0", "--cfg=sha2_backend_soft=\"compact\""].map(String::from));
-    build.env("CARGO_ENCODED_RUSTFLAGS", all.join("\u{1f}")).env_remove("RUSTFLAGS");
-    run(&mut build)?;
-
+    let program = program(lamp.package, lamp.binary)?;
     let folder = std::env::temp_dir().join(format!("balcony-firmware-{}", std::process::id()));
     fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut story = command(&root().join(TARGET).join("host/host").to_string_lossy(), &[QEMU, &program]);
@@ -97,8 +90,19 @@ fn play(lamp: &Lamp) -> Result<Vec<(&'static str, u64)>> {
     figures(&told, flash, elf::memory_size(&file).unwrap_or_default())
 }
 
+/// Builds a program for the device, and says where it is in the checkout.
+pub(crate) fn program(package: &str, binary: &str) -> Result<String> {
+    let mut build = build(package, &["--bin", binary, "--release", "--target", DEVICE]);
+    let mut all = flags()?;
+    // Which package a symbol is of can be seen, and SHA-256 is a loop.
+    all.extend(["-Csymbol-mangling-version=v0", "--cfg=sha2_backend_soft=\"compact\""].map(String::from));
+    build.env("CARGO_ENCODED_RUSTFLAGS", all.join("\u{1f}")).env_remove("RUSTFLAGS");
+    run(&mut build)?;
+    Ok(format!("{TARGET}/{DEVICE}/release/{binary}"))
+}
+
 /// Why it can't be run here.
-fn missing() -> Result<Option<String>> {
+pub(crate) fn missing() -> Result<Option<String>> {
     if !has_target(DEVICE)? {
         return Ok(Some(format!("`rustup target add {DEVICE}` brings its target")));
     }

@@ -64,7 +64,7 @@ const FOR_ADAPTERS: &[&str] =
     &["tokio", "async-std", "smol", "mio", "futures-io", "async-channel", "redb", "getrandom", "rand"];
 
 /// Where the project has source files.
-const FOLDERS: &[&str] = &["benches", "crates", "examples", "fuzz", "xtask"];
+const FOLDERS: &[&str] = &["benches", "crates", "examples", "fuzz", "runtimes", "xtask"];
 
 pub(crate) fn main(args: &[String]) -> Result {
     if let Some(arg) = args.first() {

@@ -26,6 +26,7 @@ mod options;
 mod package;
 mod parsers;
 mod run;
+mod runtimes;
 mod simulate;
 mod source;
 mod spec;
@@ -52,6 +53,7 @@ const COMMANDS: &[Command] = &[
     ("spec", spec::USAGE, spec::HELP, spec::main),
     ("figures", figures::USAGE, figures::HELP, figures::main),
     ("firmware", "", firmware::HELP, firmware::main),
+    ("runtimes", runtimes::USAGE, runtimes::HELP, runtimes::main),
     ("web", web::USAGE, web::HELP, web::main),
     ("fuzz", fuzz::USAGE, fuzz::HELP, fuzz::main),
     ("kill", kill::USAGE, kill::HELP, kill::main),

@@ -12,6 +12,9 @@ pub(crate) struct Uart(usize);
 pub(crate) const LINE: Uart = Uart(0x4000_4000);
 /// Says whether there is a line, `1` when it is up, `0` when it is cut, and is told by an `r` that the program rests.
 pub(crate) const CARRIER: Uart = Uart(0x4000_5000);
+/// Where the program of the suite is told what to do.
+#[allow(dead_code, reason = "lamps are told by commands")]
+pub(crate) const CONSOLE: Uart = Uart(0x4000_6000);
 
 const DATA: usize = 0x00;
 const STATE: usize = 0x04;
