@@ -2,7 +2,7 @@
 //!
 //! `start` and `offline` are larger than the rest: a store with a million accounts (or as many as `ACCOUNTS` says) is made in some
 //! twenty seconds before the first is measured.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 use core::hint::black_box;
 use std::sync::mpsc;

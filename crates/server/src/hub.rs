@@ -301,7 +301,7 @@ impl Hub {
                 if !matches!(answer, ServerAnswer::Registered(Ok(()))) {
                     self.registrations.give_back(from);
                 }
-                self.say(Down::Answer { connection, ticket, answer: Box::new(answer) });
+                self.say(Down::Answer { connection, ticket, answer: Box::new(answer), number });
             }
             (Some(Asker::Router(ticket)), Answer::Router(answer)) => {
                 self.router.answer(now, ticket, answer, &mut self.effects);
