@@ -475,6 +475,10 @@ impl Account {
     }
 
     pub(crate) fn bind(&mut self, session: SessionId, jid: FullJid) {
+        if self.resources.is_empty() {
+            // Mostly it is the only one.
+            self.resources.reserve_exact(1);
+        }
         self.marks.push(mark(jid.resourcepart()));
         self.resources.push(Resource {
             session,
