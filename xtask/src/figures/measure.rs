@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::table::{ALLOCATIONS, CROWD, Group, INSTRUCTIONS, MEMORY, Measured, SIZE};
+use super::table::{ALLOCATIONS, CROWD, Group, INSTRUCTIONS, LINES, MEMORY, Measured, SIZE};
 use crate::bare::share_lock;
 use crate::elf;
 use crate::fuzz::host;
@@ -30,6 +30,8 @@ const PATHS: &[(&str, u64)] = &[
     ("route", 500),
     ("login", 20),
 ];
+/// The path of which the lines of memory are counted that it touches.
+const MANY: (&str, u64) = ("route-many", 8_192);
 /// What is measured beside one other and beside a thousand: a path with `-alone` and `-crowd` behind its name, and how often it is gone.
 const CROWDS: &[(&str, u64)] = &[("nobody", 200), ("stalled", 200), ("domains", 200)];
 /// How many sessions there are.
@@ -76,6 +78,12 @@ pub(crate) fn all(compiler: &Compiler) -> Result<Vec<Measured>> {
         let value = each(number(&program, path, few)?, number(&program, path, many)?);
         all.push(Measured::new(&ALLOCATIONS, path, Ok((value * 100.0).round() / 100.0)));
     }
+    let (path, few) = MANY;
+    let value = valgrind.clone().and_then(|()| {
+        let more = lines(&program, path, 3 * few)?.saturating_sub(lines(&program, path, few)?);
+        Ok((more as f64 * 10.0 / (2 * few) as f64).round() / 10.0)
+    });
+    all.push(Measured::new(&LINES, path, value));
     for &(path, few) in CROWDS {
         let value = valgrind.clone().and_then(|()| {
             let each = |company: &str| -> Result<f64> {
@@ -179,9 +187,31 @@ fn number(program: &Path, path: &str, count: u64) -> Result<u64> {
 
 /// How many instructions a program takes for that.
 fn instructions(program: &Path, path: &str, count: u64) -> Result<u64> {
-    let options = ["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"];
-    let mut command = command("valgrind", &options);
-    command.arg(program).args([path, &format!("{count:06}")]).env_clear();
+    // `==1== I   refs:      1,234`
+    let text = counted(program, &["--cache-sim=no"], path, count)?;
+    let line = text.lines().find(|line| line.contains("refs:")).and_then(|line| line.rsplit(' ').next());
+    number_in(line.unwrap_or_default())
+}
+
+/// How often it reads or writes what is not in a cache of a size that processors have for each core.
+fn lines(program: &Path, path: &str, count: u64) -> Result<u64> {
+    let caches = ["--cache-sim=yes", "--I1=32768,8,64", "--D1=32768,8,64", "--LL=1048576,16,64"];
+    // `==1== LLd misses:    1,234  (    1,000 rd   +    234 wr)`
+    let text = counted(program, &caches, path, count)?;
+    let line =
+        text.lines().find_map(|line| line.split_once("LLd misses:")).map(|(_, rest)| rest.trim_start());
+    number_in(line.and_then(|line| line.split(' ').next()).unwrap_or_default())
+}
+
+fn number_in(text: &str) -> Result<u64> {
+    let digits: String = text.chars().filter(|digit| *digit != ',').collect();
+    digits.parse().map_err(|_| format!("valgrind says `{text}`, which is no number"))
+}
+
+/// What valgrind's cachegrind says of a program that goes a path so often.
+fn counted(program: &Path, options: &[&str], path: &str, count: u64) -> Result<String> {
+    let mut command = command("valgrind", &["--tool=cachegrind", "--cachegrind-out-file=/dev/null"]);
+    command.args(options).arg(program).args([path, &format!("{count:06}")]).env_clear();
     // Where hash tables begin to look depends on where things lie, and that on how long the environment is.
     command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
     let output = command.output().map_err(|error| format!("valgrind: {error}"))?;
@@ -189,8 +219,5 @@ fn instructions(program: &Path, path: &str, count: u64) -> Result<u64> {
     if !output.status.success() {
         return Err(format!("`{}` ended with {}: {text}", describe(&command), output.status));
     }
-    // `==1== I   refs:      1,234`
-    let line = text.lines().find(|line| line.contains("refs:")).and_then(|line| line.rsplit(' ').next());
-    let digits: String = line.unwrap_or_default().chars().filter(|digit| *digit != ',').collect();
-    digits.parse().map_err(|_| format!("`{}` says no number of instructions: {text}", describe(&command)))
+    Ok(text.into_owned())
 }

@@ -30,6 +30,7 @@ const PATHS: &[Path] = &[
     ("parse", parse),
     ("write", write),
     ("route", route),
+    ("route-many", route_many),
     ("login", login),
     ("session", sessions),
     ("nobody-alone", |count| crowd::nobody(count, 1)),
@@ -188,6 +189,61 @@ fn route(count: usize) -> usize {
         delivered += effects.drain(..).filter(delivers).count();
     }
     assert_eq!(delivered, count + 1);
+    allocations
+}
+
+/// How many people write to how many others.
+const MANY: usize = 4_096;
+/// So many messages come together, and have been written when the next ones come.
+const TURN: usize = 32;
+
+/// Messages from many people to many others: nobody's turn comes again before all others have had theirs.
+fn route_many(count: usize) -> usize {
+    let account = |number: usize| format!("user{number}@example.com");
+    let domain = BareJid::parse("example.com").expect("an address");
+    let mut router = Router::new(balcony_router::Config::new(vec![domain]), &Seed::from_u64(1));
+    let (mut store, mut effects) = (Memory::default(), Vec::new());
+    let now = Instant::ZERO;
+    for number in 0..2 * MANY {
+        let (own, session) =
+            (BareJid::parse(&account(number)).expect("an address"), SessionId(number as u64));
+        befriend(&mut store, &account(number), &account((number + MANY) % (2 * MANY)));
+        router.bind(now, session, &own, Some("desk"), &mut effects).expect("a resource");
+        while let Some(effect) = effects.pop() {
+            if let Effect::Ask { ticket, ask } = effect {
+                router.answer(now, ticket, store.answer(0, ask), &mut effects);
+            }
+        }
+        router.route(now, session, Stanza::presence(PresenceType::Available), &mut effects);
+        for effect in effects.drain(..) {
+            if let Effect::Deliver { session, .. } = effect {
+                router.drained(now, session, u64::MAX, &mut Vec::new());
+            }
+        }
+    }
+    drop(store);
+    let mut delivered = 0;
+    let allocations = counted(|| {
+        for number in 0..count {
+            let from = number % MANY;
+            let [sender, to] = [format!("{}/desk", account(from)), account(from + MANY)]
+                .map(|jid| jid.parse().expect("an address"));
+            let stanza = Stanza::message(MessageType::Chat).with_from(sender).with_to(to).with_id("ktx72v49");
+            router.route(now, SessionId(from as u64), stanza, &mut effects);
+            if number % TURN == TURN - 1 || number == count - 1 {
+                let written = effects.len();
+                for at in 0..written {
+                    if let Effect::Deliver { session, .. } = &effects[at] {
+                        let session = *session;
+                        delivered += 1;
+                        router.drained(now, session, u64::MAX, &mut effects);
+                    }
+                }
+                effects.clear();
+            }
+        }
+    });
+    assert_eq!(delivered, count);
     allocations
 }
 
