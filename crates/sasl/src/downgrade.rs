@@ -31,7 +31,8 @@ impl Offered {
         mechanisms: impl IntoIterator<Item = M>,
         bindings: Option<impl IntoIterator<Item = B>>,
     ) -> Offered {
-        let mut text = String::new();
+        // Of a usual offer.
+        let mut text = String::with_capacity(256);
         append(&mut text, mechanisms);
         if let Some(bindings) = bindings {
             text.push(LISTS);

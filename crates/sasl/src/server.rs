@@ -3,8 +3,7 @@
 //! It looks up no account and hashes no password: it asks, and goes on with the answer. Of accounts that do not exist it knows
 //! nothing, since the answer for them looks like any other. Whether one user may act for another is up to the caller.
 
-use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -156,8 +155,8 @@ impl ServerExchange {
     pub fn credentials(&mut self, keys: ScramKeys) -> Result<ServerStep, Failure> {
         match core::mem::replace(&mut self.state, State::Ended) {
             State::Keys(first) if self.mechanism.hash() == Some(keys.hash()) => {
-                let mut server_first =
-                    format!("r={},s={},i={}", first.nonce, to_base64(keys.salt()), keys.iterations());
+                let (salt, iterations) = (to_base64(keys.salt()), keys.iterations().to_string());
+                let mut server_first = ["r=", &first.nonce, ",s=", &salt, ",i=", &iterations].concat();
                 if let Some(offered) = &self.offered {
                     offered.write(keys.hash(), &mut server_first);
                 }
@@ -197,7 +196,7 @@ impl ServerExchange {
         let expected = [message.gs2_header.as_bytes(), binding].concat();
         let (username, authzid) = (message.username.clone(), message.authzid.clone());
         self.state = State::Keys(First {
-            nonce: format!("{}{}", message.nonce, self.nonce),
+            nonce: [message.nonce, &self.nonce].concat(),
             bare: message.bare.into(),
             binding: to_base64(&expected),
             username: message.username,
@@ -253,11 +252,11 @@ fn check_final(
         return Err(not_authorized("another nonce"));
     }
     let proof = Digest::from_slice(keys.hash(), &message.proof).ok_or(malformed("bad length of proof"))?;
-    let auth_message = format!("{},{server_first},{}", first.bare, message.without_proof);
+    let auth_message = [&first.bare, ",", server_first, ",", message.without_proof].concat();
     if !keys.verify_proof(proof, &auth_message) {
         return Err(not_authorized("wrong password or unknown user"));
     }
-    let data = format!("v={}", to_base64(keys.server_signature(&auth_message).as_slice())).into_bytes();
+    let data = ["v=", &to_base64(keys.server_signature(&auth_message).as_slice())].concat().into_bytes();
     Ok(ServerStep::Success { username: first.username, authzid: first.authzid, data: Some(data) })
 }
 

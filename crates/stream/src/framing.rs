@@ -25,6 +25,16 @@ pub enum Framing {
     Messages,
 }
 
+/// What a stream says at once while it is negotiated is seldom longer: with so many bytes a buffer does not grow in steps.
+const FIRST: usize = 512;
+
+/// A buffer that holds nothing has no memory.
+fn make_room(out: &mut Vec<u8>) {
+    if out.capacity() == 0 {
+        out.reserve(FIRST);
+    }
+}
+
 impl Role {
     /// The namespace of the stanzas (RFC 6120 section 4.8.2).
     pub(crate) const fn content(self) -> &'static str {
@@ -45,6 +55,7 @@ impl Framing {
     }
 
     pub(crate) fn open(self, role: Role, header: &Header<'_>, out: &mut Vec<u8>) {
+        make_room(out);
         match self {
             Framing::Document => {
                 out.extend_from_slice(b"<?xml version='1.0'?><stream:stream");
@@ -86,6 +97,7 @@ impl Framing {
 
     /// An element that declares its own namespace.
     pub(crate) fn element(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        make_room(out);
         write(out);
         if self == Framing::Messages {
             out.push(0);

@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 
 use balcony_jid::FullJid;
 use balcony_stanza::{IqType, Kind, Payload, Stanza, ns};
-use balcony_xml::{Element, ElementRef, Name};
+use balcony_xml::{Element, ElementRef, Name, escape_attr, escape_text};
+
+use crate::framing::Framing;
 
 const BIND: Name = Name::from_static("bind");
 
@@ -49,10 +51,21 @@ impl Request {
     }
 }
 
-/// What the server's result says: this is who the client is now.
-pub(crate) fn result(jid: &FullJid) -> Payload {
-    const JID: Name = Name::from_static("jid");
-    Payload::from(Element::new(BIND, ns::BIND).child(Element::new(JID, ns::BIND).text(jid.as_str())))
+/// Writes the server's result to the request with this id: this is who the client is now.
+pub(crate) fn write_result(framing: Framing, id: &str, jid: &FullJid, out: &mut Vec<u8>) {
+    let namespace = match framing {
+        Framing::Document => "",
+        Framing::Messages => " xmlns='jabber:client'",
+    };
+    framing.element(out, |out| {
+        for part in ["<iq", namespace, " type='result' id='"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        escape_attr(id, out);
+        out.extend_from_slice(b"'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>");
+        escape_text(jid.as_str(), out);
+        out.extend_from_slice(b"</jid></bind></iq>");
+    });
 }
 
 /// Reads a result; `None` if it has no valid full JID.

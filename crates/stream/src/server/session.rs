@@ -64,12 +64,11 @@ impl Server {
         result: Result<FullJid, StanzaError>,
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
-        let mut request = Stanza::iq(IqType::Set);
-        request.head.id = self.bind_id.take();
+        let id = self.bind_id.take();
         match result {
             Ok(jid) => {
-                if let Some(reply) = request.result() {
-                    common.framing.stanza(&reply.with_payload(bind::result(&jid)), out);
+                if let Some(id) = &id {
+                    bind::write_result(common.framing, id, &jid, out);
                 }
                 common.step(Step::Bound)?;
                 common.heard(now);
@@ -77,6 +76,8 @@ impl Server {
                 Ok(Some(ServerEvent::Bound(jid)))
             }
             Err(error) => {
+                let mut request = Stanza::iq(IqType::Set);
+                request.head.id = id;
                 reply_error(common, &request, &error, out);
                 common.step(Step::BindRefused)?;
                 self.refused_bind(common)?;
