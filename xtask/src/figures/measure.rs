@@ -96,7 +96,9 @@ pub(crate) fn all(compiler: &Compiler) -> Result<Vec<Measured>> {
         });
         all.push(Measured::new(&CROWD, path, value));
     }
-    all.push(Measured::new(&MEMORY, "session", Ok(number(&program, "session", SESSIONS)? as f64)));
+    for path in ["session", "tls"] {
+        all.push(Measured::new(&MEMORY, path, Ok(number(&program, path, SESSIONS)? as f64)));
+    }
     all.push(Measured::new(&SIZE, "client", device()?));
     // In the order in which they are written.
     all.sort_by_key(|measured| Group::ALL.iter().position(|group| group.name == measured.group.name));

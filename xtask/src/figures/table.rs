@@ -74,6 +74,7 @@ const HEAD: &str = "\
 # stalled          a message to a contact, while others take nothing from their connections
 # domains          a stanza to another server that is not reached, while pairs of other domains wait
 # session          an available resource of an account of its own, with an empty roster
+# tls              what TLS holds beside that for a connection of a client that has come for the first time
 # client           a whole program for a device without operating system, without TLS and Unicode tables
 
 ";

@@ -5,6 +5,7 @@
 
 mod crowd;
 mod heap;
+mod tls;
 mod world;
 
 use std::hint::black_box;
@@ -39,6 +40,7 @@ const PATHS: &[Path] = &[
     ("stalled-crowd", |count| crowd::stalled(count, crowd::MANY)),
     ("domains-alone", |count| crowd::domains(count, 1)),
     ("domains-crowd", |count| crowd::domains(count, crowd::MANY)),
+    ("tls", tls::sessions),
 ];
 
 /// Who has a second resource then, and copies on all of them.
@@ -247,14 +249,16 @@ fn route_many(count: usize) -> usize {
     allocations
 }
 
-/// Logins by SCRAM-SHA-256, from the first byte to the bound resource. Each is that of a server of its own, so that it is the same.
+/// Logins by SCRAM-SHA-256, from the first byte to the bound resource. Each is that of a server of its own, so that it is the same; as many
+/// servers are made however many of them are used, so that what a server costs falls out.
 fn login(count: usize) -> usize {
+    const SERVERS: usize = 60;
     let mut world = World::new();
     world.login("juliet@example.com", "desk");
     let said = world.take_said();
+    let mut servers: Vec<_> = (0..SERVERS.max(count)).map(|_| world.anew()).collect();
     counted(|| {
-        for _ in 0..count {
-            let mut again = world.anew();
+        for again in &mut servers[..count] {
             let connection = again.accept();
             for bytes in &said {
                 again.send(connection, bytes);
