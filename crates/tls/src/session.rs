@@ -297,3 +297,41 @@ impl fmt::Debug for Session {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "rcgen"))]
+mod tests {
+    use rustls::HandshakeKind;
+
+    use super::*;
+
+    /// How the handshake of a new session went, up to the first words of both.
+    fn handshake(identity: &TlsIdentity, trust: &TlsTrust) -> Option<HandshakeKind> {
+        let mut server = Session::server(identity).unwrap();
+        let mut client = Session::client(trust, "localhost").unwrap();
+        let (mut plain, mut to_server, mut to_client) = (Vec::new(), Vec::new(), Vec::new());
+        client.read(&mut &[][..], &mut plain, &mut to_server).unwrap();
+        while !to_server.is_empty() {
+            server.read(&mut &*to_server, &mut plain, &mut to_client).unwrap();
+            to_server.clear();
+            client.read(&mut &*to_client, &mut plain, &mut to_server).unwrap();
+            to_client.clear();
+        }
+        assert!(server.established().is_some() && client.established().is_some());
+        server.connection.handshake_kind()
+    }
+
+    // By a ticket: no certificate is shown or proven again. It is so only for those who share what they trust.
+    #[test]
+    fn a_client_that_comes_again_goes_on_with_its_session() {
+        let (certificate, key) = crate::self_signed(&["localhost"]).unwrap();
+        let identity = TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
+        let trust = || TlsTrust::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
+        let known = trust();
+        let kinds = [&known, &known, &known.clone(), &trust()].map(|trust| handshake(&identity, trust));
+        let [full, resumed] = [HandshakeKind::Full, HandshakeKind::Resumed].map(Some);
+        assert_eq!(kinds, [full, resumed, resumed, full]);
+        // Another server has other keys, and its tickets are of no use here.
+        let other = TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
+        assert_eq!(handshake(&other, &known), full);
+    }
+}
