@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::time::SystemTime;
 
+use balcony_stanza::is_unprintable;
 use serde::Serialize;
 
 use crate::failure::{Failure, io};
@@ -41,8 +42,13 @@ pub(crate) fn prompt(text: &str) {
 }
 
 fn line(mut out: impl Write, text: &str) -> std::io::Result<()> {
-    writeln!(out, "{}", harmless(text))?;
+    one_of(&mut out, text)?;
     out.flush()
+}
+
+/// Writes a line of a list, which is flushed at its end.
+pub(crate) fn one_of(out: &mut impl Write, text: &str) -> std::io::Result<()> {
+    writeln!(out, "{}", harmless(text))
 }
 
 /// The time in seconds since the start of 1970 (UTC).
@@ -78,9 +84,9 @@ fn escape(text: &str, how: impl Fn(char) -> String) -> String {
     escaped
 }
 
-/// Control characters, and those that turn the direction of what follows.
+/// What does not stand in a line, but for the marks that people write from right to left with: these change nothing behind a text.
 fn is_harmful(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    is_unprintable(c) && !matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}')
 }
 
 #[cfg(test)]
@@ -94,6 +100,13 @@ mod tests {
         let mut out = Vec::new();
         line(&mut out, BAD).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "ä\\n\\u{9b}2J\\u{7f}<\\u{202e}>\n");
+    }
+
+    #[test]
+    fn marks_of_direction_are_part_of_a_text() {
+        assert_eq!(harmless("\u{5d0}\u{200f}!\u{200e}\u{61c}"), "\u{5d0}\u{200f}!\u{200e}\u{61c}");
+        // What turns all that follows, with its end or without, can't turn what is printed behind it.
+        assert_eq!(harmless("\u{2067}a\u{2069}\u{202b}b\u{2028}"), r"\u{2067}a\u{2069}\u{202b}b\u{2028}");
     }
 
     #[test]

@@ -23,15 +23,15 @@ pub(crate) fn list(accounts: &mut Accounts, account: &str, json: bool) -> Result
     let mut out = BufWriter::new(std::io::stdout().lock());
     for token in &tokens {
         if json {
-            writeln!(out, "{}", output::json(&Row::from(token))?).map_err(output::unprinted)?;
+            output::one_of(&mut out, &output::json(&Row::from(token))?).map_err(output::unprinted)?;
             continue;
         }
         let until = datetime::format(token.expires.saturating_mul(1_000));
         let day = until.split('T').next().unwrap_or_default();
         let name = if token.name.is_empty() { "a client without a name" } else { &token.name };
         let unused = if token.is_used { "" } else { "  (not used yet)" };
-        writeln!(out, "{:016x}  until {day}  {}  {name}{unused}", token.id, token.mechanism)
-            .map_err(output::unprinted)?;
+        let line = format!("{:016x}  until {day}  {}  {name}{unused}", token.id, token.mechanism);
+        output::one_of(&mut out, &line).map_err(output::unprinted)?;
     }
     out.flush().map_err(output::unprinted)
 }

@@ -223,7 +223,7 @@ fn list(accounts: &mut Accounts, domain: Option<&BareJid>, configured: &[Domain]
         };
         is_empty &= page.is_empty();
         for account in &page {
-            writeln!(out, "{account}").map_err(output::unprinted)?;
+            output::one_of(&mut out, account).map_err(output::unprinted)?;
         }
         match page.last() {
             Some(last) => after = Some(last.clone()),

@@ -11,7 +11,7 @@ use balcony_connection::Error;
 use balcony_jid::FullJid;
 pub use balcony_router::Level;
 use balcony_sasl::Mechanism;
-use balcony_stanza::StreamCondition;
+use balcony_stanza::{StreamCondition, is_unprintable};
 
 use crate::{Ended, Notice};
 
@@ -90,7 +90,7 @@ fn severity(error: &Error) -> Level {
 
 /// A peer chooses some of the words: they must not look like a line of their own.
 pub(crate) fn one_line(line: String) -> String {
-    if line.contains(char::is_control) { line.replace(char::is_control, " ") } else { line }
+    if line.contains(is_unprintable) { line.replace(is_unprintable, " ") } else { line }
 }
 
 #[cfg(test)]
@@ -133,10 +133,12 @@ mod tests {
     fn a_peer_cannot_write_lines_of_its_own() {
         let error = StreamError {
             condition: StreamCondition::UndefinedCondition,
-            text: Some("so\nINFO romeo@localhost/x is online\u{1b}[2J\u{85}".into()),
+            text: Some("so\nINFO romeo@localhost/x is online\u{1b}[2J\u{85}\u{2028}\u{202e}".into()),
         };
         let ended = Ended::Failed(balcony_stream::Error::Remote(error).into());
         let (_, line) = journal().line(Notice::Ended(ended)).unwrap();
-        assert!(line.ends_with(r"so\nINFO romeo@localhost/x is online\u{1b}[2J\u{85}"), "{line}");
+        assert!(line.ends_with(r"so\nINFO romeo@localhost/x is online\u{1b}[2J\u{85}\u{2028}\u{202e}"), "{line}");
+        // What comes in words that nobody has escaped before.
+        assert_eq!(one_line("a\nb\u{2029}c\u{202e}d\u{2067}e\u{200f}".into()), "a b c d e ");
     }
 }

@@ -51,5 +51,6 @@ pub use error::{ErrorCondition, ErrorType, StanzaError};
 pub use head::{Head, IqType, Kind, MessageType, PresenceType};
 pub use parse::Invalid;
 pub use payload::Payload;
+pub use printed::is_unprintable;
 pub use stanza::Stanza;
 pub use stream_error::{StreamCondition, StreamError};

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use balcony_jid::FullJid;
 use balcony_sasl::{Hash, LONGEST_NAME, Mechanism, SaslCondition};
-use balcony_stanza::ns;
+use balcony_stanza::{is_unprintable, ns};
 use balcony_xep::csi::ClientState;
 use balcony_xep::sm::{Enable, Resume};
 use balcony_xml::{Element, ElementRef, escape_attr, escape_text};
@@ -175,7 +175,7 @@ pub(crate) fn agent_name(authenticate: ElementRef<'_>) -> String {
         if !name.is_empty() {
             name.push_str(", ");
         }
-        name.extend(part.text().chars().filter(|c| !c.is_control()));
+        name.extend(part.text().chars().filter(|c| !is_unprintable(*c)));
     }
     while name.len() > LONGEST_NAME {
         name.pop();
