@@ -8,12 +8,17 @@ use balcony_jid::BareJid;
 use balcony_stanza::{StreamCondition, StreamError};
 use balcony_store::Worker;
 use balcony_tokio::ServerHandle;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, BufWriter};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, BufWriter,
+};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
 use crate::control::{self, Order, Pending, Request, Response, Session, WINDOW};
 use crate::failure::reason;
+
+/// Bytes of a request, which has an address and a password at most, or a text for somebody whose session ends.
+const REQUEST: usize = 65_536;
 
 /// The socket in the data folder; it disappears with this value.
 pub(crate) struct ControlSocket {
@@ -87,20 +92,34 @@ async fn converse(stream: UnixStream, controlled: Controlled) -> std::io::Result
     let (requests, responses) = stream.into_split();
     let (sender, receiver) = mpsc::channel(WINDOW);
     let writing = tokio::spawn(write(BufWriter::new(responses), receiver));
-    let mut lines = BufReader::new(requests).lines();
-    while let Some(line) = lines.next_line().await? {
-        let response = match serde_json::from_str(&line) {
+    let mut requests = BufReader::new(requests);
+    let mut line = Vec::new();
+    while read_line(&mut requests, &mut line).await? {
+        let is_too_long = line.len() > REQUEST;
+        let response = match serde_json::from_slice(&line) {
+            _ if is_too_long => {
+                Pending::known(Response::Failed(format!("a request has more than {REQUEST} bytes")))
+            }
             Ok(request) => begin(&controlled, request),
             Err(error) => Pending::known(Response::Failed(format!(
                 "the running server is of another version than this command: {error}"
             ))),
         };
-        if sender.send(response).await.is_err() {
+        // Of a line that is too long the rest is not read.
+        if sender.send(response).await.is_err() || is_too_long {
             break;
         }
     }
     drop(sender);
     writing.await?
+}
+
+/// Reads a line in the place of the one before, with its line feed if it has one, but no more than a byte beyond [`REQUEST`]. `false` at the
+/// end.
+async fn read_line(requests: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>) -> std::io::Result<bool> {
+    line.clear();
+    line.shrink_to(4096);
+    Ok(requests.take(REQUEST as u64 + 1).read_until(b'\n', line).await? > 0)
 }
 
 fn begin(controlled: &Controlled, request: Request) -> Pending {
@@ -158,4 +177,31 @@ async fn write(
         out.flush().await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_a_bound() {
+        let lines = async |bytes: Vec<u8>| {
+            let (mut requests, mut line, mut lengths) = (bytes.as_slice(), Vec::new(), Vec::new());
+            while read_line(&mut requests, &mut line).await.unwrap() {
+                lengths.push(line.len());
+                if line.len() > REQUEST {
+                    break;
+                }
+            }
+            (lengths, requests.len())
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            assert_eq!(lines(b"one\n\nthree".to_vec()).await, (vec![4, 1, 5], 0));
+            let fits = [vec![b'x'; REQUEST - 1], b"\n\n".to_vec()].concat();
+            assert_eq!(lines(fits).await, (vec![REQUEST, 1], 0));
+            // Nothing beyond it is read, whether a line feed comes or not.
+            assert_eq!(lines(vec![b'x'; 10 * REQUEST]).await, (vec![REQUEST + 1], 9 * REQUEST - 1));
+        });
+    }
 }

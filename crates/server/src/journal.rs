@@ -137,7 +137,10 @@ mod tests {
         };
         let ended = Ended::Failed(balcony_stream::Error::Remote(error).into());
         let (_, line) = journal().line(Notice::Ended(ended)).unwrap();
-        assert!(line.ends_with(r"so\nINFO romeo@localhost/x is online\u{1b}[2J\u{85}\u{2028}\u{202e}"), "{line}");
+        assert!(
+            line.ends_with(r"so\nINFO romeo@localhost/x is online\u{1b}[2J\u{85}\u{2028}\u{202e}"),
+            "{line}"
+        );
         // What comes in words that nobody has escaped before.
         assert_eq!(one_line("a\nb\u{2029}c\u{202e}d\u{2067}e\u{200f}".into()), "a b c d e ");
     }

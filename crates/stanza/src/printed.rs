@@ -52,7 +52,8 @@ mod tests {
             assert_eq!(Printed(&alloc::format!("a{bad}b")).to_string(), alloc::format!("a{name}b"));
         }
         // A joiner and a variation selector are parts of what people write.
-        let good = "\u{5e9}\u{5dc}\u{5d5}\u{5dd} \u{645}\u{200d}\u{200c} \u{1f441}\u{fe0f} \u{2027}\u{202f}\u{a0}";
+        let good =
+            "\u{5e9}\u{5dc}\u{5d5}\u{5dd} \u{645}\u{200d}\u{200c} \u{1f441}\u{fe0f} \u{2027}\u{202f}\u{a0}";
         assert_eq!(Printed(good).to_string(), good);
     }
 }
