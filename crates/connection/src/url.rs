@@ -28,6 +28,8 @@ impl WebSocketUrl {
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at_checked(end)?;
         let (host, port) = match authority.rsplit_once(':') {
+            // A sign would be read as well.
+            Some((_, port)) if port.starts_with('+') => return None,
             Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
             _ => (authority, if is_secure { 443 } else { 80 }),
         };
@@ -119,6 +121,7 @@ mod tests {
             "wss://a\r\nX: y/",
             "wss://a:x/",
             "wss://a:65536/",
+            "wss://a:+99/",
             "wss://user@a/",
             "wss://a/b#c",
             "wss://[a]/",

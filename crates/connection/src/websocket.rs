@@ -329,9 +329,14 @@ fn respond(request: &Request, out: &mut Vec<u8>) -> Result<(), &'static str> {
 /// Says where the WebSocket is: here, under the name by which the client has asked (RFC 7395 section 4, XEP-0156). TLS ends here or in a
 /// proxy before. Programs of other sites may read it, and nobody keeps it for others, since it is about the name in this request.
 fn host_meta(request: &Request, format: Format, out: &mut Vec<u8>) -> Result<(), &'static str> {
-    let host = request.headers().get("Host").and_then(|host| host.to_str().ok());
+    // RFC 9112 section 3.2: one, which is a host and perhaps a port.
+    let mut hosts = request.headers().get_all("Host").into_iter();
+    let host = hosts.next().filter(|_| hosts.next().is_none()).and_then(|host| host.to_str().ok());
     let url = host.map(|host| format!("wss://{host}{WEBSOCKET_PATH}"));
-    let Some(url) = url.filter(|url| url.len() <= HOST && crate::WebSocketUrl::parse(url).is_some()) else {
+    let is_host = |url: &String| {
+        url.len() <= HOST && crate::WebSocketUrl::parse(url).is_some_and(|read| read.path() == WEBSOCKET_PATH)
+    };
+    let Some(url) = url.filter(is_host) else {
         refuse(StatusCode::BAD_REQUEST, out);
         return Err("the client asked for host-meta of no host");
     };

@@ -367,7 +367,21 @@ fn it_says_where_it_is() {
             assert!(matches!(ended, Some(Err(Error::WebSocket(_)))), "{ended:?}");
         }
         let long = format!("Host: {}.example\r\n", "x".repeat(600));
-        for host in ["", "Host: a b\r\n", "Host: a'><b\r\n", "Host: user@example.com\r\n", &long] {
+        for host in [
+            "",
+            "Host: a b\r\n",
+            "Host: a'><b\r\n",
+            "Host: user@example.com\r\n",
+            &long,
+            // More than a host and a port (RFC 9110 section 7.2).
+            "Host: example.com:99/..\r\n",
+            "Host: example.com/\r\n",
+            "Host: example.com?\r\n",
+            "Host: example.com?x=\r\n",
+            "Host: example.com#\r\n",
+            "Host: example.com:+99\r\n",
+            "Host: example.com\r\nHost: example.org\r\n",
+        ] {
             assert!(ask(format.path(), host).0.starts_with("HTTP/1.1 400 "), "{host}");
         }
     }
