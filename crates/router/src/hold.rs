@@ -175,7 +175,7 @@ impl Router {
             }
             self.queued += entry.bytes();
             let stanza = Arc::clone(&entry.stanza);
-            if own.outbox.push(now, entry, limits) {
+            if own.outbox.push(now, entry, limits, &mut self.spent) {
                 front.push(stanza);
             }
         }

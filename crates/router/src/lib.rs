@@ -103,6 +103,7 @@ mod router;
 mod saved;
 mod shared;
 mod slab;
+mod spent;
 mod store;
 mod strangers;
 mod subscription;
@@ -118,6 +119,7 @@ pub use memory::Memory;
 pub use own::{Bound, SendError};
 pub use router::{Counts, Router};
 pub use saved::Restoring;
+pub use spent::Spent;
 pub use store::{
     Answer, Append, Ask, Change, Collections, Content, Document, DocumentEdit, Entry, Kept, LastSeen,
     LogEdit, Room, collections,

@@ -28,6 +28,7 @@ use balcony_stanza::{IqType, Kind, Stanza};
 
 use crate::hold::{Held, Key};
 use crate::line::When;
+use crate::spent::SpentStanzas;
 
 mod entry;
 mod management;
@@ -113,8 +114,17 @@ impl Outbox {
     }
 
     /// Takes a stanza in. Whether it goes into the window at once: otherwise it waits.
-    pub(crate) fn push(&mut self, now: Instant, entry: Entry, limits: &Limits) -> bool {
+    pub(crate) fn push(
+        &mut self,
+        now: Instant,
+        entry: Entry,
+        limits: &Limits,
+        spent: &mut SpentStanzas,
+    ) -> bool {
         self.count(&entry);
+        if self.entries.capacity() == 0 {
+            self.entries = spent.buffer();
+        }
         let goes = self.passed == self.entries.len() && self.has_room(entry.bytes, limits);
         if goes {
             self.passed += 1;
@@ -275,7 +285,13 @@ impl Outbox {
     }
 
     /// The network has so many of all the stanzas that its connection has got. What has left the queue, in bytes.
-    pub(crate) fn drain(&mut self, now: Instant, through: u64, limits: &Limits) -> usize {
+    pub(crate) fn drain(
+        &mut self,
+        now: Instant,
+        through: u64,
+        limits: &Limits,
+        spent: &mut SpentStanzas,
+    ) -> usize {
         let (mut taken, mut removed) = (0, 0);
         let through = self.base.saturating_add(through);
         while self.unacknowledged < self.passed && self.removed + (self.unacknowledged as u64) < through {
@@ -287,7 +303,7 @@ impl Outbox {
             self.passed_bytes -= bytes;
             taken += bytes;
             if self.management.managed().is_none() {
-                removed += self.remove_first();
+                removed += self.remove_first(spent);
             }
         }
         self.watch(now, limits);
@@ -301,7 +317,7 @@ impl Outbox {
     }
 
     /// The session has got the first entry. What that cost.
-    fn remove_first(&mut self) -> usize {
+    fn remove_first(&mut self, spent: &mut SpentStanzas) -> usize {
         let Some(entry) = self.entries.pop_front() else { return 0 };
         let bytes = entry.bytes;
         self.removed += 1;
@@ -323,9 +339,10 @@ impl Outbox {
         if let Some(key) = entry.kept {
             self.rare().freed.push(key);
         }
+        spent.add(entry.stanza, entry.maker);
         if self.entries.is_empty() {
             // An idle session keeps no buffer.
-            self.entries = VecDeque::new();
+            spent.keep(mem::take(&mut self.entries));
         }
         bytes
     }
@@ -350,11 +367,17 @@ impl Outbox {
     }
 
     /// The session has got so many more of those that count. What has left the queue, in bytes.
-    pub(crate) fn acknowledge(&mut self, now: Instant, count: u32, limits: &Limits) -> usize {
+    pub(crate) fn acknowledge(
+        &mut self,
+        now: Instant,
+        count: u32,
+        limits: &Limits,
+        spent: &mut SpentStanzas,
+    ) -> usize {
         let through = self.through(count).unwrap_or(0);
         let mut removed = 0;
         while self.removed < through && self.passed > 0 {
-            removed += self.remove_first();
+            removed += self.remove_first(spent);
         }
         let waits = self.rare.as_mut().and_then(|rare| rare.waits.as_mut());
         if let Some((since, before)) = waits.filter(|_| removed > 0) {
@@ -389,7 +412,7 @@ impl Outbox {
 
     /// The session has the connection on which its client has [come back](Outbox::resume): what that has not got [goes](Outbox::pass)
     /// there. What has left the queue, in bytes.
-    pub(crate) fn attach(&mut self) -> usize {
+    pub(crate) fn attach(&mut self, spent: &mut SpentStanzas) -> usize {
         let Some(count) = self.management.attach() else { return 0 };
         let through = self.through(count).unwrap_or(0);
         let mut removed = 0;
@@ -397,7 +420,7 @@ impl Outbox {
             // It was sent once, on the connection before.
             let bytes = self.entries.front().map_or(0, |entry| entry.bytes);
             (self.passed, self.passed_bytes) = (1, bytes);
-            removed += self.remove_first();
+            removed += self.remove_first(spent);
         }
         self.base = self.removed;
         removed

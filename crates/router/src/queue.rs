@@ -48,7 +48,7 @@ impl Router {
             debug_assert!(own.outbox.can_have(through), "the network has {through} stanzas, of fewer");
             let before = own.outbox.stalls_at(limits);
             let was_held = own.outbox.owes(limits);
-            self.queued -= own.outbox.drain(now, through, limits);
+            self.queued -= own.outbox.drain(now, through, limits, &mut self.spent);
             if was_held && !own.outbox.owes(limits) {
                 effects.push(Effect::Hold { session, is_held: false });
             }
@@ -60,7 +60,7 @@ impl Router {
         }
         let start = effects.len();
         if let Some(left) = self.leaving.get_mut(session) {
-            self.queued -= left.outbox.drain(now, through, limits);
+            self.queued -= left.outbox.drain(now, through, limits, &mut self.spent);
             let (is_replayed, is_over) = (left.outbox.take_replayed(), left.outbox.is_empty());
             if is_replayed {
                 self.written(session, effects);
@@ -311,7 +311,8 @@ impl Router {
         let is_answer = is_answer(&stanza) && stanza.head.from.as_ref().is_none_or(is_own);
         let entry =
             Entry::new(stanza, now, is_answer, replayed.as_ref().map(|(_, number, _)| *number), others, kept);
-        let entry = entry.at(when);
+        let mut entry = entry.at(when);
+        entry.maker = self.spent.maker;
         let before = session.outbox.stalls_at(limits);
         let owed = session.outbox.owes(limits);
         self.queued += entry.bytes();
@@ -321,7 +322,7 @@ impl Router {
             }
             false
         } else {
-            session.outbox.push(now, entry, limits)
+            session.outbox.push(now, entry, limits, &mut self.spent)
         };
         if !owed && session.outbox.owes(limits) {
             effects.push(Effect::Hold { session: id, is_held: true });

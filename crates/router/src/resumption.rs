@@ -36,7 +36,7 @@ impl Router {
         let limits = &self.shared.config.limits;
         if let Some(own) = self.sessions.get_mut(&session) {
             let before = own.outbox.stalls_at(limits);
-            self.queued -= own.outbox.acknowledge(now, count, limits);
+            self.queued -= own.outbox.acknowledge(now, count, limits, &mut self.spent);
             self.forget_acknowledged(session, effects);
             self.fill_window(session, before, effects);
         }
@@ -110,7 +110,7 @@ impl Router {
         self.begin_again(session);
         let limits = &self.shared.config.limits;
         let Some(own) = self.sessions.get_mut(&session) else { return };
-        self.queued -= own.outbox.attach();
+        self.queued -= own.outbox.attach(&mut self.spent);
         let account = self.accounts.get(own.jid.bare_str());
         let before = own.outbox.bytes();
         own.outbox.change(|stanza, at| stamped(account, stanza, at));

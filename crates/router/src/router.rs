@@ -24,6 +24,7 @@ use crate::owed::{Debtors, Owed};
 use crate::queue::Placed;
 use crate::shared::Shared;
 use crate::slab::{Index, Name, Slab};
+use crate::spent::SpentStanzas;
 use crate::strangers::Parked;
 use crate::undelivered::Keeps;
 use crate::{Answer, Config, Effect, SessionId};
@@ -37,7 +38,8 @@ use crate::{Answer, Config, Effect, SessionId};
 ///    [`receive`](Router::receive) and [`undeliverable`](Router::undeliverable). The [`answer`](Router::answer) to each ask, and
 ///    [`tick`](Router::tick) at the [`deadline`](Router::deadline).
 /// 2. **What the owner wants**: [`send`](Router::send), [`remove_account`](Router::remove_account), and around a restart
-///    [`save`](Router::save), [`let_go`](Router::let_go), [`restore`](Router::restore).
+///    [`save`](Router::save), [`let_go`](Router::let_go), [`restore`](Router::restore). An owner with several threads frees what is
+///    [spent](Router::keep_spent).
 /// 3. **What comes of it**: [`Effect`]s, which each of these appends to the owner's list, to be carried out in their order. When all are done, and what
 ///    they have led to, [`take_in`](Router::take_in), until it is `false`.
 /// 4. **Looking**: [`jid`](Router::jid), [`sessions`](Router::sessions), [`session`](Router::session), [`bound`](Router::bound),
@@ -160,6 +162,8 @@ pub struct Router {
     /// What has been replayed and is to be delivered next, its number in its log, and whether it is the last. Empty between calls.
     pub(crate) replays: VecDeque<(Arc<Stanza>, u64, bool)>,
     pub(crate) asks: Asks,
+    /// What sessions have got, if its owner frees that.
+    pub(crate) spent: SpentStanzas,
     /// What was said to whoever runs the server about its extensions.
     pub(crate) complaints: Complaints,
     /// What extensions want to have done, and are told.
@@ -274,6 +278,7 @@ impl Router {
     pub fn new(config: Config, seed: &Seed) -> Self {
         Router {
             asks: Asks::new(config.limits),
+            spent: SpentStanzas::default(),
             complaints: Complaints::default(),
             shared: Shared::new(config),
             random: seed.random(),

@@ -66,6 +66,8 @@ pub struct Hub {
     pub(crate) actions: Vec<Action>,
     /// What the first part knows of what is to be done without words for it.
     pub(crate) known: News,
+    /// The part that it hears: it makes what is delivered.
+    pub(crate) maker: u8,
     /// The last time that it was told: parts may look at the clock, and then wait for each other.
     clock: Instant,
     /// The server is over.
@@ -80,8 +82,12 @@ impl Hub {
     pub fn new(config: &ServerConfig, seed: &Seed, parts: u16) -> Self {
         let mut random = seed.random();
         let parts = usize::from(parts.clamp(1, 256));
+        let mut router = Router::new(config.router(), &random.seed());
+        if parts > 1 {
+            router.keep_spent();
+        }
         Hub {
-            router: Router::new(config.router(), &random.seed()),
+            router,
             federation: config.federation.clone().map(|config| Federation::new(config, &random.seed())),
             components: config.components.clone().map(|config| Components::new(config, &random.seed())),
             is_closing: false,
@@ -102,6 +108,7 @@ impl Hub {
             mail: (0..parts).map(|_| Mail::default()).collect(),
             actions: Vec::new(),
             known: News::NONE,
+            maker: 0,
             clock: Instant::ZERO,
             is_over: false,
             spare: Vec::new(),
@@ -116,6 +123,12 @@ impl Hub {
         (self.resumption, self.keep_sessions) = (config.limits.resumption, config.keep_sessions);
         // Streams that are open have the time that they had.
         self.negotiation = self.negotiation.max(config.limits.negotiation);
+    }
+
+    /// What it is said from now on was made by this part.
+    pub(crate) fn is_heard(&mut self, part: usize) {
+        self.maker = u8::try_from(part).unwrap_or(0);
+        self.router.made_by(self.maker);
     }
 
     /// No earlier than it was told before.
@@ -501,7 +514,7 @@ impl Hub {
         match effect {
             Effect::Deliver { session, stanza } => {
                 if let Some(connection) = self.sessions.connection(session) {
-                    self.say(Down::Deliver { connection, stanza });
+                    self.say(Down::Deliver { connection, stanza, maker: self.maker });
                 }
             }
             Effect::Handled { session, number } => {

@@ -42,6 +42,7 @@ mod sessions;
 mod shard;
 mod slots;
 mod transport;
+mod written;
 
 pub use acceptor::{Acceptor, Entry, Refusal};
 pub use action::{Action, Answer, Ask, ConnectionId, Ended, Notice, Reply};

@@ -6,16 +6,17 @@
 //! that as well, and so that it wakes in time for what is due.
 
 use alloc::collections::VecDeque;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
 use balcony_machine::Instant;
-use balcony_stanza::{Stanza, StreamCondition, StreamError};
+use balcony_router::Spent;
+use balcony_stanza::{StreamCondition, StreamError};
 
 use crate::action::{Action, ConnectionId};
 use crate::connections::{Connections, Down};
 use crate::hub::Hub;
+use crate::written::{Returned, Written};
 
 /// Some of the connections, and what they have been told and have not heard.
 pub(crate) struct Part {
@@ -24,20 +25,22 @@ pub(crate) struct Part {
     number: usize,
     /// How the hub was when it was last met.
     news: News,
-    /// What its connections had written when it was last met: the router may have let go of it since, and then it is freed here, where nobody
-    /// waits for that.
-    spent: Vec<Arc<Stanza>>,
+    /// What was written, if there are others that wait for the hub: what its connections had written when it was last met, and what the
+    /// router has let go of since.
+    written: Written,
+    /// What it has made, and others have written. Freed when the hub is not held.
+    returned: Returned,
 }
 
 /// After so many words the router looks ahead at what comes next.
 const AHEAD: usize = 32;
-/// A part keeps room for so many stanzas that have been written.
-const SPENT: usize = 1_024;
 
 /// What the hub has for one part.
 #[derive(Default)]
 pub(crate) struct Mail {
     pub(crate) words: VecDeque<Down>,
+    /// What it has made, and others have written.
+    pub(crate) returned: Returned,
     /// It has been called, and has not come yet.
     pub(crate) is_called: bool,
 }
@@ -72,21 +75,23 @@ impl News {
 }
 
 impl Part {
-    /// A part whose owner has the hub all the time.
+    /// A part that has met no hub.
     pub(crate) const fn new(connections: Connections, number: usize) -> Self {
-        Part { connections, heard: VecDeque::new(), number, news: News::NONE, spent: Vec::new() }
+        Part {
+            connections,
+            heard: VecDeque::new(),
+            number,
+            news: News::NONE,
+            written: Written::of(number),
+            returned: Returned::new(),
+        }
     }
 
-    /// A part that meets the hub.
-    pub(crate) fn meeting(mut connections: Connections, number: usize) -> Self {
-        connections.spent = Some(Vec::new());
-        Part::new(connections, number)
-    }
-
-    /// Lets go of what has been written. Call it when the hub has been met, and is not held any more.
+    /// Frees what it has made and was written, here or by others. Call it when the hub has been met, and is not held any more: nobody waits
+    /// for that.
     pub(crate) fn let_go(&mut self) {
-        self.spent.clear();
-        self.spent.shrink_to(SPENT);
+        self.written.clear();
+        self.returned.clear();
     }
 
     /// Says the next so many words to the hub, which does all that follows, and takes along what is said to this part. The first part also
@@ -114,9 +119,12 @@ impl Part {
     ) -> T {
         let now = hub.at(now);
         self.let_go();
-        if let Some(spent) = &mut self.connections.spent {
-            mem::swap(&mut self.spent, spent);
+        if let Some(written) = &mut self.connections.written {
+            mem::swap(&mut self.written, written);
+        } else if hub.mail.len() > 1 {
+            self.connections.written = Some(Written::of(self.number));
         }
+        hub.is_heard(self.number);
         let mut others = mem::take(&mut hub.actions);
         let actions = if self.number == 0 {
             actions.append(&mut others);
@@ -139,8 +147,17 @@ impl Part {
             hub.settle(now, actions);
         }
         hub.actions = others;
+        for Spent { stanza, maker } in hub.router.take_spent() {
+            self.written.add(maker, stanza);
+        }
+        self.written.give_back(|maker, stanzas| {
+            if let Some(mail) = hub.mail.get_mut(maker) {
+                mail.returned.take(stanzas);
+            }
+        });
         if let Some(mail) = hub.mail.get_mut(self.number) {
             mail.is_called = false;
+            self.returned.append(&mut mail.returned);
             match self.heard.is_empty() {
                 true => mem::swap(&mut self.heard, &mut mail.words),
                 false => self.heard.append(&mut mail.words),
@@ -235,30 +252,87 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
+    use alloc::sync::{Arc, Weak};
     use alloc::vec;
 
     use balcony_machine::{Secret, Seed};
-    use balcony_stanza::MessageType;
+    use balcony_stanza::{MessageType, Stanza};
 
     use super::*;
     use crate::ServerConfig;
 
-    // Others wait while a part has the hub: what it has written is not freed meanwhile.
-    #[test]
-    fn what_is_written_is_freed_when_the_hub_is_not_held() {
+    /// Two parts, and a stanza that the first has made and the second is told.
+    fn told() -> (Hub, [Part; 2], Weak<Stanza>) {
         let domain = balcony_jid::BareJid::parse("example.com").unwrap();
         let config = ServerConfig::new(vec![domain], Secret::new([7; 32]));
-        let mut hub = Hub::new(&config, &Seed::from_u64(1), 1);
-        let mut part = Part::meeting(Connections::of_part(config, Seed::from_u64(2).random(), 0, 64), 0);
+        let mut hub = Hub::new(&config, &Seed::from_u64(1), 2);
+        let part = |number: u8| {
+            let random = Seed::from_u64(number.into()).random();
+            Part::new(Connections::of_part(config.clone(), random, number, 64), number.into())
+        };
         let stanza = Arc::new(Stanza::message(MessageType::Chat));
         let there = Arc::downgrade(&stanza);
-        hub.mail[0].words.push_back(Down::Deliver { connection: ConnectionId(0), stanza });
+        hub.mail[1].words.push_back(Down::Deliver { connection: ConnectionId(1 << 24), stanza, maker: 0 });
+        (hub, [part(0), part(1)], there)
+    }
+
+    fn meet(part: &mut Part, hub: &mut Hub) {
         let (now, mut actions, mut calls) = (Instant::ZERO, Vec::new(), Vec::new());
-        part.meet(now, &mut hub, usize::MAX, &mut actions, &mut calls);
-        while part.hear(now, &mut actions) {}
-        part.meet(now, &mut hub, usize::MAX, &mut actions, &mut calls);
+        part.meet(now, hub, usize::MAX, &mut actions, &mut calls);
+    }
+
+    fn hear(part: &mut Part) {
+        while part.hear(Instant::ZERO, &mut Vec::new()) {}
+    }
+
+    // Others wait while a part has the hub: what is written is not freed meanwhile. Nor is it freed by another thread than the one that has
+    // made it: both would have the same pages of the allocator.
+    #[test]
+    fn what_is_written_is_freed_where_it_was_made_when_the_hub_is_not_held() {
+        let (mut hub, [mut maker, mut writer], there) = told();
+        meet(&mut writer, &mut hub);
+        hear(&mut writer);
+        meet(&mut writer, &mut hub);
+        writer.let_go();
+        assert_eq!(there.strong_count(), 1, "another part has freed it");
+        meet(&mut maker, &mut hub);
         assert_eq!(there.strong_count(), 1, "it is freed while the hub is held");
-        part.let_go();
+        maker.let_go();
+        assert_eq!(there.strong_count(), 0);
+    }
+
+    // A part that has long not been there need not come for what it has made: it does not get more than a bound.
+    #[test]
+    fn what_a_part_does_not_come_for_is_bounded() {
+        let (mut hub, [mut maker, mut writer], _) = told();
+        let stanza = Arc::new(Stanza::message(MessageType::Chat));
+        for _ in 0..10_000 {
+            let (connection, stanza) = (ConnectionId(1 << 24), Arc::clone(&stanza));
+            hub.mail[1].words.push_back(Down::Deliver { connection, stanza, maker: 0 });
+            meet(&mut writer, &mut hub);
+            hear(&mut writer);
+        }
+        meet(&mut writer, &mut hub);
+        writer.let_go();
+        let kept = Arc::strong_count(&stanza);
+        assert!((1_000..=1_100).contains(&kept), "{kept}");
+        meet(&mut maker, &mut hub);
+        maker.let_go();
+        assert_eq!(Arc::strong_count(&stanza), 1);
+    }
+
+    // One thread makes what it writes.
+    #[test]
+    fn a_part_frees_what_it_has_made_itself() {
+        let (mut hub, [_, mut writer], there) = told();
+        if let Some(Down::Deliver { maker, .. }) = hub.mail[1].words.front_mut() {
+            *maker = 1;
+        }
+        meet(&mut writer, &mut hub);
+        hear(&mut writer);
+        meet(&mut writer, &mut hub);
+        assert_eq!(there.strong_count(), 1, "it is freed while the hub is held");
+        writer.let_go();
         assert_eq!(there.strong_count(), 0);
     }
 }

@@ -135,7 +135,7 @@ impl Server {
         let hub = Hub::new(&config, &random.seed(), parts);
         let part = |number: u8| {
             let random = random.seed().random();
-            Part::meeting(Connections::of_part(config.clone(), random, number, BATCH), number.into())
+            Part::new(Connections::of_part(config.clone(), random, number, BATCH), number.into())
         };
         let parts = (0..=u8::MAX).take(parts.into()).map(part).collect();
         Server { parts, hub, schedule: Some(random) }

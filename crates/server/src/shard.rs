@@ -265,7 +265,7 @@ impl<P, H: AtHub> Shard<P, H> {
     pub fn of_part(config: ServerConfig, seed: Seed, number: u8, hub: H) -> Self {
         let connections = Connections::of_part(config, seed.random(), number, BATCH);
         let mut shard = Shard {
-            part: Part::meeting(connections, number.into()),
+            part: Part::new(connections, number.into()),
             hub,
             is_called: true,
             calls: Vec::new(),

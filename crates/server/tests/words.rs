@@ -146,7 +146,7 @@ fn enabled(connection: ConnectionId, ticket: Ticket) -> Down {
 }
 
 fn deliver(connection: ConnectionId) -> Down {
-    Down::Deliver { connection, stanza: Arc::new(Stanza::parse(MESSAGE.as_bytes()).unwrap()) }
+    Down::Deliver { connection, stanza: Arc::new(Stanza::parse(MESSAGE.as_bytes()).unwrap()), maker: 0 }
 }
 
 // However much a part has to say, who is bound hears so at once, and what is delivered next.

@@ -32,6 +32,8 @@ pub(crate) struct Entry {
     pub(crate) order: u64,
     /// It was held because it is not urgent.
     pub(crate) has_waited: bool,
+    /// Who of the router's owner [has made](crate::Router::made_by) it.
+    pub(crate) maker: u8,
 }
 
 /// The sessions that get the same message, or copies of it.
@@ -73,6 +75,7 @@ impl Entry {
             is_stamped: false,
             order: 0,
             has_waited: false,
+            maker: 0,
         }
     }
 

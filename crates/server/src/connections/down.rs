@@ -116,6 +116,8 @@ pub enum Down {
         connection: ConnectionId,
         /// What; shared by all who get it.
         stanza: Arc<Stanza>,
+        /// The [part](ConnectionId::part) that has most likely made it: its thread is the one to free it.
+        maker: u8,
     },
     /// The router has forgotten the session: its stream ends with this error.
     Close {
@@ -150,10 +152,10 @@ impl Connections {
     /// Does what it is told. [`next_up`](Connections::next_up) and [`next_ready`](Connections::next_ready) then.
     pub fn take(&mut self, now: Instant, down: Down, actions: &mut Vec<Action>) {
         match down {
-            Down::Deliver { connection, stanza } => {
+            Down::Deliver { connection, stanza, maker } => {
                 self.deliver(now, connection, &stanza, actions);
-                if let Some(spent) = &mut self.spent {
-                    spent.push(stanza);
+                if let Some(written) = &mut self.written {
+                    written.add(maker, stanza);
                 }
             }
             Down::Handled { connection, number } => self.handled(connection, number),

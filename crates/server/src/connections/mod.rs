@@ -8,7 +8,6 @@ mod up;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
@@ -30,6 +29,7 @@ use crate::deadlines::Deadlines;
 use crate::link::Next;
 use crate::slots::Slots;
 use crate::transport::{self, Streams, Transport};
+use crate::written::Written;
 
 /// Many connections. [`Server`](crate::Server) puts it together with a router.
 ///
@@ -107,7 +107,7 @@ pub struct Connections {
     /// Connections of which more may be taken again.
     ready: VecDeque<ConnectionId>,
     /// If somebody wants them: the stanzas that were written into outputs since this was last taken.
-    pub(crate) spent: Option<Vec<Arc<Stanza>>>,
+    pub(crate) written: Option<Written>,
 }
 
 impl Connections {
@@ -133,7 +133,7 @@ impl Connections {
             has_request: false,
             up: VecDeque::new(),
             ready: VecDeque::new(),
-            spent: None,
+            written: None,
         }
     }
 
