@@ -1,7 +1,8 @@
 //! What the tasks of a server have in common: the hub, who may connect, and the mailboxes by which they reach each other.
 
+use core::hint;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use balcony_server::{Acceptor, AtHub, Hub};
 
@@ -11,6 +12,8 @@ use crate::mailbox::Mailbox;
 /// The parts of a server, each with a task of its own. The first has the listeners, and all that is not connections of clients.
 pub(crate) struct Parts {
     hub: Mutex<Hub>,
+    /// How often a part looks whether the hub is free before its thread sleeps.
+    looks: u32,
     acceptor: Mutex<Acceptor>,
     /// Held by whoever tells all parts something, so that they hear it in the same order as what others tell all of them.
     telling: Mutex<()>,
@@ -31,6 +34,7 @@ impl Parts {
         let one = |_| One { mailbox: Mailbox::new(), sockets: AtomicUsize::new(0) };
         Arc::new(Parts {
             hub: Mutex::new(hub),
+            looks: if count > 1 && has_several_processors() { LOOKS } else { 0 },
             acceptor: Mutex::new(acceptor),
             telling: Mutex::new(()),
             parts: (0..count).map(one).collect(),
@@ -79,6 +83,19 @@ impl Parts {
         }
     }
 
+    /// The hub, when no other part has it. They have it for some tens of microseconds at most, which is less than it takes to sleep and be woken,
+    /// so that is put off for a while. An error: another part has failed in the middle of something.
+    fn hub(&self) -> Result<MutexGuard<'_, Hub>, HasFailed> {
+        for _ in 0..self.looks {
+            match self.hub.try_lock() {
+                Ok(hub) => return Ok(hub),
+                Err(TryLockError::Poisoned(_)) => return Err(HasFailed),
+                Err(TryLockError::WouldBlock) => (0..PAUSES).for_each(|_| hint::spin_loop()),
+            }
+        }
+        self.hub.lock().map_err(|_| HasFailed)
+    }
+
     /// One of the other parts has ended, in good order. The first may have waited for that.
     pub(crate) fn ended(&self) {
         if self.others.fetch_sub(1, Ordering::SeqCst) == 1 {
@@ -97,15 +114,27 @@ impl Parts {
     }
 }
 
+/// A part has failed while it had the hub.
+struct HasFailed;
+
+/// Some 50 µs altogether, by how long a processor waits each time (10 to 50 ns).
+const LOOKS: u32 = 200;
+const PAUSES: u32 = 8;
+
+/// Otherwise whoever has the hub waits for the processor of whoever looks.
+fn has_several_processors() -> bool {
+    std::thread::available_parallelism().is_ok_and(|count| count.get() > 1)
+}
+
 /// The way of a part to the hub.
 pub(crate) struct Common(pub(crate) Arc<Parts>);
 
 impl AtHub for Common {
     fn with_hub<T>(&mut self, act: impl FnOnce(&mut Hub) -> T) -> T {
-        match self.0.hub.lock() {
+        match self.0.hub() {
             Ok(mut hub) => act(&mut hub),
-            // Another part has failed in the middle of something, and said why: so does this one.
-            Err(_) => std::panic::resume_unwind(Box::new("another thread of the server has failed")),
+            // It has said why: so does this one fail.
+            Err(HasFailed) => std::panic::resume_unwind(Box::new("another thread of the server has failed")),
         }
     }
 
