@@ -1,14 +1,25 @@
 //! What the shards have in common: the hub behind a mutex, and how they call each other.
 
-use core::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use core::hint;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::{self, Thread};
+use std::time::Instant;
 
 use balcony_server::{AtHub, Hub};
+
+/// As in `balcony_runtime`.
+const LOOKS: u32 = 200;
+const PAUSES: u32 = 8;
 
 pub(crate) struct Parts {
     hub: Mutex<Hub>,
     parts: Box<[One]>,
+    /// For how long the hub was waited for, and had, in nanoseconds, and how often.
+    waited: AtomicU64,
+    had: AtomicU64,
+    meetings: AtomicU64,
 }
 
 /// On lines of the processor's cache of its own.
@@ -23,7 +34,26 @@ struct One {
 impl Parts {
     pub(crate) fn new(hub: Hub, count: usize) -> Arc<Self> {
         let parts = (0..count).map(|_| One::default()).collect();
-        Arc::new(Parts { hub: Mutex::new(hub), parts })
+        let (waited, had, meetings) = Default::default();
+        Arc::new(Parts { hub: Mutex::new(hub), parts, waited, had, meetings })
+    }
+
+    /// As `balcony_runtime` waits for it.
+    fn hub(&self) -> MutexGuard<'_, Hub> {
+        for _ in 0..LOOKS {
+            if let Ok(hub) = self.hub.try_lock() {
+                return hub;
+            }
+            (0..PAUSES).for_each(|_| hint::spin_loop());
+        }
+        self.hub.lock().expect("no other thread has failed")
+    }
+
+    /// For how long the hub was waited for, for how long it was had, and how often, since this was asked last.
+    pub(crate) fn take_times(&self) -> (Duration, Duration, u64) {
+        let take = |number: &AtomicU64| number.swap(0, Ordering::Relaxed);
+        let nanos = |number| Duration::from_nanos(take(number));
+        (nanos(&self.waited), nanos(&self.had), take(&self.meetings))
     }
 
     /// This thread has a shard from now on.
@@ -50,7 +80,21 @@ pub(crate) struct Common(pub(crate) Arc<Parts>);
 
 impl AtHub for Common {
     fn with_hub<T>(&mut self, act: impl FnOnce(&mut Hub) -> T) -> T {
-        act(&mut self.0.hub.lock().expect("no other thread has failed"))
+        let parts = &*self.0;
+        let before = Instant::now();
+        let mut hub = parts.hub();
+        let begin = Instant::now();
+        let result = act(&mut hub);
+        // Nobody else counts meanwhile.
+        let count = |number: &AtomicU64, more| {
+            number.store(number.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+        };
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        count(&parts.waited, nanos(begin - before));
+        count(&parts.had, nanos(begin.elapsed()));
+        count(&parts.meetings, 1);
+        drop(hub);
+        result
     }
 
     fn call(&mut self, shard: usize) {

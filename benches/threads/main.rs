@@ -18,6 +18,10 @@ use balcony_server::{ConnectionId, Input, Todo};
 use crate::common::Parts;
 use crate::world::{Machine, NOW, Said, World};
 
+/// As `balcony` has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Bytes of a message's text.
 const SIZE: usize = 100;
 /// Messages that one says at once.
@@ -26,7 +30,7 @@ const CHUNK: usize = 16;
 const WINDOW: u64 = 2;
 const PAIRS: usize = 40;
 
-/// A round counts if its threads waited for a processor for no more of the time than this.
+/// A round counts if its threads waited for a processor for no more of the time than this; if there is none, the quietest quarter.
 const QUIET: f64 = 0.02;
 
 /// What is measured: how many shards on how many threads.
@@ -73,6 +77,7 @@ impl Worker {
         for (number, _) in &self.shards {
             self.talk.parts.is_here(*number);
         }
+        pin(self.shards.first().map_or(0, |(number, _)| *number));
         let before = Cpu::of_thread();
         while !self.talk.is_over.load(Ordering::Relaxed) {
             let mut is_busy = false;
@@ -168,6 +173,15 @@ impl Cpu {
     }
 }
 
+/// Keeps this thread on one of the processors, so that nobody moves it; where that can't be done it goes on without.
+fn pin(place: usize) {
+    let Ok(all) = rustix::thread::sched_getaffinity(None) else { return };
+    let allowed: Vec<usize> = (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu)).collect();
+    let mut own = rustix::thread::CpuSet::new();
+    own.set(allowed[place % allowed.len()]);
+    let _ = rustix::thread::sched_setaffinity(None, &own);
+}
+
 /// What came of one run.
 #[derive(Clone, Copy)]
 struct Outcome {
@@ -177,6 +191,12 @@ struct Outcome {
     per_cpu: f64,
     /// For how much of the time its threads waited for a processor that something else had.
     disturbed: f64,
+    /// For how long the hub was waited for and had for a message, in nanoseconds, and for how many messages at once.
+    waited: f64,
+    had: f64,
+    batch: f64,
+    /// How long it took from one processor to the other, then.
+    way: Duration,
 }
 
 /// A server in so many shards on so many threads, for so long.
@@ -204,6 +224,7 @@ fn run((shards, threads): (usize, usize), time: Duration) -> Outcome {
     for (number, shard) in world.shards.drain(..).enumerate() {
         workers[number % threads].shards.push((number, shard));
     }
+    talk.parts.take_times();
     let start = Instant::now();
     let handles: Vec<_> = workers.into_iter().map(|worker| thread::spawn(|| worker.run())).collect();
     thread::sleep(time);
@@ -215,7 +236,10 @@ fn run((shards, threads): (usize, usize), time: Duration) -> Outcome {
         cpus.fold(Cpu::default(), |all, one| Cpu { had: all.had + one.had, waited: all.waited + one.waited });
     let per = |time: Duration| messages as f64 / time.as_secs_f64();
     let disturbed = cpu.waited.as_secs_f64() / (threads as f64 * time.as_secs_f64());
-    Outcome { rate: per(time), per_cpu: per(cpu.had), disturbed }
+    let (waited, had, meetings) = talk.parts.take_times();
+    let each = |time: Duration| time.as_nanos() as f64 / messages as f64;
+    let (waited, had, batch) = (each(waited), each(had), messages as f64 / meetings as f64);
+    Outcome { rate: per(time), per_cpu: per(cpu.had), disturbed, waited, had, batch, way: Duration::ZERO }
 }
 
 fn median(outcomes: &[Outcome], of: impl Fn(&Outcome) -> f64) -> f64 {
@@ -234,29 +258,96 @@ fn main() {
     let mut outcomes: [Vec<Outcome>; FORMS.len()] = Default::default();
     for _ in 0..rounds {
         for (outcomes, form) in outcomes.iter_mut().zip(FORMS) {
-            outcomes.push(run(form, time));
+            let before = way();
+            let outcome = run(form, time);
+            outcomes.push(Outcome { way: before.max(way()), ..outcome });
         }
     }
     println!(
         "{PAIRS} pairs, messages of {SIZE} bytes, up to {} of each pair on their way",
         WINDOW * CHUNK as u64
     );
-    println!("shards  threads  rounds that count  messages a second        a second of CPU");
-    for outcomes in &mut outcomes {
-        let quiet: Vec<Outcome> = outcomes.iter().filter(|one| one.disturbed < QUIET).copied().collect();
-        if quiet.is_empty() {
-            println!("the machine was busy all the time: what is next tells little");
-        } else {
-            *outcomes = quiet;
-        }
-    }
-    let figures: [fn(&Outcome) -> f64; 2] = [|one| one.rate, |one| one.per_cpu];
+    println!(
+        "shards  threads  rounds  disturbed  messages a second        a second of CPU       \
+         ns of a message with the hub, waiting  messages at once"
+    );
+    let base = quiet(&outcomes[0]);
     for (of_form, (shards, threads)) in outcomes.iter().zip(FORMS) {
-        print!("{shards:6} {threads:8} {:18}", of_form.len());
-        for of in figures {
-            let (one, this) = (median(&outcomes[0], of), median(of_form, of));
-            print!("{this:12.0} {:6.2} ×  ", this / one);
+        let ways = of_form.iter().map(|outcome| outcome.way);
+        let (least, most) = (ways.clone().min().unwrap_or_default(), ways.max().unwrap_or_default());
+        // A virtual machine's processors are moved about.
+        let is_moved = threads > 1 && most > least.mul_f64(1.5);
+        let (near, far): (Vec<Outcome>, Vec<Outcome>) =
+            of_form.iter().partition(|outcome| !is_moved || outcome.way < least.mul_f64(1.5));
+        for (of_form, where_) in [(near, "near each other"), (far, "far from each other")] {
+            if of_form.is_empty() {
+                continue;
+            }
+            let quiet = quiet(&of_form);
+            let (rate, per_cpu) = (median(&quiet, |one| one.rate), median(&quiet, |one| one.per_cpu));
+            print!(
+                "{shards:6} {threads:8} {:7} {:8.1} % {rate:12.0} {:6.2} × {per_cpu:12.0} {:6.2} × {:16.0} {:14.0} {:16.0}",
+                quiet.len(),
+                100.0 * median(&quiet, |one| one.disturbed),
+                rate / median(&base, |one| one.rate),
+                per_cpu / median(&base, |one| one.per_cpu),
+                median(&quiet, |one| one.had),
+                median(&quiet, |one| one.waited),
+                median(&quiet, |one| one.batch),
+            );
+            let way = median(&quiet, |one| one.way.as_nanos() as f64);
+            match threads {
+                1 => println!(),
+                _ if is_moved => println!("  processors {where_}: {way} ns"),
+                _ => println!("  from one processor to the other: {way} ns"),
+            }
         }
-        println!();
     }
+}
+
+/// The rounds in which nobody disturbed it; the quietest ones if there was always somebody.
+fn quiet(outcomes: &[Outcome]) -> Vec<Outcome> {
+    let mut all = outcomes.to_vec();
+    all.sort_by(|one, other| one.disturbed.total_cmp(&other.disturbed));
+    let count = all.iter().filter(|one| one.disturbed < QUIET).count();
+    all.truncate(count.max(all.len().div_ceil(4)));
+    all
+}
+
+/// How long it takes until one processor sees what another one has written.
+fn way() -> Duration {
+    const TIMES: u32 = 10_000;
+    if thread::available_parallelism().is_ok_and(|count| count.get() == 1) {
+        return Duration::ZERO;
+    }
+    let turn = Arc::new(Heard::default());
+    let others = Arc::clone(&turn);
+    let wait = |turn: &Heard, number| {
+        let mut looks = 0;
+        while turn.0.load(Ordering::Acquire) != number {
+            looks += 1;
+            if looks % 10_000 == 0 { thread::yield_now() } else { core::hint::spin_loop() }
+        }
+    };
+    let other = thread::spawn(move || {
+        pin(1);
+        for number in 0..u64::from(TIMES) {
+            wait(&others, 2 * number + 1);
+            others.0.store(2 * number + 2, Ordering::Release);
+        }
+    });
+    let here = thread::spawn(move || {
+        pin(0);
+        let mut times = Vec::new();
+        for number in 0..u64::from(TIMES) {
+            let start = Instant::now();
+            turn.0.store(2 * number + 1, Ordering::Release);
+            wait(&turn, 2 * number + 2);
+            times.push(start.elapsed() / 2);
+        }
+        times.sort();
+        times[times.len() / 2]
+    });
+    other.join().expect("it does not fail");
+    here.join().expect("it does not fail")
 }
