@@ -13,7 +13,6 @@ use smallvec::SmallVec;
 use crate::SessionId;
 use crate::account::{Account, Resource, mark};
 use crate::router::Router;
-use crate::slab::Index;
 
 /// So many stanzas are read ahead at once. What is read for more would not stay in the cache until their turn.
 const TOGETHER: usize = 32;
@@ -33,15 +32,17 @@ impl Router {
         let mut senders = SmallVec::<[_; TOGETHER]>::new();
         for (from, stanza) in coming.into_iter().take(TOGETHER) {
             if let (Kind::Message(_), Some(to)) = (stanza.head.kind, &stanza.head.to)
-                && let Some(index) = self.sessions.likely(&from)
+                && let Some(place) = self.sessions.likely(&from)
             {
-                senders.push((index, to.resourcepart()));
+                senders.push((place, to.resourcepart()));
             }
         }
         // Each step reads what all need next.
-        let account = |index| self.sessions.at(index)?.recent.as_ref()?.index;
-        let recipients = senders.into_iter().filter_map(|(index, name)| Some((account(index)?, name)));
-        self.look_at_recipients(recipients.collect());
+        let account = |place| self.sessions.at_place(place)?.recent.as_ref()?.index;
+        let indices: SmallVec<[_; TOGETHER]> =
+            senders.into_iter().filter_map(|(place, name)| Some((account(place)?, name))).collect();
+        let accounts = indices.into_iter().filter_map(|(index, name)| Some((self.accounts.at(index)?, name)));
+        self.look_at_recipients(accounts.collect());
     }
 
     /// Whether there are so many sessions that it is worth while to look ahead.
@@ -50,11 +51,7 @@ impl Router {
     }
 
     /// Reads what a message to each of these accounts has to do with, or to its resource of that name.
-    pub(crate) fn look_at_recipients(&self, recipients: Recipients<'_>) {
-        let accounts: SmallVec<[_; TOGETHER]> = recipients
-            .into_iter()
-            .filter_map(|(index, name)| Some((self.accounts.at(index)?, name)))
-            .collect();
+    pub(crate) fn look_at_recipients(&self, accounts: Recipients<'_>) {
         for (account, _) in &accounts {
             black_box((account.is_quiet(), account.most_available().len()));
         }
@@ -72,14 +69,14 @@ impl Router {
             });
         let sessions: SmallVec<[_; TOGETHER]> =
             sessions.filter_map(|session| self.sessions.likely(&session)).collect();
-        for session in sessions.into_iter().filter_map(|index| self.sessions.at(index)) {
+        for session in sessions.into_iter().filter_map(|place| self.sessions.at_place(place)) {
             black_box((session.outbox.bytes(), session.outbox.is_simple()));
         }
     }
 }
 
-/// Where accounts lie, and to which of their resources something goes.
-pub(crate) type Recipients<'a> = SmallVec<[(Index, Option<&'a str>); TOGETHER]>;
+/// Accounts, and to which of their resources something goes.
+pub(crate) type Recipients<'a> = SmallVec<[(&'a Account, Option<&'a str>); TOGETHER]>;
 
 impl Account {
     /// Whether nothing waits in it. Reads what a message looks at.

@@ -128,6 +128,14 @@ impl Router {
             When { order: self.delivered, at: self.asks.now(), is_stamped: false }
         });
         self.placed.insert(stanza, Placed { when, is_returned: again.is_some() });
+        // A copy has the place of its message.
+        for effect in effects.iter().skip(start + 1) {
+            if let Effect::Deliver { stanza, .. } = effect
+                && self.copies.get(stanza).is_some()
+            {
+                self.placed.insert(stanza, Placed { when, is_returned: false });
+            }
+        }
     }
 
     /// Of the stanzas that the effects from there on give to sessions the first is a message, the others are its copies: whoever has got

@@ -23,19 +23,29 @@ const CHUNK: usize = 64;
 /// Values and their keys. Never iterated.
 pub(crate) struct Slab<K, V> {
     chunks: Vec<Vec<Slot<K, V>>>,
-    by_key: HashTable<Index>,
-    free: Vec<Index>,
+    by_key: HashTable<Place>,
+    free: Vec<Place>,
     hasher: DefaultHashBuilder,
+    /// How many values have been put there.
+    put: u32,
 }
 
-/// Where a value lies, as long as it is there. Another one may lie there later.
+/// Where a value lies. Another one may lie there later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Index(NonZeroU32);
+pub(crate) struct Place(NonZeroU32);
 
-impl Index {
+/// The same, of this value only: it leads to no other one that lies there later, if it has the same key or another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Index {
+    place: Place,
+    /// How many values had been put anywhere.
+    generation: u32,
+}
+
+impl Place {
     /// The place of the first, the second and so on; there is no memory for more than can be told apart.
     fn new(number: usize) -> Self {
-        Index(u32::try_from(number).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX))
+        Place(u32::try_from(number).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX))
     }
 
     /// Which chunk it is in, and where in that.
@@ -49,7 +59,7 @@ impl Index {
 #[repr(u32, align(64))]
 enum Slot<K, V> {
     Free,
-    Taken { key: K, value: V },
+    Taken { generation: u32, key: K, value: V },
 }
 
 /// What a value can be looked up by: its hash is that of the key.
@@ -116,6 +126,7 @@ impl<K, V> Default for Slab<K, V> {
             by_key: HashTable::new(),
             free: Vec::new(),
             hasher: DefaultHashBuilder::default(),
+            put: 0,
         }
     }
 }
@@ -140,12 +151,28 @@ impl<K, V> Slab<K, V> {
     /// Where the value of a key lies, if there is one.
     pub(crate) fn index<Q: Finds<K> + ?Sized>(&self, key: &Q) -> Option<Index> {
         let hash = self.hasher.hash_one(key);
-        self.by_key.find(hash, |index| self.is_at(*index, key)).copied()
+        let place = *self.by_key.find(hash, |place| self.has(*place, key))?;
+        match self.slot(place)? {
+            Slot::Taken { generation, .. } => Some(Index { place, generation: *generation }),
+            Slot::Free => None,
+        }
     }
 
     /// Where it lies most likely, without a look at what lies there.
-    pub(crate) fn likely<Q: Finds<K> + ?Sized>(&self, key: &Q) -> Option<Index> {
+    pub(crate) fn likely<Q: Finds<K> + ?Sized>(&self, key: &Q) -> Option<Place> {
         self.by_key.find(self.hasher.hash_one(key), |_| true).copied()
+    }
+
+    /// Whatever lies there.
+    pub(crate) fn at_place(&self, place: Place) -> Option<&V> {
+        match self.slot(place)? {
+            Slot::Taken { value, .. } => Some(value),
+            Slot::Free => None,
+        }
+    }
+
+    fn has<Q: Finds<K> + ?Sized>(&self, place: Place, key: &Q) -> bool {
+        matches!(self.slot(place), Some(Slot::Taken { key: own, .. }) if key.finds(own))
     }
 
     /// The same, with less to do if it lies where it was last time.
@@ -155,21 +182,24 @@ impl<K, V> Slab<K, V> {
 
     /// Whether the value of a key lies there.
     pub(crate) fn is_at<Q: Finds<K> + ?Sized>(&self, index: Index, key: &Q) -> bool {
-        matches!(self.slot(index), Some(Slot::Taken { key: own, .. }) if key.finds(own))
+        matches!(
+            self.slot(index.place),
+            Some(Slot::Taken { generation, key: own, .. }) if *generation == index.generation && key.finds(own)
+        )
     }
 
     pub(crate) fn at(&self, index: Index) -> Option<&V> {
-        match self.slot(index)? {
-            Slot::Taken { value, .. } => Some(value),
-            Slot::Free => None,
+        match self.slot(index.place)? {
+            Slot::Taken { generation, value, .. } if *generation == index.generation => Some(value),
+            _ => None,
         }
     }
 
     pub(crate) fn at_mut(&mut self, index: Index) -> Option<&mut V> {
-        let (chunk, within) = index.parts();
+        let (chunk, within) = index.place.parts();
         match self.chunks.get_mut(chunk)?.get_mut(within)? {
-            Slot::Taken { value, .. } => Some(value),
-            Slot::Free => None,
+            Slot::Taken { generation, value, .. } if *generation == index.generation => Some(value),
+            _ => None,
         }
     }
 
@@ -179,8 +209,8 @@ impl<K, V> Slab<K, V> {
         self.at_mut(index)
     }
 
-    fn slot(&self, index: Index) -> Option<&Slot<K, V>> {
-        let (chunk, within) = index.parts();
+    fn slot(&self, place: Place) -> Option<&Slot<K, V>> {
+        let (chunk, within) = place.parts();
         self.chunks.get(chunk)?.get(within)
     }
 
@@ -207,12 +237,14 @@ impl<K, V> Slab<K, V> {
 
     /// Puts a value there whose key has none.
     fn put<Q: Finds<K> + ?Sized>(&mut self, key: &Q, value: V) -> Index {
-        let slot = Slot::Taken { key: key.to_key(), value };
-        let index = match self.free.pop() {
-            Some(index) => {
-                let (chunk, within) = index.parts();
+        self.put = self.put.wrapping_add(1);
+        let generation = self.put;
+        let slot = Slot::Taken { generation, key: key.to_key(), value };
+        let place = match self.free.pop() {
+            Some(place) => {
+                let (chunk, within) = place.parts();
                 self.chunks[chunk][within] = slot;
-                index
+                place
             }
             None => {
                 if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
@@ -220,33 +252,33 @@ impl<K, V> Slab<K, V> {
                 }
                 let last = self.chunks.len() - 1;
                 self.chunks[last].push(slot);
-                Index::new(last * CHUNK + self.chunks[last].len())
+                Place::new(last * CHUNK + self.chunks[last].len())
             }
         };
         let hash = self.hasher.hash_one(key);
         let (chunks, hasher) = (&self.chunks, &self.hasher);
-        self.by_key.insert_unique(hash, index, |other| {
+        self.by_key.insert_unique(hash, place, |other| {
             let (chunk, within) = other.parts();
             match &chunks[chunk][within] {
                 Slot::Taken { key, .. } => Q::hash_of(hasher, key),
                 Slot::Free => 0,
             }
         });
-        index
+        Index { place, generation }
     }
 
     /// Takes the value of a key out.
     pub(crate) fn remove<Q: Finds<K> + ?Sized>(&mut self, key: &Q) -> Option<V> {
-        let index = self.index(key)?;
+        let place = self.index(key)?.place;
         let hash = self.hasher.hash_one(key);
-        self.by_key.find_entry(hash, |other| *other == index).ok()?.remove();
-        let (chunk, within) = index.parts();
+        self.by_key.find_entry(hash, |other| *other == place).ok()?.remove();
+        let (chunk, within) = place.parts();
         let slot = mem::replace(&mut self.chunks[chunk][within], Slot::Free);
         if self.by_key.is_empty() {
             // Nothing is kept of a crowd that has gone.
             (self.chunks, self.free, self.by_key) = (Vec::new(), Vec::new(), HashTable::new());
         } else {
-            self.free.push(index);
+            self.free.push(place);
         }
         match slot {
             Slot::Taken { value, .. } => Some(value),
@@ -317,6 +349,10 @@ mod tests {
                     // It may be a place where another one has lain, or does.
                     let other = slab.index_again(&name(key), known.values().next().copied());
                     prop_assert_eq!(other, index);
+                    // Who knows where a value lay that is gone is led to no other one.
+                    if let Some(before) = known.get(&key).filter(|before| Some(**before) != index) {
+                        prop_assert_eq!(slab.at(*before), None);
+                    }
                     known.extend(index.map(|index| (key, index)));
                 }
             }

@@ -19,6 +19,7 @@ use balcony_jid::BareJid;
 use balcony_machine::{Instant, Limits};
 use balcony_stanza::{Kind, Stanza};
 use hashbrown::{HashMap, hash_map};
+use smallvec::SmallVec;
 
 use crate::asks::cost;
 use crate::charging::sees;
@@ -209,9 +210,11 @@ impl Router {
         let turns = self.parked.turns.iter().take(TURN);
         let next = turns
             .filter_map(|sender| self.parked.senders.get(sender)?.first.as_ref()?.stanza.head.to.as_ref());
-        let recipients =
-            next.filter_map(|to| Some((self.accounts.likely(to.bare_str())?, to.resourcepart())));
-        self.look_at_recipients(recipients.collect());
+        let places: SmallVec<[_; TURN]> =
+            next.filter_map(|to| Some((self.accounts.likely(to.bare_str())?, to.resourcepart()))).collect();
+        let accounts =
+            places.into_iter().filter_map(|(place, name)| Some((self.accounts.at_place(place)?, name)));
+        self.look_at_recipients(accounts.collect());
     }
 
     /// Whether something of strangers waits to be [taken in](Router::take_in).

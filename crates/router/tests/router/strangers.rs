@@ -2,7 +2,9 @@
 
 use balcony_stanza::{IqType, MessageType, PresenceType, Stanza};
 
-use crate::world::{World, available, brief, config, jid, request};
+use balcony_roster::Subscription;
+
+use crate::world::{World, available, bare, brief, config, jid, request};
 use balcony_router::Effect;
 
 const JULIET: &str = "juliet@example.com";
@@ -128,4 +130,24 @@ fn the_clock_takes_in_what_nobody_asks_for() {
         delivered += world.tick().len();
     }
     assert_eq!(delivered, 100);
+}
+
+// RFC 6121 §8.1: whom a session has written to last says nothing of somebody else whose account lies in the same place by now.
+#[test]
+fn a_place_in_memory_tells_nothing() {
+    let mut world = World::new();
+    world.befriend("romeo@example.net", JULIET, Subscription::To);
+    world.store.create(bare("paris@example.com"));
+    let romeo = world.available("romeo@example.net/street", 0);
+    let helper = world.available("mercutio@example.net/street", 0);
+    let juliet = world.connect("juliet@example.com/balcony");
+    world.send(romeo, chat(JULIET, 1));
+    world.unbind(juliet);
+    // The account of Paris is loaded, and the store does not answer yet.
+    world.at_once = false;
+    let before = world.waited.len();
+    world.send(helper, chat("paris@example.com", 2));
+    assert_eq!(world.waited.len(), before);
+    world.brings(romeo, chat("paris@example.com", 3));
+    assert_eq!(world.waited.len(), before, "a stranger waits for the account");
 }
