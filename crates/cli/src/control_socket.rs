@@ -130,8 +130,8 @@ fn begin(controlled: &Controlled, request: Request) -> Pending {
     let server = controlled.server.clone();
     tokio::spawn(async move {
         let response = pending.response().await;
-        if matches!(response, Response::Done(true)) {
-            // Before anybody hears that it is done.
+        // Before anybody hears that it is done; and if it is said to have failed it may be done all the same.
+        if !matches!(response, Response::Done(false)) {
             server.credentials_changed(account).await;
         }
         // Who asked may have gone.

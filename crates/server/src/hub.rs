@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Deadline, Instant, Random, Reason, Seed, Ticket};
-use balcony_router::{Effect, Removal, Router, SendError, SessionId};
+use balcony_router::{Effect, Router, SendError, SessionId};
 use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError};
 use balcony_stream::server::{ServerAnswer, ServerAsk};
 use balcony_xep::sm::{Enable, Enabled, Resumable};
@@ -302,17 +302,21 @@ impl Hub {
                 let answer = Box::new(answer);
                 self.say(Down::Answer { connection, ticket, answer, number });
             }
-            (Some(Asker::Password(ticket, account)), Answer::Router(answer)) => {
-                if matches!(answer, balcony_router::Answer::Saved) {
-                    self.credentials_changed(now, account);
-                }
+            (Some(Asker::Credentials(ticket, account)), Answer::Router(answer)) => {
+                // Whatever the answer says: a change that counts as failed may have been made.
+                self.credentials_changed(now, account);
                 self.router.answer(now, ticket, answer, &mut self.effects);
             }
             (Some(Asker::Registration(connection, ticket, from)), answer) => {
                 let answer =
                     if let Answer::Stream(answer) = answer { answer } else { ServerAnswer::Unavailable };
-                if !matches!(answer, ServerAnswer::Registered(Ok(()))) {
-                    self.registrations.give_back(from);
+                match &answer {
+                    ServerAnswer::Registered(Ok(())) => {}
+                    ServerAnswer::Registered(Err(error)) => {
+                        let is_fault = error.condition != ErrorCondition::InternalServerError;
+                        self.registrations.give_back(from, is_fault);
+                    }
+                    _ => self.registrations.give_back(from, false),
                 }
                 self.say(Down::Answer { connection, ticket, answer: Box::new(answer), number });
             }
@@ -535,20 +539,14 @@ impl Hub {
             }
             Effect::Ask { ticket, ask } => {
                 let ticket = self.asks.open(match &ask {
-                    balcony_router::Ask::SetPassword { account, .. } => {
-                        Asker::Password(ticket, account.clone())
-                    }
+                    balcony_router::Ask::SetPassword { account, .. }
+                    | balcony_router::Ask::Remove { account } => Asker::Credentials(ticket, account.clone()),
                     _ => Asker::Router(ticket),
                 });
                 actions.push(Action::Ask(ticket, Ask::Router(ask)));
             }
             Effect::Log(level, line) => actions.push(Action::Log(level, one_line(line))),
-            Effect::Removed { account, removal } => {
-                if removal == Removal::Removed {
-                    self.credentials_changed(now, account.clone());
-                }
-                actions.push(Action::Removed(account, removal));
-            }
+            Effect::Removed { account, removal } => actions.push(Action::Removed(account, removal)),
             Effect::Resumed { session, jid, received } => self.resumed(session, jid, received),
             Effect::Remote { stanza, is_told, is_answer } => {
                 self.send_abroad(now, stanza, is_told, is_answer);

@@ -48,10 +48,11 @@ impl Registrations {
         true
     }
 
-    /// One that was taken has made no account, since its name has an owner for example: it is there for others again.
-    pub(crate) fn give_back(&mut self, origin: Option<IpAddr>) {
+    /// One that was taken has made no account: it is there for others again. If that was nobody's fault there it is for the same
+    /// address, too; but who tries names that have owners finds out which those are, and does not do so for ever.
+    pub(crate) fn give_back(&mut self, origin: Option<IpAddr>, is_fault: bool) {
         self.all = self.all.with_one(OF_ALL);
-        if let Some(bucket) = origin.and_then(|origin| self.from.get_mut(&origin)) {
+        if let Some(bucket) = origin.filter(|_| !is_fault).and_then(|origin| self.from.get_mut(&origin)) {
             *bucket = bucket.with_one(OF_ONE);
         }
     }
@@ -97,20 +98,33 @@ mod tests {
         assert_eq!((0..30).filter(|_| registrations.take(later, address(1))).count(), 20);
     }
 
-    // Whoever makes no account costs nobody one, neither others at the same address nor all together.
+    // Whoever makes no account costs nobody one: neither all together, nor, if it was not for a fault of theirs, others at the same address.
     #[test]
     fn what_has_failed_is_not_counted() {
-        let (mut registrations, mut now) = (Registrations::default(), Instant::from_millis(7));
+        let (mut registrations, now) = (Registrations::default(), Instant::from_millis(7));
         for origin in [address(1), None] {
             for _ in 0..5_000 {
-                now = now + Duration::from_millis(1);
                 assert!(registrations.take(now, origin));
-                registrations.give_back(origin);
+                registrations.give_back(origin, false);
             }
             assert!(registrations.take(now, origin));
         }
         assert_eq!((0..30).filter(|_| registrations.take(now, address(1))).count(), 19);
-        assert_eq!((0..2_000).filter(|_| registrations.take(now, None)).count(), 979);
+        assert_eq!((0..2_000).filter(|_| registrations.take(now, None)).count(), 1_000 - 2 - 19);
+    }
+
+    // Who looks for names that are taken is slow.
+    #[test]
+    fn names_are_not_tried_for_ever() {
+        let (mut registrations, now) = (Registrations::default(), Instant::from_millis(7));
+        let mut tries = |origin| {
+            let took = |registrations: &mut Registrations| registrations.take(now, origin);
+            let fails =
+                |_: &u32| took(&mut registrations).then(|| registrations.give_back(origin, true)).is_some();
+            (0..3_000).take_while(fails).count()
+        };
+        assert_eq!((tries(address(1)), tries(None)), (20, 3_000));
+        assert!(registrations.take(now, address(2)));
     }
 
     // What is remembered is bounded, and forgotten when it says nothing any more.

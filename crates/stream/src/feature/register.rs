@@ -75,7 +75,7 @@ impl Registration {
     }
 
     /// Answers the request. The last of `most` tries that fail ends the stream, as failed logins do; that there is no room for more
-    /// accounts just now is not their fault.
+    /// accounts just now, or that they can't be stored, is not their fault.
     pub(crate) fn finish(
         &mut self,
         framing: Framing,
@@ -86,8 +86,13 @@ impl Registration {
         let Some(pending) = self.pending.take() else { return Ok(()) };
         let mut request = Stanza::iq(IqType::Set);
         (request.head.id, request.head.to) = (pending.id, pending.to);
-        let has_failed =
-            matches!(&result, Err(error) if error.condition != ErrorCondition::ResourceConstraint);
+        let is_ours = |error: &StanzaError| {
+            matches!(
+                error.condition,
+                ErrorCondition::ResourceConstraint | ErrorCondition::InternalServerError
+            )
+        };
+        let has_failed = result.as_ref().is_err_and(|error| !is_ours(error));
         let reply = match result {
             Ok(()) => request.result(),
             Err(error) => request.error(&error),
