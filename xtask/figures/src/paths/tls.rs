@@ -7,7 +7,8 @@ use crate::heap;
 /// TLS sessions of a server with clients that come for the first time, with nothing under way. The bytes that each holds, beside the session of XMPP.
 pub(crate) fn sessions(count: usize) -> usize {
     let (certificate, key) = self_signed(&["example.com"]).expect("a certificate");
-    let identity = TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes()).expect("an identity");
+    let identity =
+        TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes()).expect("an identity");
     let roots = TlsTrust::builder().roots_pem(certificate.as_bytes()).expect("a root");
     // One of its own for each client, so that none goes on with a session of another one; it is gone with the client.
     let trust = || roots.clone().build().expect("a trust");
