@@ -141,7 +141,8 @@ fn a_place_in_memory_tells_nothing() {
     let romeo = world.available("romeo@example.net/street", 0);
     let helper = world.available("mercutio@example.net/street", 0);
     let juliet = world.connect("juliet@example.com/balcony");
-    world.send(romeo, chat(JULIET, 1));
+    // It is for nobody who is away, so that nothing comes of it.
+    world.send(romeo, Stanza::message(MessageType::Headline).with_to(jid(JULIET)));
     world.unbind(juliet);
     // The account of Paris is loaded, and the store does not answer yet.
     world.at_once = false;
