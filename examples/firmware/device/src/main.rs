@@ -12,6 +12,7 @@ mod copy;
 mod debugger;
 mod heap;
 mod lamp;
+mod report;
 mod stack;
 mod uart;
 
@@ -31,6 +32,7 @@ use board::Board;
 use cortex_m_rt::entry;
 use debugger::{check, end, entropy, say, say_number};
 use lamp::LampCommands;
+use report::finish;
 
 // What a device that is sold keeps in its settings.
 const ACCOUNT: &str = "juliet@example.com";
@@ -128,7 +130,7 @@ impl Lamp {
                     self.board.write(self.device.output());
                     self.is_connected = false;
                 }
-                DeviceStep::Ended(_) => return self.finish(),
+                DeviceStep::Ended(_) => finish(self.told == STORY.len(), self.rest),
                 DeviceStep::Wait | DeviceStep::StartTls | DeviceStep::Completed(..) => {}
             }
         }
@@ -223,15 +225,5 @@ impl Lamp {
                 self.board.rests();
             }
         }
-    }
-
-    fn finish(&mut self) {
-        check(self.told == STORY.len(), "the story is not over");
-        check(self.rest > 0, "it was never at rest");
-        say_number("figure rest", self.rest);
-        say_number("figure arena", heap::ARENA);
-        say_number("figure allocations", heap::allocations());
-        say_number("figure stack", stack::used());
-        end(true)
     }
 }

@@ -15,6 +15,8 @@ mod heap;
 #[path = "../../device/src/lamp.rs"]
 mod lamp;
 mod line;
+#[path = "../../device/src/report.rs"]
+mod report;
 #[path = "../../device/src/stack.rs"]
 mod stack;
 mod time;
@@ -40,6 +42,7 @@ use embassy_futures::select::{Either3, select3};
 use embassy_time::{Duration, Instant, Timer};
 use lamp::LampCommands;
 use line::Line;
+use report::finish;
 
 // What a device that is sold keeps in its settings.
 const ACCOUNT: &str = "juliet@example.com";
@@ -113,7 +116,7 @@ impl Lamp {
                 Either3::First(Ok(_)) => {}
                 Either3::First(Err(_)) => {
                     self.happened("closed");
-                    return self.finish();
+                    finish(self.told == STORY.len(), self.rest);
                 }
                 Either3::Second(()) if lamp::sleeps() => {
                     self.happened("sleep");
@@ -175,15 +178,5 @@ impl Lamp {
             self.rested = heard;
             line::rests();
         }
-    }
-
-    fn finish(&self) {
-        check(self.told == STORY.len(), "the story is not over");
-        check(self.rest > 0, "it was never at rest");
-        say_number("figure rest", self.rest);
-        say_number("figure arena", heap::ARENA);
-        say_number("figure allocations", heap::allocations());
-        say_number("figure stack", stack::used());
-        end(true)
     }
 }
