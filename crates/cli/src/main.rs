@@ -66,6 +66,11 @@ use crate::args::{Args, Command};
 use crate::failure::Failure;
 use crate::values::LogLevel;
 
+// What one thread of a server has made another one may free, or both at once something else: the C library's allocator has a lock for that.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let result = match Args::try_parse() {
         Ok(args) => run(args),
