@@ -300,6 +300,8 @@ impl fmt::Debug for Session {
 
 #[cfg(all(test, feature = "rcgen"))]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "these are tests")]
+
     use rustls::HandshakeKind;
 
     use super::*;
