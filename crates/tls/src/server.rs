@@ -53,6 +53,8 @@ impl TlsIdentity {
         tls.alpn_protocols = [ALPN_CLIENT.into()].into();
         tls.ticketer = ring::Ticketer::new().map_err(|error| Error::from_rustls(error, None))?;
         tls.require_ems = true;
+        // Whoever uses it up gets another one; a second would be for two connections at the same time.
+        tls.send_tls13_tickets = 1;
         // What comes before the handshake is over can be played again, and a login with it.
         tls.max_early_data_size = 0;
         let certificates = Arc::new(Certificates::one(chain, Arc::clone(&tls.cert_resolver)));
