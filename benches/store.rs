@@ -1,8 +1,8 @@
 //! What the disk costs: the embedded database in a folder of the system's temporary one.
 //!
-//! `start` and `offline` are larger than the rest: a store with a million accounts (or as many as `ACCOUNTS` says) is made in some
-//! twenty seconds before the first is measured.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+//! `start` and `offline` are larger than the rest: a store with a million accounts is made in some twenty seconds before the
+//! first is measured.
+#![allow(clippy::unwrap_used, missing_docs)]
 
 use core::hint::black_box;
 use std::sync::mpsc;
@@ -16,6 +16,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 
 const ACCOUNTS: usize = 10_000;
 const BATCH: usize = 1_000;
+/// Accounts of a server that starts.
+const AT_START: usize = 1_000_000;
 /// Messages that are stored in each round.
 const MESSAGES: usize = 10_000;
 
@@ -65,7 +67,7 @@ fn read(c: &mut Criterion) {
 
 /// What a server does with its store before its ports are open: it opens it, and looks which mechanisms it can offer.
 fn start(c: &mut Criterion) {
-    let number = if is_measured() { accounts_at_start() } else { 1_000 };
+    let number = if is_measured() { AT_START } else { 1_000 };
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let credentials = Credentials::derive("r0m30myr0m30", &[7; SALT_LENGTH], MIN_ITERATIONS).unwrap();
@@ -88,10 +90,6 @@ fn start(c: &mut Criterion) {
 /// Whether this is `cargo bench`, and not `cargo test`, which runs everything once.
 fn is_measured() -> bool {
     std::env::args().any(|argument| argument == "--bench")
-}
-
-fn accounts_at_start() -> usize {
-    std::env::var("ACCOUNTS").map_or(1_000_000, |number| number.parse().unwrap())
 }
 
 /// Messages for accounts that are away, through the threads before the store as a server has them stored: so many on their way at
