@@ -4,7 +4,9 @@ use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use balcony::stanza::ErrorCondition;
-use balcony::{AgentEvent, ClientConfig, Device, DeviceStep, Discovery, Jid, Secret, TlsPolicy, answer};
+use balcony::{
+    AgentEvent, ClientConfig, Device, DeviceStep, Disconnected, Discovery, Jid, Secret, TlsPolicy, answer,
+};
 use balcony_machine::Random;
 use balcony_sim::{Accounts, Chunks, Peer, World};
 
@@ -153,7 +155,8 @@ impl Party {
                     }
                 }
                 DeviceStep::Ended(why) => {
-                    let line = if self.is_closing { "closed".into() } else { format!("ended: {why}") };
+                    let is_closed = self.is_closing && *why == Disconnected::ByOwner;
+                    let line = if is_closed { "closed".into() } else { format!("ended: {why}") };
                     self.said.push_back(line);
                     (self.device, self.is_closing) = (None, false);
                 }

@@ -7,7 +7,7 @@ use std::time::Instant as Clock;
 use async_channel::{Receiver, TryRecvError};
 use balcony::blocking::{Buffered, connect, exchange, finish};
 use balcony::stanza::ErrorCondition;
-use balcony::{AgentEvent, Client, Device, DeviceStep, Discovery, Instant, Presence, answer};
+use balcony::{AgentEvent, Client, Device, DeviceStep, Disconnected, Discovery, Instant, Presence, answer};
 
 use crate::Failure;
 use crate::party::{figures, tell};
@@ -105,7 +105,7 @@ pub(crate) fn play(lines: &Receiver<String>) -> Result<(), Failure> {
                 // Whoever has gone does not hear its last words.
                 let _ = socket.take().map_or(Ok(()), |socket| finish(socket, client.output()));
             }
-            DeviceStep::Ended(_) if is_closing => {
+            DeviceStep::Ended(why) if is_closing && *why == Disconnected::ByOwner => {
                 tell("closed");
                 (device, is_closing) = (None, false);
             }

@@ -17,7 +17,7 @@ const INTRODUCTION: &str = "\
 
 Made by `cargo xtask runtimes --write`. The same core is behind all of these; a driver brings it bytes and time. Each of them plays the phone in the same
 scenarios (`runtimes/scenarios.txt`), against a real server, and has to say the same lines as all others; the other people are clients on
-threads.
+threads. In the simulator's row all of them, and the server, are in one virtual world.
 
 ";
 

@@ -31,7 +31,7 @@ const PHONE = `
         const error = new DOMParser().parseFromString(xml, "text/xml").querySelector("error > *");
         say(error === null ? "answer of " + from : "refusal of " + from + ": " + error.localName);
       });
-      client.on("end", ({ reason }) => say(client.isClosing ? "closed" : "ended: " + reason));
+      client.on("end", ({ reason }) => say(client.isClosing && reason === "the client has been closed" ? "closed" : "ended: " + reason));
     } else if (word === "say") client.send(to, text);
     else if (word === "write") client.send(to, text, { type: "normal" });
     else if (word === "ask") client.asked = client.sendStanza("<iq type='get' id='" + crypto.randomUUID() + "' to='" + to + "'><ping xmlns='urn:xmpp:ping'/></iq>");
