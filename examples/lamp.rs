@@ -1,4 +1,5 @@
-//! The device on the balcony: a lamp with a thermometer, which others switch by commands (XEP-0050) and whose state they see with its presence.
+//! The device on the balcony: a lamp with a thermometer, which others switch by commands (XEP-0050). Its values are published where its
+//! server does that (XEP-0163), and otherwise seen with its presence.
 //!
 //! ```text
 //! BALCONY_JID=lamp@example.com/balcony BALCONY_PASSWORD=… cargo run -p balcony-examples --example lamp
@@ -17,6 +18,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use balcony::prelude::*;
+use balcony::xep::disco;
 use balcony::xep::validation::Validation;
 use balcony::{ClientBuilder, CommandStep};
 use tokio::sync::watch;
@@ -33,6 +35,10 @@ pub struct Room {
 
 type Shared = Arc<watch::Sender<Room>>;
 
+/// The node, and the namespace, of the values of a lamp.
+pub const NS: &str = "urn:example:lamp";
+const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
+
 #[allow(dead_code, reason = "its test begins elsewhere")]
 fn main() -> Result<(), Error> {
     block_on(run(Client::from_env()))
@@ -46,15 +52,22 @@ pub async fn run(client: ClientBuilder) -> Result<(), Error> {
     let client = client.presence(presence(&room.borrow()));
     let client = client.with(Discovery::new("Lamp", "1.0")).with(Roster::new()).with(commands(&room));
     let mut client = client.start().await?;
+    let mut is_published = false;
     loop {
         let due = room.borrow().plan.first().map(|(due, _)| *due);
         tokio::select! {
-            event = client.next() => if event?.is_none() {
-                return Ok(());
+            event = client.next() => match event? {
+                None => return Ok(()),
+                Some(Event::Online(_)) => {
+                    is_published = publishes(&client).await;
+                    let now = changes.borrow_and_update().clone();
+                    show(&client, &now, is_published).await?;
+                }
+                Some(_) => {}
             },
             _ = changes.changed() => {
-                let presence = presence(&changes.borrow_and_update());
-                client.send(presence).await?;
+                let now = changes.borrow_and_update().clone();
+                show(&client, &now, is_published).await?;
             }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 room.send_modify(|room| room.is_on = room.plan.remove(0).1);
@@ -63,7 +76,36 @@ pub async fn run(client: ClientBuilder) -> Result<(), Error> {
     }
 }
 
+/// Whether the account's server publishes what its clients have to say (XEP-0163 section 6.1).
+async fn publishes(client: &Client) -> bool {
+    let Some(own) = client.jid() else { return false };
+    let query = disco::Query::new(disco::About::Info).to_element();
+    let answer = client.request(Iq::get(query).to(own.to_bare().into())).await;
+    let info = answer.as_ref().ok().and_then(|answer| disco::Info::read(answer.element()?));
+    info.is_some_and(|info| info.identities.iter().any(|own| own.category == "pubsub" && own.kind == "pep"))
+}
+
 /// Who may see the lamp sees how it is.
+async fn show(client: &Client, room: &Room, is_published: bool) -> Result<(), Error> {
+    if !is_published {
+        return client.send(presence(room)).await.map(drop);
+    }
+    let named = |name, space| Element::new(Name::from_static(name), space);
+    let name = Name::from_static;
+    let on = if room.is_on { "true" } else { "false" };
+    let lamp = named("lamp", NS).attr(name("on"), on).attr(name("celsius"), format!("{:.1}", room.degrees));
+    let item = named("item", PUBSUB).attr(name("id"), "current").child(lamp);
+    let publish = named("publish", PUBSUB).attr(name("node"), NS).child(item);
+    match client.request(Iq::set(named("pubsub", PUBSUB).child(publish))).await {
+        // The presence says that it can be reached, and no more.
+        Ok(_) => client.send(Presence::available()).await.map(drop),
+        // Not now, then.
+        Err(Error::Request(_)) => client.send(presence(room)).await.map(drop),
+        Err(error) => Err(error),
+    }
+}
+
+/// The same in words.
 fn presence(room: &Room) -> Presence {
     let lamp = if room.is_on { "on" } else { "off" };
     Presence::available().status(format!("the lamp is {lamp}, {:.1} °C", room.degrees))

@@ -11,6 +11,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::alloc::{GlobalAlloc, Layout};
 use core::hint::black_box;
+#[cfg(target_os = "none")]
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -110,6 +111,8 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn dealloc(&self, _pointer: *mut u8, _layout: Layout) {}
 }
 
+// Elsewhere it is only looked at, beside what has `std`.
+#[cfg(target_os = "none")]
 #[panic_handler]
 fn panic(_info: &PanicInfo<'_>) -> ! {
     loop {

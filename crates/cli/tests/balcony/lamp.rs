@@ -1,8 +1,12 @@
 //! The example `lamp` at the real server: who sees it and how it is, and who may tell it what, by `balcony command`.
 
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use balcony::prelude::*;
+use balcony::server::MemoryAccounts;
+use balcony::server::extension::{Access, Extension, Extensions, Registry, Reply};
+use balcony::xep::disco;
 
 use crate::world::{Ended, PASSWORD, World};
 
@@ -92,4 +96,78 @@ fn a_lamp_is_seen_and_switched() {
     lamp.abort();
     balcony.shows("juliet", "");
     balcony.run("command", "juliet", &["lamp@localhost"]).failed(1, &["lamp@localhost is not online"]);
+}
+
+/// A server that publishes (XEP-0163), as far as a lamp needs it: it says what is published.
+struct Pep(mpsc::Sender<String>);
+
+impl Extension for Pep {
+    const NAME: &'static str = "pep";
+    type Account = ();
+    type Client = ();
+
+    fn register(&self, registry: &mut Registry<'_, Self>) {
+        registry.get(Access::Owner, "query", disco::INFO, |_, _, _| {
+            let identities =
+                [disco::Identity::new("account", "registered"), disco::Identity::new("pubsub", "pep")];
+            Reply::from(disco::info(None, &identities, [disco::INFO].into_iter()))
+        });
+        registry.set("pubsub", "http://jabber.org/protocol/pubsub", |pep, _, request| {
+            let publish = request.element.children().next().filter(|publish| publish.name() == "publish");
+            let lamp = publish.and_then(|publish| publish.children().next()?.children().next());
+            let node = publish.and_then(|publish| publish.attr("node"));
+            let values = lamp.map(|lamp| {
+                [lamp.attr("on"), lamp.attr("celsius")].map(|value| value.unwrap_or("-").to_owned())
+            });
+            pep.0.send(format!("{node:?} {values:?}")).unwrap();
+            Reply::DONE
+        });
+    }
+}
+
+// XEP-0163 §6.1: where the server publishes, the values are published, and the presence says that the lamp can be reached.
+#[test]
+fn a_lamp_publishes_its_values_where_it_can() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    let (published, values) = mpsc::channel();
+    let extensions = Extensions::standard().without("disco").with(Pep(published)).build().unwrap();
+    let server = Server::builder("localhost")
+        .accounts(MemoryAccounts::new().with("lamp@localhost", "l").unwrap())
+        .configure(|config| config.extensions = extensions)
+        .dangerous_without_tls()
+        .listen("127.0.0.1:0".parse().unwrap())
+        .start()
+        .unwrap();
+    let place = server.local_addrs()[0].to_string();
+    let client = |resource: &str| {
+        let jid = format!("lamp@localhost/{resource}");
+        Client::builder(jid).password("l").connect(&place).dangerous_without_tls()
+    };
+    let mut own = runtime.block_on(client("desk").start()).unwrap();
+    runtime.spawn(example::run(client("balcony")));
+    let next = || values.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert_eq!(next(), r#"Some("urn:example:lamp") Some(["false", "21.5"])"#);
+    runtime.block_on(async {
+        while let Some(event) = own.next().await.unwrap() {
+            if let Event::Presence(presence) = event
+                && presence.from().and_then(|from| from.resourcepart()) == Some("balcony")
+                && presence.status().is_none()
+            {
+                break;
+            }
+        }
+        let ask = async |command: &str| {
+            let command = balcony::stanza::Payload::from_bytes(command.as_bytes()).unwrap();
+            own.request(Iq::set(command).to("lamp@localhost/balcony".parse().unwrap())).await.unwrap()
+        };
+        let asked = ask("<command xmlns='http://jabber.org/protocol/commands' node='switch'/>").await;
+        let run = asked.element().and_then(|command| command.attr("sessionid")).unwrap();
+        ask(&format!(
+            "<command xmlns='http://jabber.org/protocol/commands' node='switch' sessionid='{run}' action='complete'>\
+             <x xmlns='jabber:x:data' type='submit'><field var='on'><value>true</value></field></x></command>"
+        ))
+        .await;
+    });
+    assert_eq!(next(), r#"Some("urn:example:lamp") Some(["true", "21.5"])"#);
 }
