@@ -110,7 +110,7 @@ impl Extension for Pep {
         registry.get(Access::Owner, "query", disco::INFO, |_, _, _| {
             let identities =
                 [disco::Identity::new("account", "registered"), disco::Identity::new("pubsub", "pep")];
-            Reply::from(disco::info(None, &identities, [disco::INFO].into_iter()))
+            Reply::from(disco::info(None, &identities, [disco::INFO]))
         });
         registry.set("pubsub", "http://jabber.org/protocol/pubsub", |pep, _, request| {
             let publish = request.element.children().next().filter(|publish| publish.name() == "publish");
