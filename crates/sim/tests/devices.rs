@@ -373,11 +373,17 @@ impl History {
         let unacknowledged = self.world.unacknowledged(device.peer).into_iter();
         let open = unacknowledged.filter_map(|stanza| Some(named(stanza.head.id.as_deref()?)?.1));
         device.open = open.collect();
+        let text = String::from_utf8_lossy(self.world.received(device.peer)).into_owned();
+        // What came before both ends began to count.
+        let uncounted = match device.manner {
+            Manner::Off => text.len(),
+            _ if text.contains("<resumed ") => 0,
+            _ => text.find("<enabled ").unwrap_or(text.len()),
+        };
+        // Nobody knows what of this has arrived.
+        let ids = text[..uncounted].split(" id='").skip(1).filter_map(|rest| rest.split_once('\''));
+        self.lost.extend(ids.filter_map(|(id, _)| named(id)));
         if device.manner == Manner::Off {
-            // Nobody knows what of this has arrived.
-            let text = String::from_utf8_lossy(self.world.received(device.peer)).into_owned();
-            let ids = text.split(" id='").skip(1).filter_map(|rest| rest.split_once('\'')).map(|(id, _)| id);
-            self.lost.extend(ids.filter_map(named));
             self.lost.extend((0..self.sent[FIRST_DEVICE + who]).map(|number| (FIRST_DEVICE + who, number)));
         }
     }
