@@ -5,8 +5,8 @@
 //! in. It is parked here, counts as handled, and its recipient gets it when its owner says that everything which came with it has
 //! been answered (ADR 5 says why).
 //!
-//! Each sender has its turn, and what passes from one address to another keeps its order: what the server says in the sender's
-//! name comes behind what is parked. If that can't wait, because the answer to a request comes behind it, or because the sender has
+//! Each sender has its turn, in which several of its stanzas are taken in: mostly they are for one recipient, who gets them with one
+//! write. What passes from one address to another keeps its order: what the server says in the sender's name comes behind what is parked. If that can't wait, because the answer to a request comes behind it, or because the sender has
 //! become a subscriber meanwhile, what is parked goes before it at once.
 
 use alloc::collections::VecDeque;
@@ -28,7 +28,7 @@ use crate::line::Origin;
 use crate::router::Router;
 use crate::{Effect, SessionId};
 
-/// How many stanzas [`Router::take_in`] takes in at once.
+/// How many stanzas [`Router::take_in`] takes in at once: all of one sender, if it has as many.
 const TURN: usize = 16;
 /// For fewer senders nothing is read ahead.
 const FEW: usize = 4;
@@ -53,6 +53,8 @@ pub(crate) struct Parked {
     due: Option<Instant>,
     /// One is being taken in just now.
     is_taking: bool,
+    /// Something of the first sender in turn has been taken in, and not all.
+    in_turn: bool,
 }
 
 /// What is parked of one sender.
@@ -148,22 +150,36 @@ impl Parked {
         }
     }
 
-    /// The oldest of the sender whose turn it is.
+    /// The oldest of the sender whose turn it is: that lasts until nothing of it is left, or until [`end_turn`](Parked::end_turn).
     fn next(&mut self) -> Option<Entry> {
         loop {
-            let sender = self.turns.pop_front()?;
-            let hash_map::Entry::Occupied(mut place) = self.senders.entry(sender) else { continue };
-            let entry = place.get_mut().pop();
-            if place.get().first.is_some() {
-                self.turns.push_back(sender);
-            } else {
-                place.remove();
+            let sender = *self.turns.front()?;
+            let entry = self.next_of(sender);
+            let is_over = self.senders.get(&sender).is_none_or(|queue| queue.first.is_none());
+            if is_over {
+                self.senders.remove(&sender);
+                self.turns.pop_front();
             }
-            if let Some(entry) = entry {
-                self.has_left(&entry);
-                return Some(entry);
+            self.in_turn = !is_over;
+            if entry.is_some() {
+                return entry;
             }
         }
+    }
+
+    /// If the first sender has had its turn, others come before what it has left.
+    fn end_turn(&mut self) {
+        if mem::take(&mut self.in_turn) {
+            self.turns.rotate_left(1);
+        }
+    }
+
+    /// What is taken in next, without those behind one from the same to the same.
+    fn coming(&self) -> impl Iterator<Item = &Entry> {
+        let queues = self.turns.iter().filter_map(|sender| self.senders.get(sender));
+        let entries = queues.flat_map(|queue| queue.first.iter().chain(&queue.others)).take(TURN);
+        let mut before = None;
+        entries.filter(move |entry| before.replace(entry.pair) != Some(entry.pair))
     }
 
     /// The oldest of this sender, out of turn.
@@ -196,6 +212,7 @@ impl Router {
             let Some(entry) = self.parked.next() else { break };
             self.give_parked(entry, effects);
         }
+        self.parked.end_turn();
         self.parked.due = (!self.parked.is_empty()).then(|| self.asks.now() + PAUSE);
         self.go_on(effects);
         self.dispatch(start, effects);
@@ -207,9 +224,7 @@ impl Router {
         if !self.has_many() || self.parked.turns.len() < FEW {
             return;
         }
-        let turns = self.parked.turns.iter().take(TURN);
-        let next = turns
-            .filter_map(|sender| self.parked.senders.get(sender)?.first.as_ref()?.stanza.head.to.as_ref());
+        let next = self.parked.coming().filter_map(|entry| entry.stanza.head.to.as_ref());
         let places: SmallVec<[_; TURN]> =
             next.filter_map(|to| Some((self.accounts.likely(to.bare_str())?, to.resourcepart()))).collect();
         let accounts =

@@ -225,7 +225,7 @@ fn servers_are_bounded() {
     let from = |sender| format!("store for juliet@example.com: message chat from {sender}");
     assert_eq!(
         stored,
-        [from("friar@example.org"), from("friar@abbey.example.org"), from("monk@example.org")]
+        [from("friar@example.org"), from("monk@example.org"), from("friar@abbey.example.org")]
     );
 }
 
