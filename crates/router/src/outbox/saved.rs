@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -11,8 +11,9 @@ use balcony_stanza::Stanza;
 
 use super::{Entry, Group, Managed, Management, Outbox, Rare};
 
-/// The groups of sessions that get the same message, by the numbers that they had before.
-pub(crate) type Groups = BTreeMap<u64, Arc<Group>>;
+/// The groups of sessions that get the same message, by the numbers that they had before. Whoever holds one is to get the message, and this
+/// is nobody.
+pub(crate) type Groups = BTreeMap<u64, Weak<Group>>;
 
 impl Outbox {
     /// Writes the queue of a session without a connection. `stamp` says in what waits since when it does (XEP-0203).
@@ -80,7 +81,12 @@ impl Outbox {
                 let kept = record.option(RecordReader::text)?.map(Arc::from);
                 let group = record.option(|record| Some((record.number()?, record.flag()?)))?;
                 let others = group.map(|(number, is_taken)| {
-                    Arc::clone(groups.entry(number).or_insert_with(|| new_group(is_taken)))
+                    let known = groups.get(&number).and_then(Weak::upgrade);
+                    known.unwrap_or_else(|| {
+                        let group = new_group(is_taken);
+                        groups.insert(number, Arc::downgrade(&group));
+                        group
+                    })
                 });
                 let entry = Entry::new(stanza, now, is_answer, replayed, others, kept);
                 Some(Entry { is_answered, is_stamped: replayed.is_none(), ..entry })
