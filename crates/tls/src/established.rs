@@ -7,11 +7,12 @@ use core::fmt;
 use core::time::Duration;
 
 use rustls::pki_types::UnixTime;
-use rustls::{Connection, ProtocolVersion};
+use rustls::{CommonState, ProtocolVersion};
 
 use crate::end_point::server_end_point;
 use crate::session::Ours;
 use crate::verify::Proven;
+use crate::witness::Witness;
 
 /// What the two sides agreed on in the handshake: what SASL needs, and what a user may be shown (RFC 7590 section 3.6).
 #[derive(Clone, PartialEq, Eq)]
@@ -41,13 +42,10 @@ pub struct Established {
 }
 
 impl Established {
-    /// What `connection`, whose handshake is over, has agreed on.
-    pub(crate) fn of(connection: &Connection, ours: &Ours) -> Self {
-        let suite = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
-        let server_name = match connection {
-            Connection::Server(server) => server.server_name().map(String::from),
-            Connection::Client(_) => None,
-        };
+    /// What `connection`, at whose handshake `witness` was and which is over, has agreed on.
+    pub(crate) fn of(connection: &CommonState, witness: &Witness, ours: &Ours) -> Self {
+        let suite = connection.negotiated_cipher_suite();
+        let server_name = witness.server_name();
         let own = ours.certificates.as_ref().map(|own| own.of(server_name.as_deref()).certificate());
         let chain = connection.peer_certificates().unwrap_or_default();
         let proven = match &ours.trust {
@@ -61,10 +59,13 @@ impl Established {
                 _ => "TLS",
             },
             // rustls has its own prefix for the suites of TLS 1.3.
-            cipher_suite: suite.unwrap_or_default().replacen("TLS13_", "TLS_", 1),
+            cipher_suite: suite
+                .and_then(|suite| suite.suite().as_str())
+                .unwrap_or_default()
+                .replacen("TLS13_", "TLS_", 1),
             // RFC 9266 section 4.2 rules it out for TLS 1.2 without the extended master secret; both configurations
             // require that, so a session of 1.2 that gets here has it.
-            exporter: connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok(),
+            exporter: suite.and_then(|suite| witness.exporter(suite)),
             alpn: connection.alpn_protocol().map(Vec::from),
             server_end_point: own.or(chain.first()).and_then(server_end_point),
             peer_certificates: chain.iter().map(|certificate| certificate.to_vec()).collect(),

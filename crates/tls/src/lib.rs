@@ -50,6 +50,7 @@ extern crate alloc;
 mod authority;
 mod certificates;
 mod client;
+mod connection;
 mod details;
 mod end_point;
 mod error;
@@ -63,6 +64,7 @@ mod server;
 mod session;
 mod verify;
 mod vouchers;
+mod witness;
 
 #[cfg(feature = "rcgen")]
 pub use authority::Authority;

@@ -5,17 +5,22 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use std::io::{BufRead as _, Write as _};
 
 use balcony_machine::ApiMisuse;
+use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConnection, Connection, ServerConnection};
+use rustls::server::UnbufferedServerConnection;
 
 use crate::certificates::Certificates;
+use crate::connection::{Buffers, Connection, Say};
 use crate::identity::{Identity, Service};
 use crate::verify::{Proven, Trust};
 use crate::vouchers::{Basis, Shown};
+use crate::witness::Witness;
 use crate::{Error, Established, TlsIdentity, TlsTrust, Vouchers, name};
+
+/// An incomplete record or handshake message may have so many bytes.
+const MOST: usize = 0xffff;
 
 /// One TLS connection, of either side.
 ///
@@ -35,10 +40,14 @@ use crate::{Error, Established, TlsIdentity, TlsTrust, Vouchers, name};
 ///
 /// The docs of [this package](crate) have the whole loop.
 ///
-/// Memory is bounded: rustls holds at most one incomplete record (about 18 KiB) or handshake message (64 KiB), and
-/// nothing that has been decrypted or encrypted stays inside.
+/// Memory is bounded: it holds at most one incomplete record (about 18 KiB) or handshake message (64 KiB), and
+/// nothing that has been decrypted or encrypted stays inside. While no record is incomplete there is no buffer.
 pub struct Session {
     connection: Box<Connection>,
+    /// What has come and is not complete yet.
+    incomplete: Vec<u8>,
+    /// Until the handshake is over.
+    witness: Option<Arc<Witness>>,
     /// The reference identity, on a client.
     domain: Option<Box<str>>,
     ours: Ours,
@@ -104,11 +113,12 @@ impl Session {
     pub fn client(config: &TlsTrust, domain: &str) -> Result<Session, Error> {
         let reference = name::reference(domain)?;
         let alpn = if config.alpn { [config.service.alpn().into()].into() } else { Vec::new() };
-        let connection = ClientConnection::new_with_alpn(config.of_connection(), reference.clone(), alpn)
+        let (tls, witness) = Witness::of_client(&config.of_connection());
+        let connection = UnbufferedClientConnection::new_with_alpn(tls, reference.clone(), alpn)
             .map_err(|error| Error::from_rustls(error, Some(domain)))?;
         let wanted = config.vouchers.clone().map(|vouchers| (reference, vouchers));
         let ours = Ours { trust: config.trust.clone(), service: config.service, certificates: None, wanted };
-        Ok(Session::new(connection.into(), Some(domain.into()), ours))
+        Ok(Session::new(Connection::Client(connection), witness, Some(domain.into()), ours))
     }
 
     /// The server's side of a session.
@@ -117,20 +127,23 @@ impl Session {
     ///
     /// [`Error::Protocol`] if the operating system gives no randomness.
     pub fn server(config: &TlsIdentity) -> Result<Session, Error> {
-        let connection = ServerConnection::new(Arc::clone(&config.tls))
-            .map_err(|error| Error::from_rustls(error, None))?;
+        let (tls, witness) = Witness::of_server(&config.tls);
+        let connection =
+            UnbufferedServerConnection::new(tls).map_err(|error| Error::from_rustls(error, None))?;
         let ours = Ours {
             trust: config.peers.clone(),
             service: Service::Server,
             certificates: Some(Arc::clone(&config.certificates)),
             wanted: None,
         };
-        Ok(Session::new(connection.into(), None, ours))
+        Ok(Session::new(Connection::Server(connection), witness, None, ours))
     }
 
-    fn new(connection: Connection, domain: Option<Box<str>>, ours: Ours) -> Session {
+    fn new(connection: Connection, witness: Arc<Witness>, domain: Option<Box<str>>, ours: Ours) -> Session {
         Session {
             connection: Box::new(connection),
+            incomplete: Vec::new(),
+            witness: Some(witness),
             domain,
             ours,
             established: None,
@@ -158,37 +171,74 @@ impl Session {
         if let Some(error) = &self.error {
             return Err(error.clone());
         }
-        // An empty read would mean the end of input to rustls; that is `eof`.
-        while !input.is_empty() && !self.peer_closed {
-            let taken = self.connection.read_tls(input);
-            let result = self.connection.process_new_packets();
-            self.drain(plain);
+        if !self.peer_closed {
+            self.incomplete.extend_from_slice(input);
+            if let (Some(witness), Connection::Client(_)) = (&self.witness, &*self.connection) {
+                witness.sees(input);
+            }
+        }
+        *input = &[];
+        let result = self.go_on(plain, out, None);
+        // The handshake may have come to its end before a fault.
+        self.establish();
+        result?;
+        if self.incomplete.len() > MOST {
+            return Err(self.fail(Error::Protocol("a TLS message is too long".into())));
+        }
+        Ok(self.status())
+    }
+
+    /// Takes what has come as far as it is complete, says this if it can be said, and writes what there is to be sent.
+    fn go_on(&mut self, plain: &mut Vec<u8>, out: &mut Vec<u8>, say: Option<Say<'_>>) -> Result<(), Error> {
+        let (start, mut taken) = (out.len(), 0);
+        let mut buffers = Buffers { plain, out, say, peer_closed: self.peer_closed };
+        let result = loop {
+            let (more, result) = self.connection.step(&mut self.incomplete[taken..], &mut buffers);
+            taken += more;
             match result {
-                Ok(state) => self.peer_closed = state.peer_has_closed(),
-                Err(error) => {
-                    self.flush(out);
-                    // The handshake may have come to its end before the fault.
-                    self.establish();
-                    let error = Error::from_rustls(error, self.domain.as_deref());
-                    return Err(self.fail(error));
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        if result.is_err() {
+            // There may be an alert.
+            while self.connection.common().wants_write() {
+                let (more, sent) = self.connection.step(&mut self.incomplete[taken..], &mut buffers);
+                taken += more;
+                if sent != Ok(true) {
+                    break;
                 }
             }
-            if let Err(error) = taken {
-                return Err(self.fail(Error::Protocol(alloc::format!("{error}"))));
+        }
+        let unsaid = buffers.say.is_some();
+        self.peer_closed = buffers.peer_closed;
+        if self.peer_closed || result.is_err() || taken == self.incomplete.len() {
+            // An idle connection has no buffer.
+            self.incomplete = Vec::new();
+        } else {
+            self.incomplete.drain(..taken);
+        }
+        if let (Some(witness), Connection::Server(_)) = (&self.witness, &*self.connection) {
+            witness.sees(&out[start..]);
+        }
+        match result {
+            Err(error) => {
+                let error = Error::from_rustls(error, self.domain.as_deref());
+                Err(self.fail(error))
             }
+            Ok(()) if unsaid => Err(self.fail(Error::Protocol("the TLS session takes no more data".into()))),
+            Ok(()) => Ok(()),
         }
-        if self.peer_closed {
-            *input = &[];
-        }
-        self.flush(out);
-        self.establish();
-        Ok(self.status())
     }
 
     /// Remembers what was agreed on, if the handshake is over.
     fn establish(&mut self) {
-        if self.established.is_none() && !self.connection.is_handshaking() {
-            self.established = Some(Box::new(Established::of(&self.connection, &self.ours)));
+        if !self.connection.common().is_handshaking()
+            && let Some(witness) = self.witness.take()
+        {
+            let established = Established::of(self.connection.common(), &witness, &self.ours);
+            self.established = Some(Box::new(established));
         }
     }
 
@@ -212,7 +262,7 @@ impl Session {
     ///
     /// [`Error::Misuse`] before the handshake is over and after [`close`](Session::close); the session is unchanged. Any
     /// other error is the one that ended the session.
-    pub fn write(&mut self, mut plain: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    pub fn write(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         if let Some(error) = &self.error {
             return Err(error.clone());
         }
@@ -222,25 +272,21 @@ impl Session {
         if self.closed {
             return Err(ApiMisuse::AfterTlsClosed.into());
         }
-        while !plain.is_empty() {
-            // It takes as much as its buffer holds (64 KiB), which the flush empties.
-            match self.connection.writer().write(plain) {
-                Ok(taken) if taken > 0 => plain = &plain[taken..],
-                Ok(_) => return Err(self.fail(Error::Protocol("the TLS session takes no more data".into()))),
-                Err(error) => return Err(self.fail(Error::Protocol(alloc::format!("{error}")))),
-            }
-            self.flush(out);
+        if plain.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.go_on(&mut Vec::new(), out, Some(Say::Text(plain)))
     }
 
-    /// Says that no more will be written, with a `close_notify` in `out`; the second time nothing. Then write `out`, and
+    /// Says that no more will be written, with a `close_notify` in `out`, if the handshake is over; the second time nothing. Then write `out`, and
     /// read on until [`Status::PeerClosed`] or a deadline before ending the transport (RFC 6120 section 4.4).
     pub fn close(&mut self, out: &mut Vec<u8>) {
         if self.error.is_none() && !self.closed {
             self.closed = true;
-            self.connection.send_close_notify();
-            self.flush(out);
+            if self.established.is_some() {
+                // Nothing is left to be said after it, whatever comes of it.
+                let _ = self.go_on(&mut Vec::new(), out, Some(Say::Goodbye));
+            }
         }
     }
 
@@ -261,28 +307,6 @@ impl Session {
     fn fail(&mut self, error: Error) -> Error {
         self.error = Some(error.clone());
         error
-    }
-
-    /// Moves what was decrypted to `plain`: rustls takes no more input while 16 KiB of it lie about.
-    fn drain(&mut self, plain: &mut Vec<u8>) {
-        let mut reader = self.connection.reader();
-        while let Ok(chunk) = reader.fill_buf() {
-            let length = chunk.len();
-            if length == 0 {
-                break;
-            }
-            plain.extend_from_slice(chunk);
-            reader.consume(length);
-        }
-    }
-
-    /// Moves what rustls has to send to `out`.
-    fn flush(&mut self, out: &mut Vec<u8>) {
-        while self.connection.wants_write() {
-            if self.connection.write_tls(out).is_err() {
-                break;
-            }
-        }
     }
 }
 
@@ -319,7 +343,7 @@ mod tests {
             to_client.clear();
         }
         assert!(server.established().is_some() && client.established().is_some());
-        server.connection.handshake_kind()
+        server.connection.common().handshake_kind()
     }
 
     // By a ticket: no certificate is shown or proven again. It is so only for those who share what they trust.

@@ -12,7 +12,7 @@ use balcony_tls::{Error, Refusal, Session, TlsIdentity};
 use common::{CLIENT, DOMAIN, IDENTITY, SERVER, Side, trusting, whole};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{Connection, RootCertStore, SupportedProtocolVersion, version};
+use rustls::{Connection, HandshakeKind, RootCertStore, SupportedProtocolVersion, version};
 
 fn certificate() -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(IDENTITY.0.as_bytes()).unwrap()
@@ -94,6 +94,71 @@ fn both_versions_work_on_both_sides_with_the_same_binding() {
         settle(&mut ours, &mut theirs).unwrap();
         assert_works(&mut ours, &mut theirs, protocol);
     }
+}
+
+// RFC 9266: what is exported is what another program exports, by whichever suite, and also when a session goes on by a ticket
+#[test]
+fn the_binding_is_the_same_by_every_suite_and_by_a_ticket() {
+    for suite in rustls::crypto::ring::default_provider().cipher_suites {
+        let mut provider = rustls::crypto::ring::default_provider();
+        provider.cipher_suites = vec![suite];
+        let versions = [suite.version()];
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate()).unwrap();
+        let Ok(client) = rustls::ClientConfig::builder_with_provider(Arc::new(provider.clone()))
+            .with_protocol_versions(&versions)
+            .map(|config| Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+        else {
+            continue;
+        };
+        let kinds = [HandshakeKind::Full, HandshakeKind::Resumed].map(|kind| {
+            let mut ours = Side::new(Session::server(&SERVER).unwrap());
+            let name = DOMAIN.try_into().unwrap();
+            let mut theirs: Connection =
+                rustls::ClientConnection::new(Arc::clone(&client), name).unwrap().into();
+            if settle(&mut ours, &mut theirs).is_err() {
+                // One for keys of another kind than the certificate has.
+                return None;
+            }
+            let protocol = format!("{:?}", theirs.protocol_version().unwrap()).replace("v1_", "v1.");
+            assert_works(&mut ours, &mut theirs, &protocol);
+            assert_eq!(ours.session.established().unwrap().server_name.as_deref(), Some(DOMAIN));
+            assert_eq!(theirs.handshake_kind(), Some(kind), "{suite:?}");
+            Some(kind)
+        });
+        assert_eq!(kinds[0].is_some(), kinds[1].is_some());
+        assert!(kinds[0].is_some() || format!("{suite:?}").contains("RSA"), "{suite:?}");
+    }
+}
+
+// Neither a record nor a message of the handshake that has come in part is in the way of what we say meanwhile.
+#[test]
+fn a_side_can_write_while_something_is_incomplete() {
+    let mut tickets = None;
+    for cut in 1..usize::MAX {
+        let mut pair = common::Pair::new(&common::CLIENT, &SERVER, DOMAIN);
+        pair.client.read(&[], &mut whole).unwrap();
+        pair.server.read(&pair.client.take(), &mut whole).unwrap();
+        pair.client.read(&pair.server.take(), &mut whole).unwrap();
+        // The last words of the handshake, with those of the client after them; the server has tickets to give then.
+        pair.client.write(b"one");
+        pair.server.read(&pair.client.take(), &mut whole).unwrap();
+        assert!(pair.server.session.established().is_some());
+        pair.server.write(b"two");
+        let down = pair.server.take();
+        tickets = tickets.or(Some(down.len()));
+        let Some((first, second)) = down.split_at_checked(cut) else { break };
+        pair.client.read(first, &mut whole).unwrap();
+        pair.client.write(b"three");
+        let up = pair.client.take();
+        let (begin, end) = up.split_at(cut.min(up.len() - 1));
+        pair.server.read(begin, &mut whole).unwrap();
+        pair.server.write(b"four");
+        pair.server.read(end, &mut whole).unwrap();
+        pair.client.read(&[second, &pair.server.take()].concat(), &mut whole).unwrap();
+        assert_eq!((&pair.server.plain[..], &pair.client.plain[..]), (&b"onethree"[..], &b"twofour"[..]));
+    }
+    assert!(tickets.unwrap() > 100, "there is a ticket among it");
 }
 
 // XEP-0368 §3: ALPN says which protocol is wanted, and this server has one
