@@ -153,8 +153,10 @@ pub(crate) async fn one_that_never_reads_holds_up_nobody() {
         .unwrap();
         let form = "<iq type='get' id='1'><query xmlns='jabber:iq:register'/></iq>".repeat(1_000);
         // The operating system takes some megabytes of the answers, then the server reads no more.
+        // On a busy machine its time for a negotiation may be over by then, and the connection is closed.
         let full = (0..1_000).find_map(|_| raw.write_all(form.as_bytes()).err()).unwrap();
-        assert!(matches!(full.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{full}");
+        let is_closed = matches!(full.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+        assert!(is_closed || matches!(full.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{full}");
         raw
     };
     let _silent = never_reads();
