@@ -461,11 +461,6 @@ impl Account {
         self.resources.iter().any(|own| own.session == session && own.is_connected)
     }
 
-    /// Those of them that get it now: none, if older ones have to be delivered first.
-    pub(crate) fn takers(&self) -> &[SessionId] {
-        if self.backlog.goes_first() { &[] } else { &self.most_available }
-    }
-
     /// Those that get presence: the one of this name, or all that are available.
     pub(crate) fn observers(&mut self, resource: Option<&str>) -> impl Iterator<Item = &mut Resource> {
         self.resources.iter_mut().filter(move |r| match resource {

@@ -450,13 +450,19 @@ impl Router {
         let Some(account) = self.accounts.get(name) else { return };
         let is_plain = account.is_plain(&self.shared);
         let is_told = self.shared.is_told_of(account);
+        let waits = account.has_older_to_come();
+        let is_known = account.known().is_some();
         for resource in account.resources() {
             if let Some(session) = self.sessions.get_mut(&resource.session) {
                 session.is_plain = is_plain;
                 if let Some(recent) = &mut session.recent {
                     (recent.sees, recent.index) = (None, None);
                 }
-                session.holds = self.shared.tables().may_hold(resource.slots());
+                let waits = waits == Some(resource.session);
+                session.holds = waits || self.shared.tables().may_hold(resource.slots());
+                if is_known && !waits && session.outbox.behind() > 0 {
+                    self.caught_up.push(resource.session);
+                }
                 session.is_told = is_told;
                 if session.outbox.held() > 0 && !self.shared.tables().holds(resource.slots()) {
                     self.to_flush.push(resource.session);

@@ -3,14 +3,18 @@
 //! It waits before the session's queue, and has no place there yet: so what is of no use any more, when a later one has come, is dropped
 //! without a gap in what stream management counts (XEP-0198). It is handled for its sender, and against the session's bounds. When
 //! something urgent comes, or there is too much of it, all of it goes into the queue, in the order in which it came.
+//!
+//! Messages wait there as well while older ones come for their session from the store, in parts: they go when the last of these has.
 
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 use core::time::Duration;
 
 use balcony_machine::Instant;
-use balcony_stanza::Stanza;
+use balcony_stanza::{Kind, Stanza};
 use balcony_xml::ElementRef;
 
 use crate::account::Resource;
@@ -36,9 +40,33 @@ pub(crate) struct Held {
     latest: BTreeMap<Key, u64>,
     next: u64,
     bytes: usize,
+    /// Messages that wait behind older ones, whatever extensions say. In the order in which they were delivered.
+    behind: VecDeque<Entry>,
 }
 
 impl Held {
+    /// Takes in a message that waits behind older ones.
+    pub(crate) fn push_behind(&mut self, entry: Entry) {
+        // One that comes back from another session may be older than others here.
+        let place = self.behind.partition_point(|other| other.order <= entry.order);
+        self.behind.insert(place, entry);
+    }
+
+    /// How many wait behind older ones.
+    pub(crate) fn behind(&self) -> usize {
+        self.behind.len()
+    }
+
+    /// All of those.
+    pub(crate) fn take_behind(&mut self) -> VecDeque<Entry> {
+        mem::take(&mut self.behind)
+    }
+
+    /// Only those.
+    pub(crate) fn of_behind(behind: VecDeque<Entry>) -> Option<Box<Held>> {
+        (!behind.is_empty()).then(|| Box::new(Held { behind, ..Held::default() }))
+    }
+
     /// Takes one more in. What it takes the place of.
     pub(crate) fn push(&mut self, key: Option<Key>, entry: Entry) -> Option<Entry> {
         let number = self.next;
@@ -51,30 +79,32 @@ impl Held {
         before
     }
 
+    /// How many wait because they are not urgent.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// What all of them cost.
+    /// What these cost.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
 
+    /// All that wait, for either reason.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values().map(|(_, entry)| entry)
+        self.entries.values().map(|(_, entry)| entry).chain(&self.behind)
     }
 
-    /// All of them.
+    /// Those that are not urgent.
     pub(crate) fn into_entries(self) -> impl Iterator<Item = Entry> {
         self.entries.into_values().map(|(_, entry)| entry)
     }
 
-    /// The same, to be changed.
+    /// All that wait, for either reason, to be changed.
     pub(crate) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
-        self.entries.values_mut().map(|(_, entry)| entry)
+        self.entries.values_mut().map(|(_, entry)| entry).chain(&mut self.behind)
     }
 
-    /// Those that are of use to somebody else if their session is over, and the others: what a later one would have replaced.
+    /// Those that are not urgent and are of use to somebody else if their session is over, and the others: what a later one would have replaced.
     pub(crate) fn into_lasting(self) -> (Vec<Entry>, Vec<Entry>) {
         let (lasting, others): (Vec<_>, Vec<_>) =
             self.entries.into_values().partition(|(key, _)| key.is_none());
@@ -181,6 +211,62 @@ impl Router {
         }
         let after = own.outbox.stalls_at(limits);
         self.watch(id, before, after);
+    }
+
+    /// Whether a message that comes for a session waits behind stored ones, which are older.
+    pub(crate) fn waits_behind(&self, id: SessionId, stanza: &Stanza) -> bool {
+        let Some(own) = self.sessions.get(&id).filter(|_| matches!(stanza.head.kind, Kind::Message(_)))
+        else {
+            return false;
+        };
+        let account = self.accounts.get(own.jid.bare_str());
+        own.outbox.behind() > 0 || account.is_some_and(|account| account.has_older_to_come() == Some(id))
+    }
+
+    /// Has a message wait so.
+    pub(crate) fn hold_behind(&mut self, id: SessionId, entry: Entry) -> Offer {
+        let Some(own) = self.sessions.get_mut(&id) else { return Offer::Waits };
+        self.queued += entry.bytes();
+        own.outbox.hold_behind(entry);
+        self.has_to_wait(id)
+    }
+
+    /// Those for which messages have waited behind stored ones that are all in their queues now.
+    pub(crate) fn catch_up_all(&mut self, effects: &mut Vec<Effect>) {
+        while let Some(session) = self.caught_up.pop() {
+            self.catch_up(session, effects);
+        }
+    }
+
+    fn catch_up(&mut self, id: SessionId, effects: &mut Vec<Effect>) {
+        let now = self.asks.now();
+        let Some(own) = self.sessions.get_mut(&id) else { return };
+        // Otherwise they are stamped when the client is back.
+        let has_connection = !own.outbox.is_detached();
+        let behind = own.outbox.take_behind();
+        self.queued -= behind.iter().map(Entry::bytes).sum::<usize>();
+        let mut front = Vec::new();
+        for mut entry in behind {
+            let Some(own) = self.sessions.get(&id) else {
+                // There was too much for it.
+                self.offer_late(id, entry, false);
+                continue;
+            };
+            if has_connection && !entry.is_stamped && now.saturating_since(entry.at) >= FRESH {
+                let late = stamped(self.accounts.get(own.jid.bare_str()), &entry.stanza, entry.at);
+                late.into_iter().for_each(|stanza| entry.change(stanza));
+            }
+            let stanza = Arc::clone(&entry.stanza);
+            let offer = self.admit(id, entry, false, &mut front, effects);
+            let deliver = |stanza| Effect::Deliver { session: id, stanza };
+            effects.extend(front.drain(..).map(deliver));
+            match offer {
+                Offer::Goes => effects.push(deliver(stanza)),
+                Offer::Waits => {}
+                Offer::TooMuch => self.close_full(id, effects),
+                Offer::Full => self.make_room(id, effects),
+            }
+        }
     }
 
     /// Lets go of what is held for sessions for which nothing is held any more.

@@ -175,7 +175,7 @@ impl Account {
             (MessageType::Error, _) | (MessageType::Headline, true) => {}
             (MessageType::Groupchat, _) | (MessageType::Normal, true) => return Placed::Bounces(stanza),
             (MessageType::Headline, false) => deliver(self.receptive(), stanza, effects),
-            (MessageType::Normal, false) | (MessageType::Chat, _) => match self.takers() {
+            (MessageType::Normal, false) | (MessageType::Chat, _) => match self.most_available() {
                 [] => return Placed::Left(stanza),
                 sessions => self.give(shared, sessions, stanza, is_new, effects),
             },

@@ -75,7 +75,7 @@ pub(crate) struct Outbox {
     management: Management,
     /// How many stanzas there were before the first that its connection has got.
     base: u64,
-    /// What is not urgent, and not in the queue yet.
+    /// What is not urgent, or waits behind stored messages, and is not in the queue yet.
     held: Option<Box<Held>>,
     /// What most queues have nothing of.
     rare: Option<Box<Rare>>,
@@ -215,7 +215,31 @@ impl Outbox {
         before
     }
 
-    /// How many stanzas are held so.
+    /// Keeps a message out of the queue that stored ones come before, which are not in it yet.
+    pub(crate) fn hold_behind(&mut self, entry: Entry) {
+        self.bytes += entry.bytes;
+        self.held.get_or_insert_default().push_behind(entry);
+    }
+
+    /// How many messages wait so.
+    pub(crate) fn behind(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.behind())
+    }
+
+    /// All of these, to be put into the queue.
+    pub(crate) fn take_behind(&mut self) -> VecDeque<Entry> {
+        let behind = self.held.as_mut().map(|held| held.take_behind()).unwrap_or_default();
+        self.held.take_if(|held| held.len() == 0);
+        self.bytes -= behind.iter().map(Entry::bytes).sum::<usize>();
+        behind
+    }
+
+    /// Whether something is kept out of the queue.
+    pub(crate) const fn holds(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// How many stanzas are held because they are not urgent.
     pub(crate) fn held(&self) -> usize {
         self.held.as_ref().map_or(0, |held| held.len())
     }
@@ -227,7 +251,8 @@ impl Outbox {
 
     /// All of them, to be put into the queue.
     pub(crate) fn take_held(&mut self) -> Option<Box<Held>> {
-        let held = self.held.take()?;
+        let mut held = self.held.take()?;
+        self.held = Held::of_behind(held.take_behind());
         self.bytes -= held.bytes();
         Some(held)
     }
@@ -235,7 +260,8 @@ impl Outbox {
     /// The session is over: what is held and is of use to somebody else goes along with the rest. The others, which are no more.
     pub(crate) fn end_hold(&mut self) -> Vec<Entry> {
         let (lasting, others) = self.take_held().map(|held| held.into_lasting()).unwrap_or_default();
-        lasting.into_iter().for_each(|entry| self.append(entry));
+        let behind = self.take_behind();
+        lasting.into_iter().chain(behind).for_each(|entry| self.append(entry));
         others
     }
 

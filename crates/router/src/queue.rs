@@ -230,6 +230,7 @@ impl Router {
             }
         }
         self.answer_resumptions(effects);
+        self.catch_up_all(effects);
         self.flush_all(effects);
         self.carry_out_orders(effects);
         // What comes of that comes here once more, for as many accounts as there are.
@@ -291,8 +292,40 @@ impl Router {
         } else {
             session
         };
+        // Nobody but the server speaks for a whole account or a domain of ours.
+        let is_own = |from: &Jid| {
+            from.bare_str() == session.jid.bare_str()
+                || from.is_bare() && self.shared.is_local(from.domainpart())
+        };
+        let is_answer = is_answer(&stanza) && stanza.head.from.as_ref().is_none_or(is_own);
+        let holds = session.holds || session.outbox.holds();
+        let (number, is_last) =
+            replayed.map_or((None, false), |(_, number, is_last)| (Some(number), is_last));
+        let mut entry = Entry::new(stanza, now, is_answer, number, others, kept).at(when);
+        entry.maker = self.spent.maker;
+        if holds && number.is_none() && self.waits_behind(id, &entry.stanza) {
+            return self.hold_behind(id, entry);
+        }
+        let offer = self.admit(id, entry, is_returned, front, effects);
+        if is_last && let Some(session) = self.sessions.get_mut(&id) {
+            session.outbox.end_replay();
+        }
+        offer
+    }
+
+    /// Puts into the queue of a session what has its turn there, unless it is to be held. `front`: what has been held, and goes before it.
+    pub(crate) fn admit(
+        &mut self,
+        id: SessionId,
+        entry: Entry,
+        is_returned: bool,
+        front: &mut Vec<Arc<Stanza>>,
+        effects: &mut Vec<Effect>,
+    ) -> Offer {
+        let now = self.asks.now();
+        let Some(session) = self.sessions.get_mut(&id) else { return Offer::Goes };
         let session = if session.holds || session.outbox.held() > 0 {
-            let held = match self.delivery(id, &stanza, replayed.is_some()) {
+            let held = match self.delivery(id, &entry.stanza, entry.is_replayed()) {
                 (_, Delivery::Pass) => None,
                 (_, Delivery::Hold) => Some(None),
                 (index, Delivery::Latest(name)) => Some(Some((index, name.into()))),
@@ -302,7 +335,6 @@ impl Router {
                 }
             };
             if let Some(key) = held {
-                let entry = Entry::new(stanza, now, false, None, others, kept).at(when);
                 return self.hold_back(id, key, entry, front);
             }
             let Some(session) = self.sessions.get_mut(&id) else { return Offer::Goes };
@@ -311,16 +343,6 @@ impl Router {
             session
         };
         let limits = &self.shared.config.limits;
-        // Nobody but the server speaks for a whole account or a domain of ours.
-        let is_own = |from: &Jid| {
-            from.bare_str() == session.jid.bare_str()
-                || from.is_bare() && self.shared.is_local(from.domainpart())
-        };
-        let is_answer = is_answer(&stanza) && stanza.head.from.as_ref().is_none_or(is_own);
-        let entry =
-            Entry::new(stanza, now, is_answer, replayed.as_ref().map(|(_, number, _)| *number), others, kept);
-        let mut entry = entry.at(when);
-        entry.maker = self.spent.maker;
         let before = session.outbox.stalls_at(limits);
         let owed = session.outbox.owes(limits);
         self.queued += entry.bytes();
@@ -335,9 +357,6 @@ impl Router {
         if !owed && session.outbox.owes(limits) {
             effects.push(Effect::Hold { session: id, is_held: true });
             self.owing.push(id);
-        }
-        if replayed.is_some_and(|(.., is_last)| is_last) {
-            session.outbox.end_replay();
         }
         let after = session.outbox.stalls_at(limits);
         self.watch(id, before, after);
@@ -361,7 +380,7 @@ impl Router {
 
     /// Takes in what was for a session that is over. What came to it in the call that ended it does not overtake the rest of its
     /// queue, and goes elsewhere behind that. What is said to it because of its end is the last that it hears.
-    fn offer_late(&mut self, id: SessionId, entry: Entry, is_last: bool) -> Offer {
+    pub(crate) fn offer_late(&mut self, id: SessionId, entry: Entry, is_last: bool) -> Offer {
         let Some(left) = self.leaving.get_mut(id).filter(|_| entry.is_returned()) else {
             return Offer::Goes;
         };
@@ -425,7 +444,7 @@ impl Router {
 
     /// More waits for all sessions together than may. Those go first that have no connection, as their clients take nothing now, and of
     /// them the one whose time is over first; if there is none, the one for which something has just come.
-    fn make_room(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
+    pub(crate) fn make_room(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
         while self.queued > self.shared.config.limits.total_queue_bytes + self.going {
             let Some(first) = self.first_to_go() else { return self.close_full(session, effects) };
             self.close_full(first, effects);
@@ -433,7 +452,7 @@ impl Router {
     }
 
     /// More waits for a session than may.
-    fn close_full(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
+    pub(crate) fn close_full(&mut self, session: SessionId, effects: &mut Vec<Effect>) {
         effects.push(Effect::Close { session, error: StreamCondition::ResourceConstraint });
         self.end_session(session, effects);
     }

@@ -2,12 +2,11 @@
 //! available resource that takes messages, in order.
 //!
 //! They are deleted only after they have been written to the client's connection. Whoever dies in between loses nothing: they
-//! are delivered again. If they are more than a connection takes at once they go in parts, and a message that comes before the
-//! last part is there is stored behind it, so that order is kept.
+//! are delivered again. If they are more than a connection takes at once they go in parts, all to one session. Messages that come for that
+//! session before the last part is there wait behind it, so that order is kept; the account's other sessions get theirs at once.
 //!
 //! A session that has lost its connection meanwhile gets them when its client is back, unless there are more, and somebody is there who
-//! would take them: all that comes later has to wait for those, and would for as long as the session may. Then the session ends if its
-//! client does not come back soon.
+//! would take them. Then the session ends if its client does not come back soon.
 //!
 //! A store in trouble keeps nobody from what comes later: then the rest waits for a while, and is tried again.
 
@@ -24,10 +23,7 @@ use crate::extension::Absent;
 use crate::line::Origin;
 use crate::router::{Router, Session};
 use crate::undelivered;
-use crate::{Answer, Append, Ask, Change, Effect, LogEdit, SessionId};
-
-/// What a message costs in a queue beside its bytes: so many go into one.
-const MESSAGE: usize = 256;
+use crate::{Answer, Ask, Change, Effect, LogEdit, SessionId};
 
 /// What is known of an account's stored messages. In the order in which it lies in memory: every message looks at what comes first.
 #[derive(Debug, Default)]
@@ -43,6 +39,8 @@ pub(crate) struct Backlog {
     pub(crate) puts: usize,
     /// Those that somebody is getting.
     pub(crate) delivering: Option<Delivering>,
+    /// Who is to get the next of them, if it still takes messages: whoever had the ones before.
+    pub(crate) next: Option<SessionId>,
     /// Those that somebody has got, but that could not be deleted.
     undeleted: Option<Delivering>,
 }
@@ -77,11 +75,27 @@ impl Delivering {
 }
 
 impl Account {
+    /// Who gets the next stored messages: whoever had those before, if it still takes messages; or somebody who does, with a connection if
+    /// one of them has one.
+    fn recipient(&self) -> Option<SessionId> {
+        let backlog = &self.backlog;
+        let same = backlog.delivering.as_ref().map(|now| now.session).or(backlog.next);
+        let connected = || self.most_available().iter().copied().find(|taker| self.is_connected(*taker));
+        same.filter(|same| self.receptive().any(|session| session == *same))
+            .or_else(connected)
+            .or_else(|| self.most_available().first().copied())
+    }
+
+    /// The session for which later messages wait: stored ones are on their way to it, and not all of these are in its queue.
+    pub(crate) fn has_older_to_come(&self) -> Option<SessionId> {
+        (self.backlog.may_wait || self.backlog.is_wanted()).then(|| self.recipient()).flatten()
+    }
+
     /// The session that was getting stored messages when it lost its connection, if there are more of them, and somebody else would take
     /// them who has a connection.
     fn absent_holder(&self) -> Option<SessionId> {
         let now =
-            self.backlog.delivering.as_ref().filter(|now| self.backlog.goes_first() && !now.is_written)?;
+            self.backlog.delivering.as_ref().filter(|now| self.backlog.has_more() && !now.is_written)?;
         let is_away =
             !self.is_connected(now.session) && self.resources().iter().any(|own| own.session == now.session);
         (is_away && self.most_available().iter().any(|other| self.is_connected(*other)))
@@ -101,8 +115,8 @@ impl Backlog {
         self.may_wait |= count as u64 > delivering;
     }
 
-    /// Whether there are messages that have to be delivered before any other, and can't be yet.
-    pub(crate) fn goes_first(&self) -> bool {
+    /// Whether there are more messages than those that somebody is getting.
+    fn has_more(&self) -> bool {
         self.may_wait && self.delivering.is_some()
     }
 
@@ -119,12 +133,14 @@ impl Backlog {
     /// What was delivered is deleted, or could not be.
     pub(crate) fn deleted(&mut self, saved: bool) {
         let delivered = self.delivering.take();
+        let session = delivered.as_ref().map(|delivered| delivered.session);
         if saved {
             self.may_wait |= core::mem::take(&mut self.given_up);
         } else {
             // It must not be delivered again and again.
             (self.undeleted, self.given_up, self.may_wait) = (delivered, true, false);
         }
+        self.next = session.filter(|_| self.may_wait);
     }
 
     /// The session is over. What it was getting may still be written; until that is known everything later goes behind it.
@@ -149,7 +165,7 @@ impl Router {
     ) {
         let (Some(from), Some(account)) = (&stanza.head.from, self.accounts.get(name)) else { return };
         let append = match self.shared.tables().absent(name, account, &stanza, origin.is_stamped()) {
-            Absent::Keep(append) => self.with_room_behind(account, append),
+            Absent::Keep(append) => append,
             Absent::Return => return self.bounce(&stanza, ErrorCondition::ServiceUnavailable, effects),
             Absent::Drop => return,
         };
@@ -173,18 +189,6 @@ impl Router {
         let changes = iter::once(append).chain(delete).collect();
         let purpose = Purpose::Put { message: Arc::new(stanza), is_again };
         self.save_all_beside(name, changes, purpose, Some(charge), effects);
-    }
-
-    /// What is stored because older messages are on their way to a client is on its way, too: it has as much room as it would have in the
-    /// client's queue, and what waits for people who are away has its own.
-    fn with_room_behind(&self, account: &Account, mut append: Append) -> Append {
-        let is_replayed = self.shared.tables().replay().is_some_and(|replay| append.log == replay.log);
-        if is_replayed && account.backlog.goes_first() && !account.most_available().is_empty() {
-            let most = self.shared.config.limits.queue_bytes;
-            append.room.entries = append.room.entries.saturating_add(most / MESSAGE);
-            append.room.bytes = append.room.bytes.saturating_add(most);
-        }
-        append
     }
 
     /// If somebody takes messages again, gets those that wait. Until they are there later messages wait.
@@ -227,11 +231,9 @@ impl Router {
     pub(crate) fn fetched(&mut self, name: &BareJid, answer: Option<Answer>, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get_mut(name) else { return };
         let wanted = core::mem::take(&mut account.backlog.wanted);
-        // Whoever has a connection, if one of them has.
-        let takers = account.most_available();
-        let connected = takers.iter().find(|taker| account.is_connected(**taker));
-        let Some(&session) = connected.or(takers.first()) else { return };
+        let Some(session) = account.recipient() else { return };
         account.backlog.may_wait = matches!(wanted, Wanted::Asked { put_since: true });
+        account.backlog.next = account.backlog.may_wait.then_some(session);
         let Some(Answer::Entries { entries, more }) = answer else {
             account.backlog.given_up = true;
             return self.try_later(name);

@@ -153,6 +153,8 @@ pub struct Router {
     pub(crate) owing: Vec<SessionId>,
     /// Sessions for which nothing is held any more. Empty between calls.
     pub(crate) to_flush: Vec<SessionId>,
+    /// Sessions for which messages have waited behind stored ones, of which no more are to come. Empty between calls.
+    pub(crate) caught_up: Vec<SessionId>,
     /// Sessions whose clients may be told that they are resumed. Empty between calls.
     pub(crate) back: Vec<SessionId>,
     /// Sessions that have ended without a connection. Empty between calls.
@@ -200,7 +202,7 @@ pub(crate) struct Session {
     pub(crate) undecided: u32,
     /// Its messages go past its account: that waits for nothing, blocks nobody and copies nothing.
     pub(crate) is_plain: bool,
-    /// An extension may hold back what comes for it.
+    /// An extension may hold back what comes for it, or stored messages go before that.
     pub(crate) holds: bool,
     /// An extension wants to know which messages wait for it.
     pub(crate) is_told: bool,
@@ -304,6 +306,7 @@ impl Router {
             waiting_for_clients: BTreeSet::new(),
             owing: Vec::new(),
             to_flush: Vec::new(),
+            caught_up: Vec::new(),
             back: Vec::new(),
             abandoned: BTreeSet::new(),
             is_disposing: false,

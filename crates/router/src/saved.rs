@@ -79,6 +79,7 @@ impl Router {
         own.outbox.write(&mut record, |stanza, at| stamped(Some(account), stanza, at));
         record.number(millis(own.age(now)));
         record.number(delivered.map_or(0, |(_, count)| count));
+        record.number(own.outbox.behind() as u64);
         Some(record.into_bytes())
     }
 
@@ -178,6 +179,9 @@ impl Router {
         if let Some(up_to) = delivering {
             account.backlog.delivering = Some(Delivering::to(session, up_to, delivered));
         }
+        if outbox.behind() > 0 {
+            account.backlog.next = Some(session);
+        }
         account.set_presence(session, presence.map(|(stanza, priority)| Presence { stanza, priority }));
         self.online += usize::from(is_first);
         self.waiting_for_clients.insert((until, session));
@@ -271,6 +275,9 @@ impl Saved {
         let age = Duration::from_millis(age).saturating_add(passed);
         // Nor did they keep this.
         let delivered = if record.is_at_end() { 0 } else { record.number()? };
+        // Nor this.
+        let behind = if record.is_at_end() { 0 } else { record.number()? };
+        let outbox = outbox.put_behind(behind)?;
         router.delivered = router.delivered.max(outbox.last_order());
         let saved = Saved {
             jid,

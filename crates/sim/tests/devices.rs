@@ -122,11 +122,6 @@ struct Device {
 struct History {
     /// Which devices want copies.
     copies: [bool; 2],
-    /// What comes for the account while one device gets stored messages in parts is stored behind these, and the others get no copies of it.
-    /// What is for one of its devices goes there, with copies, before what is stored.
-    lacks_copies: bool,
-    /// Whether messages were stored before anybody came.
-    has_mail: bool,
     world: World,
     others: [Peer; 2],
     devices: [Device; 2],
@@ -239,8 +234,6 @@ impl History {
         let devices = [0, 1].map(|who| Device::begin(&mut world, who, manners[who]));
         let mut history = History {
             copies,
-            lacks_copies: comes_in_parts(seed),
-            has_mail: !mail.is_empty(),
             world,
             others,
             devices,
@@ -543,18 +536,6 @@ impl History {
         }
     }
 
-    /// The same; but where mail may have been stored, what was sent to the device's own address may go before what was sent to the account
-    /// (docs/guarantees.md): each of them is in order by itself then.
-    fn check_orders(&self, whose: &str, writer: usize, got: &[usize]) {
-        if !self.has_mail && self.sessions.iter().all(|session| session.end == End::None) {
-            return self.check_order(whose, writer, got);
-        }
-        let is_direct = |number: &usize| self.direct.contains(&(writer, *number));
-        let (direct, others): (Vec<usize>, Vec<usize>) = got.iter().copied().partition(is_direct);
-        self.check_order(whose, writer, &direct);
-        self.check_order(whose, writer, &others);
-    }
-
     /// A session during which no other one ended, and before which none ended that may have left something, has got everything in order,
     /// whether it was stored or not: but what was sent to its own address while it was not available goes before what was stored.
     fn check_undisturbed(&self, session: &Session, writer: usize) {
@@ -567,11 +548,10 @@ impl History {
             return;
         }
         let since = session.since.map_or(usize::MAX, |since| since[writer]);
-        let is_direct =
-            |number: usize| (number < since || self.lacks_copies) && self.direct.contains(&(writer, number));
+        let is_direct = |number: usize| number < since && self.direct.contains(&(writer, number));
         let got = session.got.iter().filter(|(by, number)| *by == writer && !is_direct(*number));
         let got: Vec<_> = got.map(|(_, number)| *number).collect();
-        self.check_orders(DEVICES[session.device], writer, &got);
+        self.check_order(DEVICES[session.device], writer, &got);
     }
 
     fn check_session(&self, session: &Session, is_live: bool) {
@@ -594,14 +574,8 @@ impl History {
             if !self.copies[session.device] {
                 continue;
             }
-            let is_late = |number: usize| {
-                number < since || self.lacks_copies && self.direct.contains(&(writer, number))
-            };
-            let got: Vec<_> = all().filter(|number| !is_late(*number)).collect();
-            self.check_orders(name, writer, &got);
-            if self.lacks_copies {
-                continue;
-            }
+            let got: Vec<_> = all().filter(|number| *number >= since).collect();
+            self.check_order(name, writer, &got);
             let end =
                 if is_live { self.sent[writer] } else { got.iter().max().map_or(since, |last| last + 1) };
             let missing = (since..end)

@@ -101,6 +101,11 @@ impl Entry {
         self.bytes
     }
 
+    /// Whether it has come from a log.
+    pub(crate) const fn is_replayed(&self) -> bool {
+        self.replayed.is_some()
+    }
+
     pub(crate) fn is_message(&self) -> bool {
         matches!(self.stanza.head.kind, Kind::Message(_))
     }

@@ -9,7 +9,7 @@ use core::time::Duration;
 use balcony_machine::{Instant, RecordReader, RecordWriter};
 use balcony_stanza::Stanza;
 
-use super::{Entry, Group, Managed, Management, Outbox, Rare};
+use super::{Entry, Group, Held, Managed, Management, Outbox, Rare};
 
 /// The groups of sessions that get the same message, by the numbers that they had before. Whoever holds one is to get the message, and this
 /// is nobody.
@@ -57,7 +57,18 @@ impl Outbox {
 
     /// The place of the latest in it among all that has been delivered.
     pub(crate) fn last_order(&self) -> u64 {
-        self.entries.iter().map(|entry| entry.order).max().unwrap_or(0)
+        let held = self.held.iter().flat_map(|held| held.entries());
+        self.entries.iter().chain(held).map(|entry| entry.order).max().unwrap_or(0)
+    }
+
+    /// The last so many of what was [read](Outbox::read) waited behind stored messages, and do so again. `None` if that can't be.
+    pub(crate) fn put_behind(mut self, count: u64) -> Option<Outbox> {
+        let place = self.entries.len().checked_sub(usize::try_from(count).ok()?)?;
+        if self.highest > place as u64 || self.replay().is_some_and(|end| end > place as u64) {
+            return None;
+        }
+        self.held = Held::of_behind(self.entries.split_off(place));
+        Some(self)
     }
 
     /// Makes the queue again, of a session that waits for its client until then, of so long altogether, and that was of the account which

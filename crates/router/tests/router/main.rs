@@ -32,6 +32,7 @@ mod offline;
 mod outside;
 mod owed;
 mod own;
+mod parts;
 mod presence;
 mod private;
 mod push;

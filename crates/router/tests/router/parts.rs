@@ -1,0 +1,208 @@
+//! Stored mail (XEP-0160) that comes to one client in parts, while there are others: these get what is new at once, and copies (XEP-0280) of
+//! it; the one client gets that behind the mail.
+
+use core::time::Duration;
+
+use balcony_roster::Subscription;
+use balcony_router::{Effect, SessionId};
+use balcony_stanza::{IqType, Kind, MessageType, Stanza};
+
+use crate::hibernated::{crash, detach, restart};
+use crate::world::{World, available, bare, config, content, jid, request, unavailable, wires};
+
+const JULIET: &str = "juliet@example.com";
+const WAIT: Duration = Duration::from_secs(600);
+/// How much mail there is: more than four parts.
+const MAIL: usize = 12;
+
+fn chat(number: usize) -> Stanza {
+    let mut stanza = content(&format!("<body>{number} {}</body>", "x".repeat(500)));
+    stanza.head.kind = Kind::Message(MessageType::Chat);
+    stanza.with_to(jid(JULIET))
+}
+
+fn numbers(effects: &[Effect], session: SessionId) -> Vec<usize> {
+    let number = |wire: &String| wire.split_once("<body>")?.1.split_once(' ')?.0.parse().ok();
+    wires(effects, session).iter().filter_map(number).collect()
+}
+
+/// A phone that is getting the first part of the mail, and acknowledges what it gets. A desk of less priority, which wants copies, and a hall
+/// of the phone's priority.
+struct Scene {
+    world: World,
+    romeo: SessionId,
+    phone: SessionId,
+    desk: SessionId,
+    hall: SessionId,
+    /// What the phone has been sent and has not acknowledged.
+    sent: Vec<Effect>,
+}
+
+fn scene() -> Scene {
+    let mut small = config();
+    small.limits.output = 8_000;
+    let mut world = World::with(small);
+    for (one, other) in [("romeo@example.net", JULIET), (JULIET, "romeo@example.net")] {
+        world.befriend(one, other, Subscription::Both);
+    }
+    let romeo = world.available("romeo@example.net/street", 0);
+    (0..MAIL).for_each(|number| drop(world.send(romeo, chat(number))));
+    let phone = world.connect("juliet@example.com/phone");
+    assert!(world.router.manage(phone, WAIT, &[]));
+    let mut sent = world.send(phone, available(5));
+    let desk = world.connect("juliet@example.com/desk");
+    sent.extend(world.send(desk, request(IqType::Set, "<enable xmlns='urn:xmpp:carbons:2'/>")));
+    sent.extend(world.send(desk, available(0)));
+    let hall = world.connect("juliet@example.com/hall");
+    sent.extend(world.send(hall, available(5)));
+    assert!((1..MAIL / 2).contains(&numbers(&sent, phone).len()));
+    Scene { world, romeo, phone, desk, hall, sent }
+}
+
+impl Scene {
+    /// Romeo writes; the phone gets nothing of it now.
+    fn writes(&mut self, number: usize, to: &str) -> Vec<Effect> {
+        let effects = self.world.send(self.romeo, chat(number).with_to(jid(to)));
+        assert!(numbers(&effects, self.phone).is_empty(), "{effects:?}");
+        effects
+    }
+
+    /// The phone acknowledges all that it gets. The numbers of that.
+    fn takes_all(&mut self) -> Vec<usize> {
+        let mut got = Vec::new();
+        loop {
+            let count = wires(&self.sent, self.phone).len();
+            if count == 0 {
+                return got;
+            }
+            got.extend(numbers(&self.sent, self.phone));
+            let (now, count) = (self.world.now, u32::try_from(count).unwrap());
+            self.sent.clear();
+            self.world.router.acknowledged(now, self.phone, count, &mut self.sent);
+            self.world.serve(&mut self.sent);
+            for other in [self.desk, self.hall] {
+                assert!(numbers(&self.sent, other).is_empty(), "once");
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let documents = self.world.store.documents(&bare(JULIET), "undelivered").count();
+        (documents, self.world.kept(JULIET).len(), self.world.router.queued()) == (0, 0, 0)
+    }
+}
+
+// XEP-0280 §6, RFC 6121 §8.5.2.1.1, docs/guarantees.md: others of the account get what is new at once, as it is for them, and once; the one
+// that gets the mail has it behind that, in order, whomever it was sent to.
+#[test]
+fn others_do_not_wait_for_the_mail_of_one() {
+    let mut scene = scene();
+    let effects = scene.writes(MAIL, JULIET);
+    assert_eq!((numbers(&effects, scene.desk), numbers(&effects, scene.hall)), (vec![MAIL], vec![MAIL]));
+    let effects = scene.writes(MAIL + 1, "juliet@example.com/phone");
+    assert_eq!((numbers(&effects, scene.desk), numbers(&effects, scene.hall)), (vec![MAIL + 1], vec![]));
+    // One that comes now gets what comes from now on.
+    let attic = scene.world.connect("juliet@example.com/attic");
+    let mut shown = scene.world.send(attic, available(5));
+    scene.sent.append(&mut shown);
+    let effects = scene.writes(MAIL + 2, JULIET);
+    assert_eq!((numbers(&effects, attic), numbers(&effects, scene.desk)), (vec![MAIL + 2], vec![MAIL + 2]));
+    assert_eq!(scene.takes_all(), (0..MAIL + 3).collect::<Vec<_>>());
+    assert!(scene.is_empty());
+    // Nothing waits any more.
+    let effects = scene.world.send(scene.romeo, chat(MAIL + 3));
+    for session in [scene.phone, scene.desk, scene.hall, attic] {
+        assert_eq!(numbers(&effects, session), [MAIL + 3]);
+    }
+}
+
+// What the phone has not got when its session ends comes to nobody who has it: the rest of the mail goes to another, and nothing else.
+#[test]
+fn what_waits_behind_mail_is_for_nobody_who_has_it() {
+    let mut scene = scene();
+    scene.writes(MAIL, JULIET);
+    let (world, hall) = (&mut scene.world, scene.hall);
+    let mut got = Vec::new();
+    let mut effects = Vec::new();
+    world.router.unbind(world.now, scene.phone, &mut effects);
+    world.router.gone(world.now, scene.phone, &mut effects);
+    world.serve(&mut effects);
+    got.extend(numbers(&effects, hall));
+    assert_eq!(got, (0..MAIL).collect::<Vec<_>>());
+    assert!(scene.is_empty());
+}
+
+// A message that only the phone was to get goes with the rest, behind the mail.
+#[test]
+fn what_waits_behind_mail_goes_on_with_it() {
+    let mut scene = scene();
+    scene.world.unbind(scene.desk);
+    scene.world.unbind(scene.hall);
+    scene.writes(MAIL, JULIET);
+    scene.writes(MAIL + 1, "juliet@example.com/phone");
+    scene.world.unbound(scene.phone);
+    assert_eq!(scene.world.kept(JULIET).len(), MAIL + 2);
+    let late = scene.world.connect("juliet@example.com/late");
+    let effects = scene.world.send(late, available(0));
+    assert_eq!(numbers(&effects, late), (0..MAIL + 2).collect::<Vec<_>>());
+    assert!(scene.is_empty());
+}
+
+// XEP-0198 §5, docs/guarantees.md: the same as for all that waits for a session without a connection: it is written, outlives a crash and a
+// restart, and comes in order.
+#[test]
+fn what_waits_behind_mail_survives() {
+    for (is_away, is_crash, is_restart) in
+        [(true, false, false), (false, false, false), (true, true, false), (true, false, true)]
+    {
+        let mut scene = scene();
+        scene.world.unbind(scene.desk);
+        scene.world.unbind(scene.hall);
+        if is_away {
+            detach(&mut scene.world, scene.phone);
+        }
+        scene.writes(MAIL, JULIET);
+        if !is_away {
+            detach(&mut scene.world, scene.phone);
+        }
+        assert_eq!(scene.world.store.documents(&bare(JULIET), "undelivered").count(), 1);
+        if is_crash {
+            let mut world = crash(scene.world);
+            let late = world.connect("juliet@example.com/late");
+            let effects = world.send(late, available(0));
+            assert_eq!(numbers(&effects, late), (0..=MAIL).collect::<Vec<_>>());
+            continue;
+        }
+        if is_restart {
+            scene.world.unbind(scene.romeo);
+            let mut world = restart(scene.world, &[scene.phone], Duration::from_secs(5));
+            scene.romeo = world.available("romeo@example.net/street", 0);
+            scene.world = world;
+            // More comes, to one that is still at it.
+            scene.writes(MAIL + 1, JULIET);
+        }
+        scene.sent.clear();
+        let (router, now) = (&mut scene.world.router, scene.world.now);
+        assert!(router.resume(now, scene.phone, &bare(JULIET), 0, &mut scene.sent));
+        scene.world.serve(&mut scene.sent);
+        assert_eq!(scene.takes_all(), (0..=MAIL + usize::from(is_restart)).collect::<Vec<_>>());
+        assert!(scene.is_empty());
+    }
+}
+
+// docs/guarantees.md: whoever takes no messages any more gets what has waited for it at once; the rest of the mail goes to another.
+#[test]
+fn who_takes_no_more_leaves_the_mail_to_others() {
+    let mut scene = scene();
+    scene.writes(MAIL, JULIET);
+    let mut effects = scene.world.send(scene.phone, unavailable());
+    scene.sent.append(&mut effects);
+    let mut got = numbers(&scene.sent, scene.phone);
+    let count = u32::try_from(wires(&scene.sent, scene.phone).len()).unwrap();
+    scene.world.router.acknowledged(scene.world.now, scene.phone, count, &mut effects);
+    scene.world.serve(&mut effects);
+    got.extend(numbers(&effects, scene.phone));
+    let rest = numbers(&effects, scene.hall);
+    assert_eq!(got.pop(), Some(MAIL));
+    assert_eq!(got.into_iter().chain(rest).collect::<Vec<_>>(), (0..MAIL).collect::<Vec<_>>());
+}
