@@ -91,6 +91,7 @@ mod outbox;
 mod owed;
 mod own;
 mod phase;
+mod places;
 
 mod presence;
 mod probe;

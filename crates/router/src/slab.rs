@@ -1,40 +1,38 @@
 //! Values that are found by a key, or by the place where they lie.
 //!
 //! Of a million accounts the processor's cache has none, so what finding one costs is how many lines of the cache are touched on the
-//! way. Here a value lies behind its key, at the beginning of a line, so that what is read most can come first; the table of keys has
-//! four bytes for each, and stays in the cache for longer. It is this table that grows by doubling: values stay where they are, and take
-//! no more room than they need.
+//! way. Here a value lies behind its key, at the beginning of a line, so that what is read most can come first; the [table](crate::places)
+//! by which it is found takes another line. It is this table that grows by doubling: values stay where they are, and take no more room than
+//! they need.
 
 use alloc::vec::Vec;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::mem;
-use core::num::NonZeroU32;
 
 use balcony_jid::BareJid;
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 use smallvec::SmallVec;
 
 use crate::SessionId;
+pub(crate) use crate::places::Place;
+use crate::places::Places;
 
-/// So many values lie side by side. More begin elsewhere, so that none has to move far when there are more.
-const CHUNK: usize = 64;
+/// So many values lie side by side. More begin elsewhere, so that few have to move when there are more; where each of these begins is to be
+/// in the processor's cache.
+const CHUNK: usize = 512;
 
 /// Values and their keys. Never iterated.
 pub(crate) struct Slab<K, V> {
     chunks: Vec<Vec<Slot<K, V>>>,
-    by_key: HashTable<Place>,
+    by_key: Places,
     free: Vec<Place>,
     hasher: DefaultHashBuilder,
     /// How many values have been put there.
     put: u32,
 }
 
-/// Where a value lies. Another one may lie there later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place(NonZeroU32);
-
-/// The same, of this value only: it leads to no other one that lies there later, if it has the same key or another.
+/// Where one value lies: it leads to no other one that lies there later, if it has the same key or another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Index {
     place: Place,
@@ -42,17 +40,9 @@ pub(crate) struct Index {
     generation: u32,
 }
 
-impl Place {
-    /// The place of the first, the second and so on; there is no memory for more than can be told apart.
-    fn new(number: usize) -> Self {
-        Place(u32::try_from(number).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX))
-    }
-
-    /// Which chunk it is in, and where in that.
-    const fn parts(self) -> (usize, usize) {
-        let index = self.0.get() as usize - 1;
-        (index / CHUNK, index % CHUNK)
-    }
+/// Which chunk a place is in, and where in that.
+const fn parts(place: Place) -> (usize, usize) {
+    (place.index() / CHUNK, place.index() % CHUNK)
 }
 
 /// The order is the one in which they lie: the key and the beginning of the value are in one line of the cache.
@@ -123,7 +113,7 @@ impl<K, V> Default for Slab<K, V> {
     fn default() -> Self {
         Slab {
             chunks: Vec::new(),
-            by_key: HashTable::new(),
+            by_key: Places::default(),
             free: Vec::new(),
             hasher: DefaultHashBuilder::default(),
             put: 0,
@@ -151,7 +141,7 @@ impl<K, V> Slab<K, V> {
     /// Where the value of a key lies, if there is one.
     pub(crate) fn index<Q: Finds<K> + ?Sized>(&self, key: &Q) -> Option<Index> {
         let hash = self.hasher.hash_one(key);
-        let place = *self.by_key.find(hash, |place| self.has(*place, key))?;
+        let place = self.by_key.find(hash, |place| self.has(place, key))?;
         match self.slot(place)? {
             Slot::Taken { generation, .. } => Some(Index { place, generation: *generation }),
             Slot::Free => None,
@@ -160,7 +150,7 @@ impl<K, V> Slab<K, V> {
 
     /// Where it lies most likely, without a look at what lies there.
     pub(crate) fn likely<Q: Finds<K> + ?Sized>(&self, key: &Q) -> Option<Place> {
-        self.by_key.find(self.hasher.hash_one(key), |_| true).copied()
+        self.by_key.find(self.hasher.hash_one(key), |_| true)
     }
 
     /// Whatever lies there.
@@ -196,7 +186,7 @@ impl<K, V> Slab<K, V> {
     }
 
     pub(crate) fn at_mut(&mut self, index: Index) -> Option<&mut V> {
-        let (chunk, within) = index.place.parts();
+        let (chunk, within) = parts(index.place);
         match self.chunks.get_mut(chunk)?.get_mut(within)? {
             Slot::Taken { generation, value, .. } if *generation == index.generation => Some(value),
             _ => None,
@@ -210,7 +200,7 @@ impl<K, V> Slab<K, V> {
     }
 
     fn slot(&self, place: Place) -> Option<&Slot<K, V>> {
-        let (chunk, within) = place.parts();
+        let (chunk, within) = parts(place);
         self.chunks.get(chunk)?.get(within)
     }
 
@@ -242,7 +232,7 @@ impl<K, V> Slab<K, V> {
         let slot = Slot::Taken { generation, key: key.to_key(), value };
         let place = match self.free.pop() {
             Some(place) => {
-                let (chunk, within) = place.parts();
+                let (chunk, within) = parts(place);
                 self.chunks[chunk][within] = slot;
                 place
             }
@@ -256,14 +246,7 @@ impl<K, V> Slab<K, V> {
             }
         };
         let hash = self.hasher.hash_one(key);
-        let (chunks, hasher) = (&self.chunks, &self.hasher);
-        self.by_key.insert_unique(hash, place, |other| {
-            let (chunk, within) = other.parts();
-            match &chunks[chunk][within] {
-                Slot::Taken { key, .. } => Q::hash_of(hasher, key),
-                Slot::Free => 0,
-            }
-        });
+        self.by_key.insert(hash, place, |other| hash_at::<K, V, Q>(&self.chunks, &self.hasher, other));
         Index { place, generation }
     }
 
@@ -271,12 +254,12 @@ impl<K, V> Slab<K, V> {
     pub(crate) fn remove<Q: Finds<K> + ?Sized>(&mut self, key: &Q) -> Option<V> {
         let place = self.index(key)?.place;
         let hash = self.hasher.hash_one(key);
-        self.by_key.find_entry(hash, |other| *other == place).ok()?.remove();
-        let (chunk, within) = place.parts();
+        self.by_key.remove(hash, place, |other| hash_at::<K, V, Q>(&self.chunks, &self.hasher, other));
+        let (chunk, within) = parts(place);
         let slot = mem::replace(&mut self.chunks[chunk][within], Slot::Free);
         if self.by_key.is_empty() {
             // Nothing is kept of a crowd that has gone.
-            (self.chunks, self.free, self.by_key) = (Vec::new(), Vec::new(), HashTable::new());
+            (self.chunks, self.free, self.by_key) = (Vec::new(), Vec::new(), Places::default());
         } else {
             self.free.push(place);
         }
@@ -284,6 +267,19 @@ impl<K, V> Slab<K, V> {
             Slot::Taken { value, .. } => Some(value),
             Slot::Free => None,
         }
+    }
+}
+
+/// The hash of the key of what lies there.
+fn hash_at<K, V, Q: Finds<K> + ?Sized>(
+    chunks: &[Vec<Slot<K, V>>],
+    hasher: &DefaultHashBuilder,
+    place: Place,
+) -> u64 {
+    let (chunk, within) = parts(place);
+    match &chunks[chunk][within] {
+        Slot::Taken { key, .. } => Q::hash_of(hasher, key),
+        Slot::Free => 0,
     }
 }
 
@@ -368,9 +364,9 @@ mod tests {
     fn nothing_is_kept_of_those_that_are_gone() {
         let mut slab: Slab<SessionId, u64> = Slab::default();
         for round in 0..10 {
-            (0..200).for_each(|number| slab.insert(&SessionId(number), number + round));
+            (0..1_600).for_each(|number| slab.insert(&SessionId(number), number + round));
             assert_eq!(slab.chunks.len(), 4);
-            (1..200).for_each(|number| assert_eq!(slab.remove(&SessionId(number)), Some(number + round)));
+            (1..1_600).for_each(|number| assert_eq!(slab.remove(&SessionId(number)), Some(number + round)));
         }
         assert_eq!(slab.remove(&SessionId(0)), Some(9));
         assert_eq!((slab.chunks.capacity(), slab.free.capacity(), slab.len()), (0, 0, 0));
