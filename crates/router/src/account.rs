@@ -428,6 +428,11 @@ impl Account {
         self.by_mark(mark(resource)).find(|r| r.jid.resourcepart() == resource)
     }
 
+    /// What is looked at first to find one by its name.
+    pub(crate) fn first_mark(&self) -> Option<u32> {
+        self.marks.first().copied()
+    }
+
     /// Those whose names have this [mark]: mostly one.
     pub(crate) fn by_mark(&self, mark: u32) -> impl Iterator<Item = &Resource> {
         self.marks

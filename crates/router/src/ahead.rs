@@ -38,9 +38,18 @@ impl Router {
             }
         }
         // Each step reads what all need next.
-        let account = |place| self.sessions.at_place(place)?.recent.as_ref()?.index;
-        let indices: SmallVec<[_; TOGETHER]> =
-            senders.into_iter().filter_map(|(place, name)| Some((account(place)?, name))).collect();
+        let mut indices = SmallVec::<[_; TOGETHER]>::new();
+        let mut strangers = SmallVec::<[_; TOGETHER]>::new();
+        for (place, name) in senders {
+            let Some(session) = self.sessions.at_place(place) else { continue };
+            match session.recent.as_ref().and_then(|recent| recent.index) {
+                Some(index) => indices.push((index, name)),
+                None => strangers.extend(session.recent_to.as_ref()),
+            }
+        }
+        for name in strangers {
+            black_box(name.as_str().as_bytes().first());
+        }
         let accounts = indices.into_iter().filter_map(|(index, name)| Some((self.accounts.at(index)?, name)));
         self.look_at_recipients(accounts.collect());
     }
@@ -52,17 +61,22 @@ impl Router {
 
     /// Reads what a message to each of these accounts has to do with, or to its resource of that name.
     pub(crate) fn look_at_recipients(&self, accounts: Recipients<'_>) {
-        for (account, _) in &accounts {
+        for (account, name) in &accounts {
             black_box((account.is_quiet(), account.most_available().len()));
+            black_box(name.map(|_| account.first_mark()));
         }
         let mut resources: SmallVec<[Option<&Resource>; TOGETHER]> = SmallVec::new();
         for (account, name) in &accounts {
             resources.push(name.and_then(|name| account.by_mark(mark(name)).next()));
         }
+        for resource in resources.iter().flatten() {
+            black_box(resource.session);
+        }
         let sessions =
             accounts.iter().zip(&resources).filter_map(|((account, _), resource)| match resource {
                 Some(resource) => {
-                    black_box(resource.jid.as_str().as_bytes().first());
+                    // Its end is compared.
+                    black_box(resource.jid.as_str().as_bytes().last());
                     Some(resource.session)
                 }
                 None => account.most_available().first().copied(),
@@ -70,7 +84,7 @@ impl Router {
         let sessions: SmallVec<[_; TOGETHER]> =
             sessions.filter_map(|session| self.sessions.likely(&session)).collect();
         for session in sessions.into_iter().filter_map(|place| self.sessions.at_place(place)) {
-            black_box((session.outbox.bytes(), session.outbox.is_simple()));
+            session.outbox.look();
         }
     }
 }

@@ -17,6 +17,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::hint::black_box;
 use core::mem;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
@@ -55,6 +56,10 @@ pub(crate) struct Unkept {
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct Outbox {
+    /// What is not urgent, or waits behind stored messages, and is not in the queue yet.
+    held: Option<Box<Held>>,
+    /// What most queues have nothing of.
+    rare: Option<Box<Rare>>,
     /// How many of the entries the connection has got, with those which the network has; and what the others of these cost.
     passed: usize,
     passed_bytes: usize,
@@ -71,14 +76,10 @@ pub(crate) struct Outbox {
     /// How many of the entries the network has, and what these cost. None, unless the session acknowledges.
     unacknowledged: usize,
     unacknowledged_bytes: usize,
-    /// Whether the session acknowledges what it gets, and whether it has a connection.
-    management: Management,
     /// How many stanzas there were before the first that its connection has got.
     base: u64,
-    /// What is not urgent, or waits behind stored messages, and is not in the queue yet.
-    held: Option<Box<Held>>,
-    /// What most queues have nothing of.
-    rare: Option<Box<Rare>>,
+    /// Whether the session acknowledges what it gets, and whether it has a connection.
+    management: Management,
 }
 
 /// What is known of a queue that is full, or has something of a log or of documents in it.
@@ -114,6 +115,7 @@ impl Outbox {
     }
 
     /// Takes a stanza in. Whether it goes into the window at once: otherwise it waits.
+    #[inline]
     pub(crate) fn push(
         &mut self,
         now: Instant,
@@ -610,6 +612,11 @@ impl Outbox {
     /// When the session is closed if it takes no more than it has.
     pub(crate) fn stalls_at(&self, limits: &Limits) -> Option<Instant> {
         self.rare.as_ref()?.waits.map(|(since, _)| since + limits.stall)
+    }
+
+    /// Reads what every stanza has to do with, from each line of the processor's cache in which it lies.
+    pub(crate) fn look(&self) {
+        black_box((self.held.is_some(), self.rare.is_some(), self.bytes, self.is_detached()));
     }
 
     pub(crate) const fn bytes(&self) -> usize {

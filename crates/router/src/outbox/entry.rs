@@ -55,6 +55,7 @@ impl Group {
 }
 
 impl Entry {
+    #[inline]
     pub(crate) fn new(
         stanza: Arc<Stanza>,
         at: Instant,
@@ -80,6 +81,7 @@ impl Entry {
     }
 
     /// It was delivered then.
+    #[inline]
     pub(crate) fn at(self, when: When) -> Self {
         let When { order, at, is_stamped } = when;
         Entry { order, at, is_stamped, ..self }
