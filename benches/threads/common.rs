@@ -78,11 +78,9 @@ impl Parts {
 /// The way of a shard to the hub.
 pub(crate) struct Common(pub(crate) Arc<Parts>);
 
-impl AtHub for Common {
-    fn with_hub<T>(&mut self, act: impl FnOnce(&mut Hub) -> T) -> T {
-        let parts = &*self.0;
-        let before = Instant::now();
-        let mut hub = parts.hub();
+impl Parts {
+    /// Does something with the hub, which was waited for since then.
+    fn meet<T>(&self, mut hub: MutexGuard<'_, Hub>, before: Instant, act: impl FnOnce(&mut Hub) -> T) -> T {
         let begin = Instant::now();
         let result = act(&mut hub);
         // Nobody else counts meanwhile.
@@ -90,11 +88,23 @@ impl AtHub for Common {
             number.store(number.load(Ordering::Relaxed) + more, Ordering::Relaxed);
         };
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        count(&parts.waited, nanos(begin - before));
-        count(&parts.had, nanos(begin.elapsed()));
-        count(&parts.meetings, 1);
+        count(&self.waited, nanos(begin - before));
+        count(&self.had, nanos(begin.elapsed()));
+        count(&self.meetings, 1);
         drop(hub);
         result
+    }
+}
+
+impl AtHub for Common {
+    fn with_hub<T>(&mut self, act: impl FnOnce(&mut Hub) -> T) -> T {
+        let before = Instant::now();
+        self.0.meet(self.0.hub(), before, act)
+    }
+
+    fn try_with_hub<T>(&mut self, act: impl FnOnce(&mut Hub) -> T) -> Option<T> {
+        let before = Instant::now();
+        self.0.hub.try_lock().ok().map(|hub| self.0.meet(hub, before, act))
     }
 
     fn call(&mut self, shard: usize) {

@@ -226,7 +226,11 @@ fn run((shards, threads): (usize, usize), time: Duration) -> Outcome {
     }
     talk.parts.take_times();
     let start = Instant::now();
-    let handles: Vec<_> = workers.into_iter().map(|worker| thread::spawn(|| worker.run())).collect();
+    // A profiler tells the forms apart by that.
+    let name = format!("{shards} on {threads}");
+    let spawn =
+        |worker: Worker| thread::Builder::new().name(name.clone()).spawn(|| worker.run()).expect("a thread");
+    let handles: Vec<_> = workers.into_iter().map(spawn).collect();
     thread::sleep(time);
     let (messages, time) = (talk.messages(), start.elapsed());
     talk.is_over.store(true, Ordering::Relaxed);

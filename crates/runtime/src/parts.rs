@@ -126,6 +126,11 @@ fn has_several_processors() -> bool {
     std::thread::available_parallelism().is_ok_and(|count| count.get() > 1)
 }
 
+/// Another part has failed, and has said why: so does this one fail.
+fn fail() -> ! {
+    std::panic::resume_unwind(Box::new("another thread of the server has failed"))
+}
+
 /// The way of a part to the hub.
 pub(crate) struct Common(pub(crate) Arc<Parts>);
 
@@ -133,8 +138,15 @@ impl AtHub for Common {
     fn with_hub<T>(&mut self, act: impl FnOnce(&mut Hub) -> T) -> T {
         match self.0.hub() {
             Ok(mut hub) => act(&mut hub),
-            // It has said why: so does this one fail.
-            Err(HasFailed) => std::panic::resume_unwind(Box::new("another thread of the server has failed")),
+            Err(HasFailed) => fail(),
+        }
+    }
+
+    fn try_with_hub<T>(&mut self, act: impl FnOnce(&mut Hub) -> T) -> Option<T> {
+        match self.0.hub.try_lock() {
+            Ok(mut hub) => Some(act(&mut hub)),
+            Err(TryLockError::WouldBlock) => None,
+            Err(TryLockError::Poisoned(_)) => fail(),
         }
     }
 

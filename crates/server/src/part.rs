@@ -119,6 +119,7 @@ impl Part {
     ) -> T {
         let now = hub.at(now);
         self.let_go();
+        self.connections.gather_anew();
         if let Some(written) = &mut self.connections.written {
             mem::swap(&mut self.written, written);
         } else if hub.mail.len() > 1 {

@@ -30,6 +30,12 @@ pub trait AtHub {
     /// Does something with the hub, which nobody else has meanwhile.
     fn with_hub<T>(&mut self, act: impl FnOnce(&mut Hub) -> T) -> T;
 
+    /// The same, unless somebody else has it just now: then nothing is done, and this is `None`. The shard does something else meanwhile, and
+    /// comes again. Where that can't be told it is as [`with_hub`](AtHub::with_hub).
+    fn try_with_hub<T>(&mut self, act: impl FnOnce(&mut Hub) -> T) -> Option<T> {
+        Some(self.with_hub(act))
+    }
+
     /// Has another shard come to the hub, which has something for it: tell its task to say [`Shard::called`]. The hub is not held meanwhile.
     fn call(&mut self, shard: usize);
 }
@@ -173,6 +179,8 @@ pub struct Shard<P, H = Hub> {
     meetings: Option<usize>,
     /// It has said that nothing is next though something was.
     has_left_off: bool,
+    /// Another shard had the hub when nothing was left to do but to meet it, and it has not met it since.
+    has_put_off: bool,
     /// All of its streams have been ended, since the server shuts down.
     has_closed_down: bool,
     /// The other shards know that it is closed.
@@ -279,6 +287,7 @@ impl<P, H: AtHub> Shard<P, H> {
             has_taken_in: false,
             meetings: None,
             has_left_off: false,
+            has_put_off: false,
             has_closed_down: false,
             has_told_end: false,
             closing: None,
@@ -406,7 +415,12 @@ impl<P, H: AtHub> Shard<P, H> {
     /// Lets a connection take what it has and `fresh`.
     fn advance(&mut self, id: ConnectionId, mut fresh: &[u8]) {
         while self.part.connections.advance(self.now, id, &mut fresh, &mut self.actions) {
-            self.meet();
+            if !self.part.connections.may_gather_more() {
+                self.meet();
+            } else if !self.try_meet() {
+                self.part.connections.gather_more();
+                continue;
+            }
             self.hear();
         }
     }
@@ -423,13 +437,29 @@ impl<P, H: AtHub> Shard<P, H> {
         self.at_hub(|_, _, _| ());
     }
 
+    /// The same, unless another shard has the hub. Whether it has met it.
+    fn try_meet(&mut self) -> bool {
+        let (part, actions, calls, now) = (&mut self.part, &mut self.actions, &mut self.calls, self.now);
+        let meet = |hub: &mut Hub| part.meet(now, hub, usize::MAX, actions, calls);
+        if self.hub.try_with_hub(meet).is_none() {
+            return false;
+        }
+        self.has_met();
+        true
+    }
+
+    /// It does what it does when it has let go of the hub.
+    fn has_met(&mut self) {
+        (self.is_called, self.has_put_off) = (false, false);
+        self.part.let_go();
+        self.call();
+    }
+
     /// Has the hub do something, after it was said all that is to be said, and takes along what it says.
     fn at_hub<T>(&mut self, act: impl FnOnce(&mut Hub, Instant, &mut Vec<Action>) -> T) -> T {
         let (part, actions, calls, now) = (&mut self.part, &mut self.actions, &mut self.calls, self.now);
-        self.is_called = false;
         let result = self.hub.with_hub(|hub| part.meet_and(now, hub, usize::MAX, actions, calls, act));
-        self.part.let_go();
-        self.call();
+        self.has_met();
         result
     }
 
@@ -467,9 +497,20 @@ impl<P, H: AtHub> Shard<P, H> {
                 return has_any;
             }
             self.count_meeting();
-            self.meet();
+            if !self.may_put_off() {
+                self.meet();
+            } else if !self.try_meet() {
+                // First what has followed so far is written, then more is read; then it waits.
+                self.has_put_off = !has_any;
+                return has_any;
+            }
             has_any = true;
         }
+    }
+
+    /// Whether whoever drives it may have it do something else while another shard has the hub.
+    const fn may_put_off(&self) -> bool {
+        self.meetings.is_some() && !self.has_put_off && !self.is_closing()
     }
 
     /// Whether there is something to be said or heard.
@@ -700,6 +741,11 @@ impl<P, H: AtHub> Shard<P, H> {
                 }
                 if self.converse() {
                     continue;
+                }
+                if self.has_put_off {
+                    self.meetings = None;
+                    self.has_left_off = true;
+                    return None;
                 }
                 if self.part.news().is_closing && !self.has_closed_down {
                     self.close_down();

@@ -1,7 +1,7 @@
 //! A server whose connections are in several shards, on one hub, as threads would have them: whose turn it is is decided by a seed.
 #![allow(clippy::unwrap_used)]
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::mem;
 use std::rc::Rc;
 
@@ -25,6 +25,15 @@ struct Common {
     others: Others,
     number: usize,
     called: Rc<RefCell<Vec<bool>>>,
+    had: Rc<Had>,
+}
+
+/// Whether somebody else has the hub when a shard only wants it if nobody has: so many times of four, and which is decided by a seed.
+struct Had {
+    times: Cell<u64>,
+    random: RefCell<Random>,
+    /// How often one has met it.
+    meetings: Cell<usize>,
 }
 
 /// What others do before somebody has the hub.
@@ -38,7 +47,13 @@ impl AtHub for Common {
             others();
             *self.others.borrow_mut() = Some(others);
         }
+        self.had.meetings.set(self.had.meetings.get() + 1);
         act(&mut self.hub.borrow_mut())
+    }
+
+    fn try_with_hub<T>(&mut self, act: impl FnOnce(&mut Hub) -> T) -> Option<T> {
+        let luck = self.had.random.borrow_mut().next_u64() % 4;
+        (luck >= self.had.times.get()).then(|| self.with_hub(act))
     }
 
     fn call(&mut self, shard: usize) {
@@ -53,6 +68,7 @@ struct World {
     others: Others,
     /// Those that have been called.
     called: Rc<RefCell<Vec<bool>>>,
+    had: Rc<Had>,
     /// What the store has not answered.
     asks: Vec<(Ticket, Ask)>,
     store: Memory,
@@ -82,14 +98,16 @@ impl World {
         (config.tls, config.stream_management) = (TlsPolicy::None, false);
         let hub = Rc::new(RefCell::new(Hub::new(&config, &random.seed(), SHARDS.into())));
         let (others, called) = (Others::default(), Rc::new(RefCell::new(vec![false; SHARDS.into()])));
+        let luck = random.seed().random();
+        let had = Rc::new(Had { times: Cell::new(0), random: RefCell::new(luck), meetings: Cell::new(0) });
         let mut shard = |number: u8| {
             let (hub, others, called) = (Rc::clone(&hub), Rc::clone(&others), Rc::clone(&called));
-            let common = Common { hub, others, number: number.into(), called };
+            let common = Common { hub, others, number: number.into(), called, had: Rc::clone(&had) };
             Shard::of_part(config.clone(), random.seed(), number, common)
         };
         let shards = (0..SHARDS).map(&mut shard).collect();
         let (asks, clients) = (Vec::new(), Vec::new());
-        World { shards, others, called, asks, store: Memory::default(), clients, random }
+        World { shards, others, called, had, asks, store: Memory::default(), clients, random }
     }
 
     fn below(&mut self, end: usize) -> usize {
@@ -230,6 +248,7 @@ fn heard(text: &str, from: usize) -> Vec<usize> {
 fn what_is_said_across_shards_arrives() {
     for seed in 0..40 {
         let mut world = World::new(seed);
+        world.had.times.set(seed % 5);
         for number in 0..SHARDS {
             // What it does when it begins.
             world.shards[usize::from(number)].tick(NOW);
@@ -324,4 +343,39 @@ fn what_others_say_does_not_keep_a_shard_from_its_sockets() {
     }
     assert!(*said.borrow() > 20);
     assert_eq!(heard(&text, 0), (0..*said.borrow()).collect::<Vec<_>>());
+}
+
+// Who finds the hub taken reads on instead of waiting, as far as there is a bound; then it waits, and says all of that at once.
+#[test]
+fn a_shard_does_not_wait_while_it_may_gather_more() {
+    let mut world = World::new(1);
+    // Many of them on each shard, since one of them alone is not listened to after some stanzas.
+    for number in 0..10 * usize::from(SHARDS) {
+        let address = address(number);
+        let (account, resource) = address.split_once('/').unwrap();
+        world.connect(account, resource);
+    }
+    world.run();
+    world.had.times.set(4);
+    let senders: Vec<usize> = (0..10).map(|number| number * usize::from(SHARDS)).collect();
+    let before = world.had.meetings.get();
+    let mut met = Vec::new();
+    for number in 0..300 {
+        let (from, number) = (senders[number % senders.len()], number / senders.len());
+        let message = format!("<message to='{}'><body>{from}:{number}</body></message>", address(1));
+        world.shards[0].handle(NOW, Input::Received(world.clients[from].id, message.as_bytes()));
+        met.push(world.had.meetings.get() - before);
+    }
+    assert_eq!((met[254], met[255], met[299]), (0, 1, 1));
+    // Whoever drives it has it do something else once, and no more.
+    let mut next = || {
+        while world.shards[0].next().is_some() {}
+        world.had.meetings.get() - before
+    };
+    assert_eq!(next(), 1);
+    assert!(next() > 1);
+    world.run();
+    for from in senders {
+        assert_eq!(heard(&world.clients[1].heard, from), (0..30).collect::<Vec<_>>());
+    }
 }

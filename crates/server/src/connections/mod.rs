@@ -99,8 +99,9 @@ pub struct Connections {
     /// No more come, and it is to be said when the last one is gone.
     is_closing: bool,
     is_alone: bool,
-    /// So many words are gathered before they have to be said up.
+    /// So many words are gathered before they have to be said up, and before it is worth while to say them.
     most: usize,
+    batch: usize,
     /// One of them is a request: what it comes to may be that no more of its session is taken.
     has_request: bool,
     up: VecDeque<Up>,
@@ -109,6 +110,9 @@ pub struct Connections {
     /// If somebody wants them: the stanzas that were written into outputs since this was last taken.
     pub(crate) written: Option<Written>,
 }
+
+/// However long whoever has the router has no time, not more than so many times as many words are gathered as is worth while.
+const BATCHES: usize = 4;
 
 impl Connections {
     /// Without any connection.
@@ -130,6 +134,7 @@ impl Connections {
             is_closing: false,
             is_alone: false,
             most,
+            batch: most,
             has_request: false,
             up: VecDeque::new(),
             ready: VecDeque::new(),
@@ -293,6 +298,21 @@ impl Connections {
         let up = self.up.pop_front();
         self.has_request &= !self.up.is_empty();
         up
+    }
+
+    /// Whether it may [gather more](Connections::gather_more) words: they are not too many yet, and none of them is a request.
+    pub(crate) const fn may_gather_more(&self) -> bool {
+        !self.has_request && self.most < BATCHES * self.batch
+    }
+
+    /// Goes on until there are more words than it was told, since whoever they are for has no time yet.
+    pub(crate) const fn gather_more(&mut self) {
+        self.most += self.batch;
+    }
+
+    /// They are said now: as many as it was told are gathered next.
+    pub(crate) const fn gather_anew(&mut self) {
+        self.most = self.batch;
     }
 
     /// The stanzas among the next so many words that are to be said to the router.
