@@ -131,6 +131,17 @@ pub(crate) fn decode_account(bytes: &[u8]) -> Result<Account, StoreError> {
     Ok(Account { created: record.created, creation, credentials, tokens: Tokens::of(tokens) })
 }
 
+/// The number with which the account in `bytes` was made; without reading the rest.
+pub(crate) fn creation(bytes: &[u8]) -> Result<u64, StoreError> {
+    let damaged = || damaged("the record of an account");
+    let (form, rest) = postcard::take_from_bytes::<u32>(bytes).map_err(damaged())?;
+    match form {
+        0 => Ok(0),
+        1..=4 => postcard::take_from_bytes(rest).map(|(creation, _)| creation).map_err(damaged()),
+        _ => decode_account(bytes).map(|account| account.creation),
+    }
+}
+
 /// The first bytes of records of accounts that have keys for SHA-512: the numbers of their forms.
 pub(crate) const WITH_SHA512: &[u8] = &[2, 3];
 
@@ -272,4 +283,32 @@ pub(crate) fn name(domain: &str, local: &str) -> String {
 
 fn damaged<E: fmt::Display>(what: &'static str) -> impl FnOnce(E) -> StoreError {
     move |error| StoreError::Corrupt(format!("{what}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "these are tests")]
+
+    use balcony_sasl::{MIN_ITERATIONS, fake_keys};
+
+    use super::*;
+
+    // Whatever else there is in it; and what is no record is none.
+    #[test]
+    fn the_number_of_an_account_is_found_without_the_rest() {
+        let account: BareJid = "juliet@example.org".parse().unwrap();
+        let mut credentials = Credentials::default();
+        for hash in [None, Some(Hash::Sha1), Some(Hash::Sha256), Some(Hash::Sha512)] {
+            if let Some(hash) = hash {
+                credentials.set(fake_keys(&[7; 32], account.as_str(), hash, MIN_ITERATIONS));
+            }
+            for number in [0, 1, 127, 128, u64::MAX] {
+                let bytes =
+                    encode_account(&credentials, 1_700_000_000_000, number, &Tokens::default()).unwrap();
+                assert_eq!(creation(&bytes), Ok(number));
+                assert_eq!(decode_account(&bytes).unwrap().creation, number);
+            }
+        }
+        assert!(creation(&[]).is_err() && creation(&[1]).is_err() && creation(&[9, 1]).is_err());
+    }
 }

@@ -10,6 +10,7 @@ use balcony_router::extension::Kind;
 use balcony_router::{Append, Content, Document, DocumentEdit, Entry, LogEdit};
 use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
 
+use super::read::Reading;
 use super::tables::{
     COLLECTIONS, DOCUMENTS, DocumentKey, DocumentValue, ENTRIES, EntryKey, EntryValue, LOGS, LogKey, META,
     end,
@@ -184,40 +185,48 @@ pub(super) fn count(
 
 /// What a document holds. Whether there is such an owner is not looked at.
 pub(super) fn document(
-    transaction: &ReadTransaction,
+    reading: &Reading,
     owner: &Owner,
     collection: &str,
     key: &str,
 ) -> Result<Option<Content>, StoreError> {
     let (kind, domain, local) = front(owner);
-    let found = transaction.open_table(DOCUMENTS)?.get((kind, domain, local, collection, key))?;
+    let found = reading.documents()?.get((kind, domain, local, collection, key))?;
     Ok(found.map(|found| {
         let (version, octets) = found.value();
         content(version, octets)
     }))
 }
 
-/// All documents of these collections.
+/// All documents of these collections. Whoever has none is looked up once, and not for each of them.
 pub(super) fn documents_of(
-    transaction: &ReadTransaction,
+    reading: &Reading,
     owner: &Owner,
     collections: &[Cow<'static, str>],
 ) -> Result<Vec<Document>, StoreError> {
-    let names: BTreeSet<&Cow<'static, str>> = collections.iter().collect();
+    let (kind, domain, local) = front(owner);
+    let (table, end) = (reading.documents()?, end(local));
+    let mut names: BTreeSet<&str> = collections.iter().map(|name| &**name).collect();
     let mut found = Vec::new();
-    for name in names {
-        found.extend(documents(transaction, owner, name, None, usize::MAX)?.documents);
+    while let Some(name) = names.first().copied() {
+        let mut next = table.range((kind, domain, local, name, "")..(kind, domain, &*end, "", ""))?;
+        let Some((place, _)) = next.next().transpose()? else { break };
+        let there = place.value().3;
+        if there == name {
+            found.extend(documents(reading, owner, name, None, usize::MAX)?.documents);
+            names.pop_first();
+        } else {
+            // There is nothing between.
+            names = names.split_off(there);
+        }
     }
     Ok(found)
 }
 
 /// The logs that are not empty, and how many entries each has.
-pub(super) fn logs(
-    transaction: &ReadTransaction,
-    owner: &Owner,
-) -> Result<Vec<(Cow<'static, str>, usize)>, StoreError> {
+pub(super) fn logs(reading: &Reading, owner: &Owner) -> Result<Vec<(Cow<'static, str>, usize)>, StoreError> {
     let (kind, domain, local) = front(owner);
-    let table = transaction.open_table(LOGS)?;
+    let table = reading.logs()?;
     let logs = table.range((kind, domain, local, "")..(kind, domain, &*end(local), ""))?;
     logs.map(|log| {
         let (key, value) = log?;
@@ -229,14 +238,14 @@ pub(super) fn logs(
 
 /// A part of a collection: what comes after `after`, as many as fit into so many bytes, but at least one.
 pub(super) fn documents(
-    transaction: &ReadTransaction,
+    reading: &Reading,
     owner: &Owner,
     collection: &str,
     after: Option<&str>,
     bytes: usize,
 ) -> Result<Documents, StoreError> {
     let (kind, domain, local) = front(owner);
-    let table = transaction.open_table(DOCUMENTS)?;
+    let table = reading.documents()?;
     let next = end(collection);
     let range =
         (kind, domain, local, collection, after.unwrap_or_default())..(kind, domain, local, &*next, "");
@@ -260,12 +269,12 @@ pub(super) fn documents(
 
 /// Accounts that have documents in a collection. Those that have none at all are passed over, and of the others one place is looked at.
 pub(super) fn holders(
-    transaction: &ReadTransaction,
+    reading: &Reading,
     collection: &str,
     after: Option<&BareJid>,
     limit: usize,
 ) -> Result<Vec<BareJid>, StoreError> {
-    let table = transaction.open_table(DOCUMENTS)?;
+    let table = reading.documents()?;
     let kind = OwnerKind::Account.number();
     let place = |account: &BareJid| {
         let (domain, local) = key(account);
@@ -302,14 +311,14 @@ fn a_document(collection: &str, key: &str, content: Content) -> Document {
 
 /// A part of a log: the entries with higher numbers than `after`, as many as fit into so many bytes, but at least one.
 pub(super) fn entries(
-    transaction: &ReadTransaction,
+    reading: &Reading,
     owner: &Owner,
     log: &str,
     after: u64,
     bytes: usize,
 ) -> Result<Entries, StoreError> {
     let (kind, domain, local) = front(owner);
-    let table = transaction.open_table(ENTRIES)?;
+    let table = reading.entries()?;
     let (mut found, mut total) = (Entries::default(), 0_usize);
     let Some(first) = after.checked_add(1) else { return Ok(found) };
     let range = (kind, domain, local, log, first)..=(kind, domain, local, log, u64::MAX);
@@ -331,18 +340,18 @@ fn entry(number: u64, (at, tag, version, octets): EntryValue<'_>) -> Entry {
 }
 
 /// All that an owner has.
-pub(super) fn all(transaction: &ReadTransaction, owner: &Owner) -> Result<Collections, StoreError> {
+pub(super) fn all(reading: &Reading, owner: &Owner) -> Result<Collections, StoreError> {
     let (kind, domain, local) = front(owner);
     let next = end(local);
     let mut found = Collections::default();
-    let table = transaction.open_table(DOCUMENTS)?;
+    let table = reading.documents()?;
     for entry in table.range((kind, domain, local, "", "")..(kind, domain, &*next, "", ""))? {
         let (place, value) = entry?;
         let (_, _, _, collection, key) = place.value();
         let (version, octets) = value.value();
         found.documents.push(a_document(collection, key, content(version, octets)));
     }
-    let table = transaction.open_table(ENTRIES)?;
+    let table = reading.entries()?;
     for item in table.range((kind, domain, local, "", 0)..(kind, domain, &*next, "", 0))? {
         let (place, value) = item?;
         let (_, _, _, log, number) = place.value();
@@ -352,16 +361,13 @@ pub(super) fn all(transaction: &ReadTransaction, owner: &Owner) -> Result<Collec
 }
 
 /// The first owner after this one that has something and is not an account.
-pub(super) fn next_owner(
-    transaction: &ReadTransaction,
-    after: Option<&Owner>,
-) -> Result<Option<Owner>, StoreError> {
+pub(super) fn next_owner(reading: &Reading, after: Option<&Owner>) -> Result<Option<Owner>, StoreError> {
     let first = OwnerKind::Service.number();
     let (kind, domain, local) = after.map_or((first, "", ""), front);
     let next = if after.is_some() { end(local) } else { local.into() };
-    let documents = transaction.open_table(DOCUMENTS)?;
+    let documents = reading.documents()?;
     let document = documents.range((kind, domain, &*next, "", "")..)?.next().transpose()?;
-    let entries = transaction.open_table(ENTRIES)?;
+    let entries = reading.entries()?;
     let entry = entries.range((kind, domain, &*next, "", 0)..)?.next().transpose()?;
     let document = document.as_ref().map(|(key, _)| {
         let (kind, domain, local, ..) = key.value();

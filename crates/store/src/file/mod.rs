@@ -17,11 +17,10 @@ use std::path::Path;
 use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_router::{Content, Kept};
-use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _};
+use redb::{Database, ReadableDatabase as _};
 
 use self::opened::Opened;
 use self::read::Reading;
-use self::tables::{ACCOUNTS, META, WITHOUT_SHA512};
 use self::write::Writing;
 use crate::error::attempt;
 use crate::{Account, Backend, Backup, Change, Documents, Entries, Owned, Owner, StoreConfig, StoreError};
@@ -49,8 +48,8 @@ impl File {
         Ok(File { database: Opened::new(folder, database), secret, config })
     }
 
-    fn read<T>(&self, read: impl Fn(Reading) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.database.read(|database| read(Reading::new(database.begin_read()?)))
+    fn read<T>(&self, read: impl Fn(&Reading) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.database.read(read)
     }
 }
 
@@ -71,13 +70,13 @@ impl Backend for File {
         self.read(|reading| {
             let Some(found) = reading.account(account)? else { return Ok(None) };
             let (roster, last) = (reading.roster(account, &self.config)?, reading.last(account)?);
-            let collections = collections::all(&reading.0, &Owner::Account(account.clone()))?;
+            let collections = collections::all(reading, &Owner::Account(account.clone()))?;
             Ok(Some(Backup { address: account.clone(), account: found, roster, last, collections }))
         })
     }
 
     fn document(&self, owner: &Owner, collection: &str, key: &str) -> Result<Option<Content>, StoreError> {
-        self.read(|reading| collections::document(&reading.0, owner, collection, key))
+        self.read(|reading| collections::document(reading, owner, collection, key))
     }
 
     fn documents(
@@ -87,7 +86,7 @@ impl Backend for File {
         after: Option<&str>,
         bytes: usize,
     ) -> Result<Documents, StoreError> {
-        self.read(|reading| collections::documents(&reading.0, owner, collection, after, bytes))
+        self.read(|reading| collections::documents(reading, owner, collection, after, bytes))
     }
 
     fn holders(
@@ -96,18 +95,18 @@ impl Backend for File {
         after: Option<&BareJid>,
         limit: usize,
     ) -> Result<Vec<BareJid>, StoreError> {
-        self.read(|reading| collections::holders(&reading.0, collection, after, limit))
+        self.read(|reading| collections::holders(reading, collection, after, limit))
     }
 
     fn entries(&self, owner: &Owner, log: &str, after: u64, bytes: usize) -> Result<Entries, StoreError> {
-        self.read(|reading| collections::entries(&reading.0, owner, log, after, bytes))
+        self.read(|reading| collections::entries(reading, owner, log, after, bytes))
     }
 
     fn next_owned(&self, after: Option<&Owner>) -> Result<Option<Owned>, StoreError> {
         self.read(|reading| {
-            let owner = collections::next_owner(&reading.0, after)?;
+            let owner = collections::next_owner(reading, after)?;
             let all = |owner: Owner| {
-                let collections = collections::all(&reading.0, &owner)?;
+                let collections = collections::all(reading, &owner)?;
                 Ok(Owned { owner, collections })
             };
             owner.map(all).transpose()
@@ -124,14 +123,11 @@ impl Backend for File {
     }
 
     fn count(&self) -> Result<u64, StoreError> {
-        self.database.read(|database| Ok(database.begin_read()?.open_table(ACCOUNTS)?.len()?))
+        self.read(Reading::count)
     }
 
     fn all_have_sha512(&self) -> Result<bool, StoreError> {
-        self.database.read(|database| {
-            let meta = database.begin_read()?.open_table(META)?;
-            Ok(write::counter(&meta, WITHOUT_SHA512)? == 0)
-        })
+        self.read(|reading| Ok(reading.without_sha512()? == 0))
     }
 
     fn commit(&self, changes: &[&Change], now: u64) -> Result<Vec<bool>, StoreError> {

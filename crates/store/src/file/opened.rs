@@ -1,14 +1,16 @@
 //! A database that is closed and opened again after the disk has failed or was full: until then redb refuses everything, for
 //! what it knows of the file may not be what the disk has.
 
+use alloc::sync::Arc;
 use core::time::Duration;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
-use redb::Database;
+use redb::{Database, ReadableDatabase as _};
 
 use super::open;
+use super::read::Reading;
 use crate::StoreError;
 use crate::error::attempt;
 
@@ -22,11 +24,35 @@ pub(super) struct Opened {
 }
 
 struct State {
+    /// The database as it is, until something is written. The file is not closed before this is gone.
+    latest: Mutex<Option<Arc<Reading>>>,
     /// `None` if it could not be opened again.
     database: Option<Database>,
     /// How many times it has been opened again.
     again: u64,
     outage: Option<Outage>,
+}
+
+impl State {
+    /// The database as it is.
+    fn latest(&self, database: &Database) -> Result<Arc<Reading>, StoreError> {
+        let mut latest = self.lock();
+        if let Some(reading) = &*latest {
+            return Ok(Arc::clone(reading));
+        }
+        let reading = Arc::new(Reading::new(database.begin_read()?));
+        *latest = Some(Arc::clone(&reading));
+        Ok(reading)
+    }
+
+    /// It will be another one, or is by now.
+    fn forget(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Reading>>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The disk has failed, and has not been seen to work since.
@@ -37,14 +63,15 @@ struct Outage {
 
 impl Opened {
     pub(super) fn new(folder: &Path, database: Database) -> Opened {
-        let state = State { database: Some(database), again: 0, outage: None };
+        let state = State { latest: Mutex::default(), database: Some(database), again: 0, outage: None };
         Opened { folder: folder.into(), state: RwLock::new(state) }
     }
 
     /// Reads, and once more if the disk fails and the database can be opened again.
-    pub(super) fn read<T>(&self, read: impl Fn(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        match self.once(&read) {
-            Err(StoreError::Io(_)) => self.once(&read),
+    pub(super) fn read<T>(&self, read: impl Fn(&Reading) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let read = |state: &State, database: &Database| read(&*state.latest(database)?);
+        match self.with(read) {
+            Err(StoreError::Io(_)) => self.with(read),
             other => other,
         }
     }
@@ -54,11 +81,18 @@ impl Opened {
         &self,
         work: impl FnOnce(&Database) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.with(|_, database| work(database))
+    }
+
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&State, &Database) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         self.open_if_closed();
         let (result, again) = {
             let state = self.state();
             let result = match (&state.database, &state.outage) {
-                (Some(database), _) => attempt(|| work(database)),
+                (Some(database), _) => attempt(|| work(&state, database)),
                 (None, Some(outage)) => Err(outage.reason.clone()),
                 (None, None) => Err(StoreError::Io("it is closed".into())),
             };
@@ -74,6 +108,7 @@ impl Opened {
     pub(super) fn look_through(&self) -> Result<(), StoreError> {
         self.open_if_closed();
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.forget();
         let Some(database) = &mut state.database else { return Err(StoreError::Io("it is closed".into())) };
         let failed = |error| StoreError::opening(&self.folder, error);
         match attempt(|| database.check_integrity().map_err(failed))? {
@@ -94,7 +129,10 @@ impl Opened {
         if let Some(reason) = is_paused {
             return Err(reason);
         }
+        // While one is open, what is not needed any more cannot be used for what is written.
+        self.state().forget();
         let result = self.once(write);
+        self.state().forget();
         if has_failed && result.is_ok() {
             self.state.write().unwrap_or_else(PoisonError::into_inner).outage = None;
             tracing::warn!("the database can be written again");
@@ -128,6 +166,7 @@ impl Opened {
             tracing::error!("{reason}");
         }
         // The file is locked until it is closed.
+        state.forget();
         state.database = None;
         let opened = open::again(&self.folder);
         let reason = opened.as_ref().err().unwrap_or(reason).clone();

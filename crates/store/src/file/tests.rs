@@ -1,4 +1,4 @@
-//! Damage in a file that was not looked through when it was opened.
+//! Damage in a file that was not looked through when it was opened; and what is read of it while others write.
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use std::fs;
@@ -85,4 +85,60 @@ fn damage_ends_no_program_and_is_found_by_a_check() {
         }
     }
     assert!(refused > 0 && found > 10, "{refused} refused, {found} found");
+}
+
+/// A file with this account, which has been read, so that its tables are open.
+fn read_once(folder: &Path, account: &BareJid) -> File {
+    let file = File::open(folder, StoreConfig::default()).unwrap();
+    let credentials = balcony_sasl::Credentials::default();
+    file.commit(&[&Change::Create { account: account.clone(), credentials, replace: false }], 0).unwrap();
+    assert!(file.kept(account, &[]).unwrap().is_some());
+    file
+}
+
+// What has been read before stands in nobody's way: neither of what comes after it, nor of a check, nor of whoever opens the file next.
+#[test]
+fn tables_that_are_open_hide_nothing_and_are_let_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let account = address(0);
+    let file = read_once(folder.path(), &account);
+    for number in 1..10 {
+        let change = Change::Create {
+            account: address(number),
+            credentials: balcony_sasl::Credentials::default(),
+            replace: false,
+        };
+        assert!(file.account(&address(number)).unwrap().is_none());
+        file.commit(&[&change], 0).unwrap();
+        assert!(file.account(&address(number)).unwrap().is_some());
+        assert_eq!(file.count(), Ok(number as u64 + 1));
+        assert_eq!(check(&file), Ok(number as u64 + 1));
+        assert!(file.account(&account).unwrap().is_some());
+    }
+    file.commit(&[&Change::Remove { account: account.clone() }], 0).unwrap();
+    assert!(file.kept(&account, &[]).unwrap().is_none());
+    drop(file);
+    assert_eq!(check(&open(folder.path()).unwrap()), Ok(9));
+}
+
+// What is not needed any more is used again, however often something is read between.
+#[test]
+fn reading_does_not_make_the_file_grow() {
+    let size = |reads: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        let account = address(0);
+        let file = read_once(folder.path(), &account);
+        for _ in 0..50 {
+            let keys = fake_keys(&[7; 32], account.as_str(), Hash::Sha256, MIN_ITERATIONS);
+            let mut credentials = balcony_sasl::Credentials::default();
+            credentials.set(keys);
+            file.commit(&[&Change::SetCredentials { account: account.clone(), credentials }], 0).unwrap();
+            if reads {
+                assert!(file.account(&account).unwrap().is_some());
+            }
+        }
+        drop(file);
+        fs::metadata(folder.path().join("balcony.redb")).unwrap().len()
+    };
+    assert_eq!(size(true), size(false));
 }
