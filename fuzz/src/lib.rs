@@ -3,6 +3,10 @@
 //! A target's input is what a peer would send, as it is, so that seeds are files that a person can read and write.
 //! Everything else that a run needs is drawn from a hash of the input: the same file is always the same run.
 
+#[cfg(feature = "fast")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod answers;
 mod clients;
 mod cuts;

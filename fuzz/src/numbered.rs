@@ -111,16 +111,16 @@ impl Numbered {
     }
 
     /// Those that wait in a store may be dropped from now on, without a word to their senders.
-    pub fn forgive_stored(&mut self, is_stored: impl Fn(&str) -> bool) {
-        for (number, sent) in self.sent.iter_mut().enumerate() {
-            if matches!(sent, Sent::Open(_)) && is_stored(&id(number)) {
+    pub fn forgive_stored<'a>(&mut self, stored: impl Iterator<Item = &'a [u8]>) {
+        for number in stored.flat_map(quoted_numbers) {
+            if let Some(sent @ Sent::Open(_)) = self.sent.get_mut(number) {
                 *sent = Sent::Lost;
             }
         }
     }
 
     /// Nothing is under way, but for what waits for clients that may come back, if any are `awaited`. `outputs` is all that was ever
-    /// sent to anybody, and `is_stored` knows the ids of what waits in the store.
+    /// sent to anybody, and `stored` what waits in the store.
     ///
     /// # Panics
     ///
@@ -129,12 +129,13 @@ impl Numbered {
         &mut self,
         outputs: impl Iterator<Item = &'a [u8]> + Clone,
         awaited: bool,
-        is_stored: impl Fn(&str) -> bool,
+        stored: impl Iterator<Item = &'a [u8]>,
     ) {
         if !self.sent.iter().any(|sent| matches!(sent, Sent::Open(_))) {
             return;
         }
         let seen: BTreeSet<usize> = outputs.clone().flat_map(quoted_numbers).collect();
+        let stored: BTreeSet<usize> = stored.flat_map(quoted_numbers).collect();
         for (number, sent) in self.sent.iter_mut().enumerate() {
             if !matches!(sent, Sent::Open(_)) {
                 continue;
@@ -148,7 +149,7 @@ impl Numbered {
                         .map(|output| String::from_utf8_lossy(output).into_owned())
                         .collect::<Vec<_>>()
                 };
-                assert!(is_stored(&id(number)), "number {number} is gone without a trace: {:?}", all());
+                assert!(stored.contains(&number), "number {number} is gone without a trace: {:?}", all());
             }
         }
     }

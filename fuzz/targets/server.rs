@@ -22,6 +22,7 @@ use balcony_machine::{Instant, Progress, Secret, Seed, Ticket};
 use balcony_router::Memory;
 use balcony_router::extension::blocking::BLOCKED;
 use balcony_router::extension::offline::OFFLINE;
+use balcony_sasl::Mechanism;
 use balcony_server::{Action, Answer, Ask, ConnectionId, Notice, Server, ServerConfig, Transport};
 use balcony_stanza::Stanza;
 use balcony_stream::client::{ClientEvent, ClientStreamConfig};
@@ -35,6 +36,8 @@ const SESSIONS: [Option<(&str, &str)>; 4] =
 const CLOCK: u64 = 1_031_699_305_000;
 /// Lines after this are not looked at: a run is to be short.
 const LINES: usize = 64;
+/// How often sessions connect anew, all of them together: a login takes as long as a dozen other lines.
+const ANEW: usize = 4;
 
 fuzz_target!(|data: &[u8]| {
     let whole = World::run(data, None);
@@ -68,6 +71,10 @@ struct Session {
     id: ConnectionId,
     client: Client,
     gone: bool,
+    /// Whether the server has something for it, as far as the server has said.
+    has_output: bool,
+    /// When its client last had its turn.
+    turn: Option<Instant>,
     /// Whether its stream has bound a resource, and has not ended.
     is_bound: bool,
     /// How often it has connected anew.
@@ -94,8 +101,8 @@ impl World {
             numbered: Numbered::new(data),
             closed: Vec::new(),
         };
-        for account in [ACCOUNT, ROMEO] {
-            world.kept.create(account.parse().expect("an address"));
+        for account in accounts() {
+            world.kept.create(account.clone());
         }
         for index in (0..SESSIONS.len()).filter(|index| is_named(data, *index)) {
             let client = match said.as_mut().and_then(Iterator::next) {
@@ -108,6 +115,8 @@ impl World {
                 id,
                 client,
                 gone: false,
+                has_output: true,
+                turn: None,
                 is_bound: false,
                 connection: 0,
                 sent: Vec::new(),
@@ -140,12 +149,13 @@ impl World {
     fn line(&mut self, place: usize, line: &[u8], cut: bool) {
         match line {
             b"-" => self.cut(place),
-            b"+" => {
+            b"+" if self.connected_anew() < ANEW => {
                 self.cut(place);
                 let id = self.accept();
                 let client = (!cut).then(|| self.client(self.sessions[place].index));
                 let session = &mut self.sessions[place];
                 (session.id, session.gone) = (id, false);
+                (session.has_output, session.turn) = (true, None);
                 session.connection += 1;
                 session.sent.clear();
                 if let Some(client) = client {
@@ -153,6 +163,7 @@ impl World {
                 }
                 self.settle(place);
             }
+            b"+" => {}
             b"/" => self.say(place, b"</stream:stream>", cut),
             [kind @ (b'>' | b'?'), to] => {
                 let Some(to) = address(*to) else { return };
@@ -190,11 +201,17 @@ impl World {
         id
     }
 
+    fn connected_anew(&self) -> usize {
+        self.sessions.iter().map(|session| session.connection).sum()
+    }
+
     fn client(&self, index: usize) -> Client {
         let Some((account, resource)) = SESSIONS[index] else { return Client::Nobody };
         let mut config =
             ClientStreamConfig::new(account.parse().expect("an address"), Secret::new(PASSWORD.into()));
         config.tls = TlsPolicy::None;
+        // The shortest that there is without TLS.
+        config.mechanisms = vec![Mechanism::ScramSha1];
         config.resource = Some(resource.into());
         Client::Listens(Box::new(ClientStream::new(config.into(), Seed::from_u64(index as u64), self.now)))
     }
@@ -235,9 +252,15 @@ impl World {
         panic!("it never ends");
     }
 
+    /// Carries what there is between the server and a session. Where neither has anything to say, and no time has passed, there is
+    /// nothing to do, and that is so nearly always.
     fn carry(&mut self, place: usize) -> bool {
-        let (mut bytes, mut actions) = (Vec::new(), Vec::new());
         let (session, now) = (&mut self.sessions[place], self.now);
+        if !session.has_output && session.turn == Some(now) {
+            return false;
+        }
+        (session.has_output, session.turn) = (false, Some(now));
+        let (mut bytes, mut actions) = (Vec::new(), Vec::new());
         self.server.take_output(session.id, &mut bytes);
         self.server.written(now, session.id, &mut actions);
         session.output.extend_from_slice(&bytes);
@@ -289,7 +312,12 @@ impl World {
                         self.closed.push(id);
                     }
                     Action::Notice(id, notice) => self.notice(id, &notice),
-                    Action::Write(_) | Action::Read(_) | Action::Removed(..) | Action::Abandoned(_) => {}
+                    Action::Write(id) => {
+                        if let Some(session) = self.sessions.iter_mut().find(|session| session.id == id) {
+                            session.has_output = true;
+                        }
+                    }
+                    Action::Read(_) | Action::Removed(..) | Action::Abandoned(_) => {}
                     // It has no other servers.
                     Action::Resolve(..) | Action::Connect(..) | Action::Log(..) => {}
                 }
@@ -318,9 +346,9 @@ impl World {
         let clock = CLOCK + self.now.as_nanos() / 1_000_000;
         let answer = Answer::Router(self.kept.answer(clock, ask));
         // What waits is judged when it is delivered, and a sender who is blocked by then hears nothing (XEP-0191 section 3.1).
-        for account in [ACCOUNT, ROMEO].map(|account| account.parse().expect("an address")) {
-            if self.kept.documents(&account, BLOCKED).next().is_some() {
-                self.numbered.forgive_stored(|id| waits(&self.kept, &account, id));
+        for account in accounts() {
+            if self.kept.documents(account, BLOCKED).next().is_some() {
+                self.numbered.forgive_stored(stored(&self.kept, account));
             }
         }
         self.server.answer(self.now, ticket, answer, actions);
@@ -349,10 +377,8 @@ impl World {
         if self.waiting.is_none() {
             let is_awaited = self.awaits_clients();
             let outputs = self.sessions.iter().map(|session| session.output.as_slice());
-            self.numbered.check(outputs, is_awaited, |id| {
-                let accounts = [ACCOUNT, ROMEO].map(|account| account.parse().expect("an address"));
-                accounts.iter().any(|account| waits(&self.kept, account, id))
-            });
+            let stored = accounts().iter().flat_map(|account| stored(&self.kept, account));
+            self.numbered.check(outputs, is_awaited, stored);
         }
     }
 
@@ -384,12 +410,15 @@ impl World {
     }
 }
 
-/// Whether a message with this id waits for an account.
-fn waits(kept: &Memory, account: &BareJid, id: &str) -> bool {
-    let messages = kept.entries(account, OFFLINE);
-    messages
-        .filter_map(|entry| Stanza::parse(&entry.content.bytes))
-        .any(|message| message.head.id.as_deref() == Some(id))
+/// The messages that wait for an account, as they were written.
+fn stored<'a>(kept: &'a Memory, account: &BareJid) -> impl Iterator<Item = &'a [u8]> {
+    kept.entries(account, OFFLINE).map(|entry| &*entry.content.bytes)
+}
+
+/// Whose passwords are known, parsed once.
+fn accounts() -> &'static [BareJid; 2] {
+    static ACCOUNTS: OnceLock<[BareJid; 2]> = OnceLock::new();
+    ACCOUNTS.get_or_init(|| [ACCOUNT, ROMEO].map(|account| account.parse().expect("an address")))
 }
 
 /// Made once: one for what the input alone sends, and one for what has numbers, in which nothing that can't be delivered is left
