@@ -485,6 +485,15 @@ impl<S: Side> Connection<S> {
         self.stream.send(stanza, &mut self.output)
     }
 
+    /// The same with a stanza that was written before; see [`Stream::send_written`].
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] unless stanzas can be sent now.
+    pub fn send_written(&mut self, stanza: &Stanza, written: &[u8]) -> Result<(), ApiMisuse> {
+        self.stream.send_written(stanza, written, &mut self.output)
+    }
+
     /// Closes the stream in good order; see [`Stream::close`].
     pub fn close(&mut self, now: Instant) {
         self.stream.close(now, &mut self.output);

@@ -367,7 +367,7 @@ impl Outbox {
         if let Some(key) = entry.kept {
             self.rare().freed.push(key);
         }
-        spent.add(entry.stanza, entry.maker);
+        spent.add(entry.stanza, entry.maker, bytes);
         if self.entries.is_empty() {
             // An idle session keeps no buffer.
             spent.keep(mem::take(&mut self.entries));

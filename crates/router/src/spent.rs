@@ -16,6 +16,8 @@ pub struct Spent {
     pub stanza: Arc<Stanza>,
     /// What [`Router::made_by`] said when it was delivered.
     pub maker: u8,
+    /// What it [costs](crate::cost), in bytes.
+    pub bytes: usize,
 }
 
 /// Those of a router, if its owner wants them.
@@ -34,9 +36,9 @@ const LENGTH: usize = 32;
 
 impl SpentStanzas {
     /// A session has got this.
-    pub(crate) fn add(&mut self, stanza: Arc<Stanza>, maker: u8) {
+    pub(crate) fn add(&mut self, stanza: Arc<Stanza>, maker: u8, bytes: usize) {
         if self.is_wanted {
-            self.list.push(Spent { stanza, maker });
+            self.list.push(Spent { stanza, maker, bytes });
         }
     }
 

@@ -2,6 +2,7 @@
 //! which connection. It has no connection of a client: of those it [hears](Up), and [says](Down) what is to be done.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
@@ -28,6 +29,9 @@ use crate::registrations::Registrations;
 use crate::revocations::Revocations;
 use crate::saved::Saving;
 use crate::sessions::{Back, Sessions};
+
+/// More bytes than so many are not written while others wait for the hub.
+const SHORT: usize = 1_024;
 
 /// What all connections of a server have in common: the router, the streams to other servers, and the sessions.
 ///
@@ -142,7 +146,21 @@ impl Hub {
     /// Something is said to a connection.
     fn say(&mut self, down: Down) {
         if let Some(mail) = self.mail.get_mut(down.connection().part()) {
-            mail.words.push_back(down);
+            mail.words.push(down);
+        }
+    }
+
+    /// A connection gets a stanza. Another part than the one that has made it gets it as bytes, if it is short and for nobody else: these are written
+    /// while the stanza is near, and read one behind the other.
+    fn deliver(&mut self, connection: ConnectionId, stanza: Arc<Stanza>) {
+        let (part, maker) = (connection.part(), self.maker);
+        let Some(mail) = self.mail.get_mut(part) else { return };
+        // The queue of its session has it as well.
+        let is_for_one = || Arc::strong_count(&stanza) <= 2;
+        if part != usize::from(maker) && stanza.payload.as_bytes().len() <= SHORT && is_for_one() {
+            mail.words.push_across(connection, stanza, maker);
+        } else {
+            mail.words.push(Down::Deliver { connection, stanza, maker });
         }
     }
 
@@ -150,8 +168,8 @@ impl Hub {
     /// else happens, so that order is kept.
     pub(crate) fn next_down(&mut self, now: Instant, actions: &mut Vec<Action>) -> Option<Down> {
         loop {
-            if let Some(down) = self.mail.first_mut().and_then(|mail| mail.words.pop_front()) {
-                return Some(down);
+            if let Some(next) = self.mail.first_mut().and_then(|mail| mail.words.next()) {
+                return Some(next.into_down());
             }
             if self.effects.is_empty() {
                 return None;
@@ -520,7 +538,7 @@ impl Hub {
         match effect {
             Effect::Deliver { session, stanza } => {
                 if let Some(connection) = self.sessions.connection(session) {
-                    self.say(Down::Deliver { connection, stanza, maker: self.maker });
+                    self.deliver(connection, stanza);
                 }
             }
             Effect::Handled { session, number } => {

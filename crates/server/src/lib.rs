@@ -42,6 +42,7 @@ mod sessions;
 mod shard;
 mod slots;
 mod transport;
+mod words;
 mod written;
 
 pub use acceptor::{Acceptor, Entry, Refusal};

@@ -5,7 +5,6 @@
 //! What the hub wants done outside, such as asks to the store and the sockets of other servers, is for the first part: it is called for
 //! that as well, and so that it wakes in time for what is due.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
 
@@ -14,14 +13,15 @@ use balcony_router::Spent;
 use balcony_stanza::{StreamCondition, StreamError};
 
 use crate::action::{Action, ConnectionId};
-use crate::connections::{Connections, Down};
+use crate::connections::Connections;
 use crate::hub::Hub;
+use crate::words::{Next, Words};
 use crate::written::{Returned, Written};
 
 /// Some of the connections, and what they have been told and have not heard.
 pub(crate) struct Part {
     pub(crate) connections: Connections,
-    heard: VecDeque<Down>,
+    heard: Words,
     number: usize,
     /// How the hub was when it was last met.
     news: News,
@@ -38,7 +38,7 @@ const AHEAD: usize = 32;
 /// What the hub has for one part.
 #[derive(Default)]
 pub(crate) struct Mail {
-    pub(crate) words: VecDeque<Down>,
+    pub(crate) words: Words,
     /// What it has made, and others have written.
     pub(crate) returned: Returned,
     /// It has been called, and has not come yet.
@@ -79,7 +79,7 @@ impl Part {
     pub(crate) const fn new(connections: Connections, number: usize) -> Self {
         Part {
             connections,
-            heard: VecDeque::new(),
+            heard: Words::new(),
             number,
             news: News::NONE,
             written: Written::of(number),
@@ -148,8 +148,8 @@ impl Part {
             hub.settle(now, actions);
         }
         hub.actions = others;
-        for Spent { stanza, maker } in hub.router.take_spent() {
-            self.written.add(maker, stanza);
+        for Spent { stanza, maker, bytes } in hub.router.take_spent() {
+            self.written.add(maker, stanza, bytes);
         }
         self.written.give_back(|maker, stanzas| {
             if let Some(mail) = hub.mail.get_mut(maker) {
@@ -159,10 +159,7 @@ impl Part {
         if let Some(mail) = hub.mail.get_mut(self.number) {
             mail.is_called = false;
             self.returned.append(&mut mail.returned);
-            match self.heard.is_empty() {
-                true => mem::swap(&mut self.heard, &mut mail.words),
-                false => self.heard.append(&mut mail.words),
-            }
+            self.heard.append(&mut mail.words);
         }
         self.news = hub.news();
         hub.call(Some(self.number), self.news, calls);
@@ -171,8 +168,13 @@ impl Part {
 
     /// Does the next thing that was said to it. Whether there was any.
     pub(crate) fn hear(&mut self, now: Instant, actions: &mut Vec<Action>) -> bool {
-        let Some(down) = self.heard.pop_front() else { return false };
-        self.connections.take(now, down, actions);
+        match self.heard.next() {
+            None => return false,
+            Some(Next::Down(down)) => self.connections.take(now, down, actions),
+            Some(Next::Across { connection, stanza, maker, bytes }) => {
+                self.connections.deliver_written(now, connection, stanza, maker, bytes, actions);
+            }
+        }
         true
     }
 
@@ -261,9 +263,10 @@ mod tests {
 
     use super::*;
     use crate::ServerConfig;
+    use crate::connections::Down;
 
-    /// Two parts, and a stanza that the first has made and the second is told.
-    fn told() -> (Hub, [Part; 2], Weak<Stanza>) {
+    /// Two parts, and a stanza that this one has made and the second is told.
+    fn told(maker: u8) -> (Hub, [Part; 2], Weak<Stanza>) {
         let domain = balcony_jid::BareJid::parse("example.com").unwrap();
         let config = ServerConfig::new(vec![domain], Secret::new([7; 32]));
         let mut hub = Hub::new(&config, &Seed::from_u64(1), 2);
@@ -273,7 +276,7 @@ mod tests {
         };
         let stanza = Arc::new(Stanza::message(MessageType::Chat));
         let there = Arc::downgrade(&stanza);
-        hub.mail[1].words.push_back(Down::Deliver { connection: ConnectionId(1 << 24), stanza, maker: 0 });
+        hub.mail[1].words.push(Down::Deliver { connection: ConnectionId(1 << 24), stanza, maker });
         (hub, [part(0), part(1)], there)
     }
 
@@ -290,7 +293,7 @@ mod tests {
     // made it: both would have the same pages of the allocator.
     #[test]
     fn what_is_written_is_freed_where_it_was_made_when_the_hub_is_not_held() {
-        let (mut hub, [mut maker, mut writer], there) = told();
+        let (mut hub, [mut maker, mut writer], there) = told(0);
         meet(&mut writer, &mut hub);
         hear(&mut writer);
         meet(&mut writer, &mut hub);
@@ -305,11 +308,11 @@ mod tests {
     // A part that has long not been there need not come for what it has made: it does not get more than a bound.
     #[test]
     fn what_a_part_does_not_come_for_is_bounded() {
-        let (mut hub, [mut maker, mut writer], _) = told();
+        let (mut hub, [mut maker, mut writer], _) = told(0);
         let stanza = Arc::new(Stanza::message(MessageType::Chat));
         for _ in 0..10_000 {
             let (connection, stanza) = (ConnectionId(1 << 24), Arc::clone(&stanza));
-            hub.mail[1].words.push_back(Down::Deliver { connection, stanza, maker: 0 });
+            hub.mail[1].words.push(Down::Deliver { connection, stanza, maker: 0 });
             meet(&mut writer, &mut hub);
             hear(&mut writer);
         }
@@ -325,10 +328,7 @@ mod tests {
     // One thread makes what it writes.
     #[test]
     fn a_part_frees_what_it_has_made_itself() {
-        let (mut hub, [_, mut writer], there) = told();
-        if let Some(Down::Deliver { maker, .. }) = hub.mail[1].words.front_mut() {
-            *maker = 1;
-        }
+        let (mut hub, [_, mut writer], there) = told(1);
         meet(&mut writer, &mut hub);
         hear(&mut writer);
         meet(&mut writer, &mut hub);

@@ -27,10 +27,9 @@ impl Written {
         Written { own, by_maker: Vec::new() }
     }
 
-    /// One more was written.
-    pub(crate) fn add(&mut self, maker: u8, stanza: Arc<Stanza>) {
-        let is_large = balcony_router::cost(&stanza) > LARGE;
-        let maker = if is_large { self.own } else { maker.into() };
+    /// One more was written, which [costs](balcony_router::cost) so much.
+    pub(crate) fn add(&mut self, maker: u8, stanza: Arc<Stanza>, bytes: usize) {
+        let maker = if bytes > LARGE { self.own } else { maker.into() };
         if maker >= self.by_maker.len() {
             self.by_maker.resize_with(maker + 1, Vec::new);
         }

@@ -95,6 +95,14 @@ impl Framing {
         }
     }
 
+    /// The same of a stanza that is written already, in the way that all streams of clients have in common.
+    pub(crate) fn written(self, stanza: &Stanza, written: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Framing::Document => out.extend_from_slice(written),
+            Framing::Messages => self.stanza(stanza, out),
+        }
+    }
+
     /// An element that declares its own namespace.
     pub(crate) fn element(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
         make_room(out);
@@ -133,5 +141,26 @@ impl Framing {
                 detail.root().write(out, ns::CLIENT);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use balcony_stanza::MessageType;
+
+    use super::*;
+
+    // Whoever has written a stanza does not know what kind of stream it goes to: on a WebSocket it declares its namespace (RFC 7395 section 3.3.3).
+    #[test]
+    fn what_is_written_already_is_the_same_on_any_stream() {
+        let stanza = Stanza::message(MessageType::Chat).with_id("1");
+        let mut written = Vec::new();
+        stanza.write(&mut written);
+        for framing in [Framing::Document, Framing::Messages] {
+            let [mut before, mut out] = [Vec::new(), Vec::new()];
+            framing.stanza(&stanza, &mut before);
+            framing.written(&stanza, &written, &mut out);
+            assert_eq!(out, before);
+        }
     }
 }

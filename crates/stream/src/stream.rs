@@ -343,6 +343,27 @@ impl<S: Side> Stream<S> {
         Ok(())
     }
 
+    /// The same with a stanza that was [written](Stanza::write) before, maybe by another thread: nothing of it is read where that is what this stream
+    /// says.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Stream::send).
+    pub fn send_written(
+        &mut self,
+        stanza: &Stanza,
+        written: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), ApiMisuse> {
+        if !self.is_open() {
+            return Err(ApiMisuse::NotOpen);
+        }
+        self.side.may_send(stanza)?;
+        self.common.framing.written(stanza, written, out);
+        self.common.sent();
+        Ok(())
+    }
+
     /// Whether stanzas can be sent. On the receiving end of a stream between servers: whether they can come.
     #[must_use]
     pub fn is_open(&self) -> bool {

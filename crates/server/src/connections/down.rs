@@ -153,9 +153,10 @@ impl Connections {
     pub fn take(&mut self, now: Instant, down: Down, actions: &mut Vec<Action>) {
         match down {
             Down::Deliver { connection, stanza, maker } => {
-                self.deliver(now, connection, &stanza, actions);
+                self.deliver(now, connection, &stanza, None, actions);
                 if let Some(written) = &mut self.written {
-                    written.add(maker, stanza);
+                    let bytes = balcony_router::cost(&stanza);
+                    written.add(maker, stanza, bytes);
                 }
             }
             Down::Handled { connection, number } => self.handled(connection, number),
@@ -339,10 +340,40 @@ impl Connections {
         }
     }
 
-    fn deliver(&mut self, now: Instant, id: ConnectionId, stanza: &Stanza, actions: &mut Vec<Action>) {
+    /// [Delivers](Down::Deliver) a short stanza that another part has made and written already: nothing of the stanza itself is read, unless its
+    /// recipient's connection is of an uncommon kind.
+    pub(crate) fn deliver_written(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        stanza: Arc<Stanza>,
+        maker: u8,
+        bytes: &[u8],
+        actions: &mut Vec<Action>,
+    ) {
+        self.deliver(now, id, &stanza, Some(bytes), actions);
+        if let Some(written) = &mut self.written {
+            written.add(maker, stanza, bytes.len());
+        }
+    }
+
+    /// `written`: the stanza, if it is written already.
+    fn deliver(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        stanza: &Stanza,
+        written: Option<&[u8]>,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(conn) = self.conn(id).filter(|conn| !conn.missed) else { return };
+        let connection = &mut conn.link.connection;
+        let sent = match written {
+            Some(written) => connection.send_written(stanza, written),
+            None => connection.send(stanza),
+        };
         // The only misuse there is: the stream has been closed a moment ago, and the router is about to hear of it.
-        if conn.link.connection.send(stanza).is_err() {
+        if sent.is_err() {
             conn.missed = true;
             return;
         }

@@ -5,9 +5,12 @@ use alloc::vec;
 
 use balcony_machine::Secret;
 use balcony_router::Memory;
+use balcony_stanza::MessageType;
+use balcony_xml::{Element, Name};
 
 use super::*;
 use crate::connections::Via;
+use crate::words::Next;
 use crate::{ConnectionId, SavedSession};
 
 const JULIET: &str = "juliet@example.com";
@@ -163,4 +166,32 @@ fn older_proofs_do_not_count() {
     let is_refused = |down: &Down| matches!(down, Down::Close { error, .. } if error.condition == StreamCondition::NotAuthorized);
     assert!(said.len() == 1 && is_refused(&said[0]), "{said:?}");
     assert!(is_resumed_at(&world.resume_with(ConnectionId(3), &name, first), ConnectionId(3)));
+}
+
+/// What a stanza comes to for a connection of this part, made by the first of two: its bytes, if it is written already.
+fn delivered(part: u64, stanza: &Arc<Stanza>) -> Option<Vec<u8>> {
+    let config = ServerConfig::new(vec!["example.com".parse().unwrap()], Secret::new([7; 32]));
+    let mut hub = Hub::new(&config, &Seed::from_u64(1), 2);
+    hub.deliver(ConnectionId(part << 24), Arc::clone(stanza));
+    let mail = hub.mail.iter_mut().find(|mail| !mail.words.is_empty()).unwrap();
+    match mail.words.next().unwrap() {
+        Next::Down(_) => None,
+        Next::Across { bytes, .. } => Some(bytes.to_vec()),
+    }
+}
+
+// Whoever has another thread's stanza to write would wait for the other processor for each piece of it.
+#[test]
+fn a_short_stanza_goes_to_another_part_as_bytes() {
+    let message = |length| {
+        let body = Element::new(Name::from_static("body"), "jabber:client").text("x".repeat(length));
+        Stanza::message(MessageType::Chat).with_child(body.into())
+    };
+    let short = Arc::new(message(100));
+    assert_eq!(delivered(1, &short), Some(short.to_xml().into_bytes()));
+    assert_eq!(delivered(0, &short), None, "its own part has it near");
+    // To copy them would keep others from the hub.
+    assert_eq!(delivered(1, &Arc::new(message(2_000))), None);
+    let _all = [Arc::clone(&short), Arc::clone(&short)];
+    assert_eq!(delivered(1, &short), None, "it is written once for each who gets it");
 }
