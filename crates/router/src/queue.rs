@@ -163,7 +163,8 @@ impl Router {
         let mut front = Vec::new();
         // The latest message that goes to more than one session, itself or as a copy.
         let mut group: Option<(Arc<Stanza>, Arc<Group>)> = None;
-        let mut latest: Option<Arc<Stanza>> = None;
+        // Where the latest stanza lies: nothing else comes to lie there as long as it is among the effects.
+        let mut latest = None;
         while next < effects.len() {
             let mut goes = true;
             if let Effect::Deliver { session, stanza } = &effects[next] {
@@ -179,9 +180,9 @@ impl Router {
                     self.groups += u64::from(has_more);
                     group = has_more.then(|| (Arc::clone(&stanza), Arc::new(Group::new(self.groups, false))));
                 }
-                if !latest.as_ref().is_some_and(is_same) {
-                    self.delivered += 1;
-                    latest = Some(Arc::clone(&stanza));
+                let place = Some(Arc::as_ptr(&stanza));
+                if latest != place {
+                    (self.delivered, latest) = (self.delivered + 1, place);
                 }
                 let others =
                     group.as_ref().filter(|(of, _)| is_of_group(of)).map(|(_, others)| Arc::clone(others));
