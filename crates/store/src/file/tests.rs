@@ -120,25 +120,3 @@ fn tables_that_are_open_hide_nothing_and_are_let_go() {
     drop(file);
     assert_eq!(check(&open(folder.path()).unwrap()), Ok(9));
 }
-
-// What is not needed any more is used again, however often something is read between.
-#[test]
-fn reading_does_not_make_the_file_grow() {
-    let size = |reads: bool| {
-        let folder = tempfile::tempdir().unwrap();
-        let account = address(0);
-        let file = read_once(folder.path(), &account);
-        for _ in 0..50 {
-            let keys = fake_keys(&[7; 32], account.as_str(), Hash::Sha256, MIN_ITERATIONS);
-            let mut credentials = balcony_sasl::Credentials::default();
-            credentials.set(keys);
-            file.commit(&[&Change::SetCredentials { account: account.clone(), credentials }], 0).unwrap();
-            if reads {
-                assert!(file.account(&account).unwrap().is_some());
-            }
-        }
-        drop(file);
-        fs::metadata(folder.path().join("balcony.redb")).unwrap().len()
-    };
-    assert_eq!(size(true), size(false));
-}
