@@ -45,17 +45,21 @@ pub fn from_base64(text: &str) -> Option<Vec<u8>> {
 
 fn encode(data: &[u8], last: [u8; 2], is_padded: bool) -> String {
     let mut text = String::with_capacity(data.len().div_ceil(3) * 4);
-    for group in data.chunks(3) {
-        let bits =
-            (0..3).fold(0, |bits, at| bits << 8 | u32::from(group.get(at).copied().unwrap_or_default()));
-        for at in 0..4 {
-            if at <= group.len() {
-                text.push(char::from(digit((bits >> (18 - 6 * at)) as u8 & 63, last)));
-            } else if is_padded {
-                text.push('=');
-            }
-        }
+    let mut put = |group: [u8; 3], count: usize| {
+        let bits = u32::from_be_bytes([0, group[0], group[1], group[2]]);
+        let digits = [18, 12, 6, 0].map(|shift| digit((bits >> shift) as u8 & 63, last));
+        // They are all ASCII.
+        text.push_str(core::str::from_utf8(&digits[..count]).unwrap_or_default());
+    };
+    let (groups, rest) = data.as_chunks();
+    groups.iter().for_each(|group| put(*group, 4));
+    match *rest {
+        [first] => put([first, 0, 0], 2),
+        [first, second] => put([first, second, 0], 3),
+        _ => {}
     }
+    let missing = if is_padded { text.len().wrapping_neg() % 4 } else { 0 };
+    text.push_str(&"=="[..missing]);
     text
 }
 
