@@ -18,13 +18,14 @@ use crate::interop::output;
 use crate::options::Options;
 use crate::run::{Result, cargo, describe, root, run, target};
 use page::Page;
-use servers::{NAMES, Server, Site};
+use servers::{NAMES, RELAYS, Server, Site};
 
 pub(crate) const USAGE: &str = "[--write] [--rounds N] [--seconds N] [--sessions N] [--load TEXT] [NAME...]";
 pub(crate) const HELP: &str = "\
 Builds Balcony for release, and runs it, the newest Prosody and the newest ejabberd (or else Debian's) in turn, three times or --rounds, each under the
-loads of `balcony bench`: chat, logins, idle sessions, headlines, presence. The server is pinned to one processor by `taskset`, the load generator to
-another one. What cannot be had is skipped with the reason. With names (balcony, prosody, ejabberd) only those servers; with --load only loads whose names
+loads of `balcony bench`: chat, logins, idle sessions, headlines, presence; and under chat two relays (xtask/compare/relay), which only pass on, by
+copying and by parsing, to see what any server could do here. The server is pinned to one processor by `taskset`, the load generator to another one.
+What cannot be had is skipped with the reason. With names (balcony, prosody, ejabberd, copying, parsing) only those; with --load only loads whose names
 contain the text. --seconds is for each load (10), --sessions how many are idle (1000). --write puts the tables into docs/performance.md, and plots into docs/performance/: on a machine that
 does nothing else.";
 
@@ -40,6 +41,13 @@ struct Load {
     figure: &'static str,
     /// Whether it is better when there is less.
     is_weight: bool,
+}
+
+impl Load {
+    /// Whether it is messages to full JIDs, which a relay passes on, too.
+    fn is_chat(&self) -> bool {
+        self.args.first() == Some(&"chat")
+    }
 }
 
 const fn load(name: &'static str, args: &'static [&'static str], figure: &'static str) -> Load {
@@ -99,7 +107,7 @@ pub(crate) fn main(args: &[String]) -> Result {
         .filter(|load| only.as_ref().is_none_or(|text| load.name.contains(text.as_str())))
         .collect();
     let idle = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    run(&mut cargo(&["build", "--release", "--package", "balcony-cli"]))?;
+    run(&mut cargo(&["build", "--release", "--package", "balcony-cli", "--package", "compare-relay"]))?;
 
     let is_pinned = available_parallelism().is_ok_and(|count| count.get() >= PROCESSORS.len())
         && output(Command::new("taskset").args(["-c", PROCESSORS[0], "true"])).is_ok();
@@ -129,7 +137,7 @@ pub(crate) fn main(args: &[String]) -> Result {
                     continue;
                 }
             };
-            for load in &loads {
+            for load in loads.iter().filter(|load| load.is_chat() || !RELAYS.contains(&name)) {
                 if load.is_weight {
                     server.restart(pin)?;
                 }

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use super::Load;
 use super::plot::{Group, bars};
+use super::servers::RELAYS;
 use crate::interop::output;
 use crate::run::Result;
 
@@ -28,6 +29,8 @@ pub(crate) struct Page {
     sessions: String,
     /// The servers in the order in which they came.
     servers: Vec<String>,
+    /// The relays in that order.
+    relays: Vec<String>,
     values: BTreeMap<(String, &'static str), Vec<f64>>,
     commands: Vec<(&'static str, String)>,
     complaints: Vec<String>,
@@ -43,6 +46,7 @@ impl Page {
             seconds: seconds.into(),
             sessions: sessions.into(),
             servers: Vec::new(),
+            relays: Vec::new(),
             values: BTreeMap::new(),
             commands: Vec::new(),
             complaints: Vec::new(),
@@ -58,8 +62,9 @@ impl Page {
     }
 
     pub(crate) fn add(&mut self, server: &str, load: &Load, value: Option<f64>) {
-        if self.servers.iter().all(|known| known != server) {
-            self.servers.push(server.into());
+        let known = if RELAYS.contains(&server) { &mut self.relays } else { &mut self.servers };
+        if known.iter().all(|known| known != server) {
+            known.push(server.into());
         }
         self.values.entry((server.into(), load.name)).or_default().extend(value);
     }
@@ -101,7 +106,8 @@ impl Page {
 
     /// The widest spread of all cells, and which it is.
     fn widest(&self, loads: &[&Load]) -> Option<(f64, String)> {
-        let cells = loads.iter().flat_map(|load| self.servers.iter().map(move |server| (server, load)));
+        let all = || self.servers.iter().chain(&self.relays);
+        let cells = loads.iter().flat_map(|load| all().map(move |server| (server, load)));
         let spreads = cells.filter_map(|(server, load)| {
             Some((self.spread(server, load)?, format!("{server}, {}", load.name)))
         });
@@ -149,6 +155,7 @@ impl Page {
         );
         self.table(&mut text, "in a second of CPU time", &of(false));
         let _ = writeln!(text, "\n![The ratios of the table as bars](performance/{WORK})\n");
+        self.limits(&mut text, loads);
         text.push_str(
             "## Memory\n\nWhat the memory of a server grows by for each session that is online and idle, in KiB: less is better. `6.5 ×` says that the other server needs \
              6.5 times as much.\n\n",
@@ -184,10 +191,7 @@ impl Page {
         for load in loads {
             let _ = write!(text, "| {} |", load.name);
             for (place, server) in self.servers.iter().enumerate() {
-                let spread = self.spread(server, load).filter(|spread| *spread >= WIDE);
-                let spread = spread.map(|spread| format!(" (± {:.0} %)", spread / 2.0)).unwrap_or_default();
-                let figure = self.median(server, load).map_or("-".into(), number);
-                let _ = write!(text, " {figure}{spread} |");
+                let _ = write!(text, " {} |", self.cell(server, load));
                 if place > 0 {
                     let ratio = match self.ratio(server, load) {
                         None => "-".into(),
@@ -199,6 +203,39 @@ impl Page {
             }
             text.push('\n');
         }
+    }
+
+    /// How much of what the relays do Balcony does, where one of them was measured.
+    fn limits(&self, text: &mut String, loads: &[&Load]) {
+        let Some(balcony) = self.servers.first().filter(|_| !self.relays.is_empty()) else { return };
+        text.push_str(
+            "## The limit\n\nWhat any server could do on this machine, by two measuring sticks with one thread (`xtask/compare/relay`). Clients log in to them as \
+             to a server; behind that a message is passed on to the full JID it is for, with `from`, and there is nothing else: no accounts, no rosters, no \
+             privacy, no queues, no second session. *copying* looks for the end of a message by its tags, checks nothing, and copies it; *parsing* reads it with \
+             Balcony's reader, which checks it, and writes it anew. Messages in a second of CPU time, as above, and how much of that Balcony does.\n\n",
+        );
+        let columns: String = self.relays.iter().map(|relay| format!(" {relay} | share |")).collect();
+        let _ = writeln!(text, "| in a second of CPU time | {balcony} |{columns}");
+        let _ = writeln!(text, "|---|--:|{}", "--:|".repeat(self.relays.len() * 2));
+        for load in loads.iter().filter(|load| load.is_chat()) {
+            let ours = self.median(balcony, load);
+            let _ = write!(text, "| {} | {} |", load.name, self.cell(balcony, load));
+            for relay in &self.relays {
+                let limit = self.median(relay, load).filter(|limit| *limit > 0.0);
+                let share = ours.zip(limit).map(|(ours, limit)| format!("{:.0} %", ours / limit * 100.0));
+                let share = share.unwrap_or_else(|| "-".into());
+                let _ = write!(text, " {} | {share} |", self.cell(relay, load));
+            }
+            text.push('\n');
+        }
+        text.push('\n');
+    }
+
+    /// A figure, and how far its rounds are apart if that is far.
+    fn cell(&self, server: &str, load: &Load) -> String {
+        let spread = self.spread(server, load).filter(|spread| *spread >= WIDE);
+        let spread = spread.map(|spread| format!(" (± {:.0} %)", spread / 2.0)).unwrap_or_default();
+        format!("{}{spread}", self.median(server, load).map_or("-".into(), number))
     }
 
     fn how(&self, loads: &[&Load]) -> String {
@@ -319,6 +356,7 @@ mod tests {
         assert!(!text.contains("busy") && page.verdict().is_ok(), "{text}");
         page.complain("Balcony 1", "chat", "wrong deliveries: 1");
         assert!(page.verdict().is_err());
+        assert!(!text.contains("## The limit"), "{text}");
         let mut page = Page::new("1.50 1 1", true, 1, "1", "1");
         page.add("Balcony 1", loads[1], Some(1.0));
         page.add("other 2", loads[1], Some(2.0));
@@ -328,5 +366,15 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("| chat, 100 B | 1.0 | 2.0 | **0.5 ×** |\n"), "{text}");
+        // What has no accounts is no server, and has a table of its own.
+        page.add("copying", loads[1], Some(4.0));
+        page.add("parsing", loads[1], None);
+        let text = page.markdown(&loads);
+        assert!(text.contains("| chat, 100 B | 1.0 | 2.0 | **0.5 ×** |\n"), "{text}");
+        assert!(
+            text.contains("| Balcony 1 | copying | share | parsing | share |\n|---|--:|--:|--:|--:|--:|\n")
+                && text.contains("| chat, 100 B | 1.0 | 4.0 | 25 % | - | - |\n"),
+            "{text}"
+        );
     }
 }

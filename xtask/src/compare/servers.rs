@@ -12,7 +12,9 @@ use crate::interop::{Process, folder, output, read};
 use crate::run::{Result, describe, root, target};
 
 /// Balcony is first, because the others take its certificate.
-pub(crate) const NAMES: [&str; 3] = ["balcony", "prosody", "ejabberd"];
+pub(crate) const NAMES: [&str; 5] = ["balcony", "prosody", "ejabberd", RELAYS[0], RELAYS[1]];
+/// The ways in which a relay passes something on. It has no accounts: whoever knows the password is let in.
+pub(crate) const RELAYS: [&str; 2] = ["copying", "parsing"];
 
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,6 +45,7 @@ impl Site {
                 let version = output(Command::new(target().join("release/balcony")).arg("--version"))?;
                 (version.rsplit(' ').next().unwrap_or("?").to_owned(), None)
             }
+            _ if RELAYS.contains(&name) => (String::new(), None),
             _ => {
                 let installed = Installed::prepare(&format!("{name}-newest")).or_else(|reason| {
                     println!("the newest {name} cannot be had: {reason}; Debian's is taken");
@@ -62,7 +65,11 @@ impl Site {
             "prosody" => "Prosody",
             other => other,
         };
-        format!("{name} {}", self.version)
+        format!("{name} {}", self.version).trim_end().to_owned()
+    }
+
+    fn is_relay(&self) -> bool {
+        RELAYS.contains(&self.name)
     }
 
     /// The folder with the certificate that Balcony has made for itself.
@@ -86,6 +93,12 @@ impl Site {
                     .arg(self.store());
                 command.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
                 command.args(["--listen-tls", &format!("127.0.0.1:{}", self.direct)]);
+                command
+            }
+            way if self.is_relay() => {
+                let mut command = Command::new(target().join("release/compare-relay"));
+                command.args([way, &format!("127.0.0.1:{}", self.port)]).env("BALCONY_PASSWORD", PASSWORD);
+                command.arg(self.store().join("cert.pem")).arg(self.store().join("key.pem"));
                 command
             }
             "prosody" => {
@@ -132,6 +145,9 @@ impl Server {
         }
         let mut server = Server { site, process: None };
         server.restart(processor)?;
+        if server.site.is_relay() {
+            return Ok(server);
+        }
         let mut register = Command::new(target().join("release/balcony"));
         let count = server.site.accounts.parse::<u32>().unwrap_or(0).max(101).to_string();
         register.args(["bench", "logins", "--plain", "--register", "--seconds", "1", "--users", &count]);
@@ -151,8 +167,12 @@ impl Server {
         let errors = self.site.folder.join("errors.log");
         let mut process = Process::start(command, &self.site.folder.join("output.log"), &errors)?;
         let accepts = |port: u16| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
-        let is_ready =
-            || (!says_so || ready.exists()) && accepts(self.site.port) && accepts(self.site.direct);
+        let has_direct = !self.site.is_relay();
+        let is_ready = || {
+            (!says_so || ready.exists())
+                && accepts(self.site.port)
+                && (!has_direct || accepts(self.site.direct))
+        };
         process.wait_until(PATIENCE, is_ready).map_err(|error| {
             format!("{error}: {}", read(&errors).trim().lines().next_back().unwrap_or_default())
         })?;
