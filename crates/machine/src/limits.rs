@@ -62,7 +62,7 @@ pub struct Limits {
     /// Refused binds on one stream; the last one ends it with `policy-violation` (RFC 6120 section 7.7.2.3).
     pub bind_attempts: u8,
     /// Bytes waiting to be written to one peer: while there are so many, a stream takes nothing more from it. Stored messages are
-    /// fetched for a client a quarter of so much at a time.
+    /// fetched for a client a quarter of so much at a time, and no more than a sixteenth of what may wait for a session or its account.
     pub output: usize,
     /// Resources bound by one account at a time; past it binding gets `resource-constraint`.
     pub resources: usize,

@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 use core::iter;
 
 use balcony_jid::{BareJid, Jid};
+use balcony_machine::Limits;
 use balcony_stanza::{ErrorCondition, Stanza};
 
 use crate::account::Account;
@@ -72,6 +73,12 @@ impl Delivering {
     pub(crate) const fn to(session: SessionId, up_to: u64, count: u64) -> Self {
         Delivering { session, up_to, count, is_written: false }
     }
+}
+
+/// So many bytes are fetched at once. With all that a message costs in a queue, which for a short one is several times what it has in the store,
+/// they have room in that of a session.
+fn part(limits: &Limits) -> usize {
+    (limits.output / 4).min(limits.queue_bytes.min(limits.account_queue_bytes) / 16)
 }
 
 impl Account {
@@ -223,7 +230,7 @@ impl Router {
         let Some(replay) = self.shared.tables().replay() else { return };
         backlog.wanted = Wanted::Asked { put_since: false };
         let (account, log) = (name.clone(), replay.log.into());
-        let ask = Ask::Entries { account, log, bytes: self.shared.config.limits.output / 4 };
+        let ask = Ask::Entries { account, log, bytes: part(&self.shared.config.limits) };
         self.ask(ask, Purpose::Fetch, None, effects);
     }
 

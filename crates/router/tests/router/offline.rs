@@ -420,6 +420,33 @@ fn large_backlogs_go_in_parts() {
     assert_eq!(bodies(&wires(&world.send(romeo, chat("live")), balcony)), ["live"]);
 }
 
+// docs/limits.md: however short stored messages are, and however little may wait for a session: no part of them is too much for it.
+#[test]
+fn a_part_has_room_in_a_queue() {
+    let mut small = config();
+    // The least that the program takes.
+    small.limits.queue_bytes = 1 << 20;
+    small.extensions = room_for(10_000);
+    let mut world = World::with(small);
+    world.store.create(bare(JULIET));
+    let romeo = world.connect("romeo@example.net/s");
+    for _ in 0..3_000 {
+        world.send(romeo, message(MessageType::Normal, "<body>x</body>"));
+    }
+    let balcony = world.connect("juliet@example.com/balcony");
+    // It reads nothing for now.
+    world.at_once = false;
+    let (ticket, ask) = asks(&world.send(balcony, available(0))).remove(0);
+    let answer = world.ask(ask);
+    let mut effects = world.answer(ticket, answer);
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Close { .. })), "it was closed");
+    // Then it gets all of them.
+    world.at_once = true;
+    world.serve(&mut effects);
+    assert_eq!(bodies(&wires(&effects, balcony)).len(), 3_000);
+    assert!(world.kept(JULIET).is_empty());
+}
+
 // RFC 6120 §10.1 [Q10]: presence that waited behind a request, and what the account sends to itself behind that, go on together.
 // What is stored goes first.
 #[test]
