@@ -5,6 +5,7 @@ use std::fs;
 use crate::options::Options;
 use crate::run::{Result, root};
 
+mod extensions;
 mod measure;
 mod profile;
 mod table;
@@ -17,7 +18,7 @@ pub(crate) const USAGE: &str = "[--profile] [--write]";
 pub(crate) const HELP: &str = "\
 Measures the main paths of a server and the size of a client for a device (xtask/figures), and fails when a
 figure has grown by more than it may since it was written into benches/figures.toml.
-  --write    writes the figures there
+  --write    writes the figures there, and what an extension costs into docs/benchmarks.md
   --profile  tells instead where the instructions go and what an idle session is made of; with --write in docs/profile.md
 Instructions are counted by valgrind; the device is a thumbv7em-none-eabihf, for which Rust must have its
 target. What can't be measured is left out, with the reason, and nothing is written then.";
@@ -39,8 +40,12 @@ pub(crate) fn main(args: &[String]) -> Result {
     let path = root().join(FILE);
     if write {
         let text = table::write(&compiler, &measured)?;
+        let page = root().join(extensions::PAGE);
+        let shown = fs::read_to_string(&page).map_err(|error| format!("{}: {error}", extensions::PAGE))?;
+        let shown = extensions::page(&shown, &Table::parse(&text)?)?;
         fs::write(path, text).map_err(|error| format!("{FILE}: {error}"))?;
-        println!("{FILE} is written");
+        fs::write(page, shown).map_err(|error| format!("{}: {error}", extensions::PAGE))?;
+        println!("{FILE} and the table in {} are written", extensions::PAGE);
         return Ok(());
     }
     let text = fs::read_to_string(path).map_err(|error| format!("{FILE}: {error}"))?;

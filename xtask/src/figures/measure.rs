@@ -24,6 +24,10 @@ const PATHS: &[(&str, u64)] = &[
     ("message-full", 500),
     ("message-stranger", 500),
     ("message-carbons", 500),
+    ("message-blocking", 500),
+    ("message-sm", 500),
+    ("message-csi", 500),
+    ("message-all", 500),
     ("message-offline", 500),
     ("parse", 500),
     ("write", 500),
@@ -96,7 +100,7 @@ pub(crate) fn all(compiler: &Compiler) -> Result<Vec<Measured>> {
         });
         all.push(Measured::new(&CROWD, path, value));
     }
-    for path in ["session", "tls"] {
+    for path in ["session", "session-sm", "session-contacts", "tls"] {
         all.push(Measured::new(&MEMORY, path, Ok(number(&program, path, SESSIONS)? as f64)));
     }
     all.push(Measured::new(&SIZE, "client", device()?));

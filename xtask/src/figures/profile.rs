@@ -19,6 +19,8 @@ const PATHS: [(&str, &str, u64); 3] = [
     ("message-offline", "a message that is stored", 500),
     ("login", "a login with SCRAM-SHA-256", 20),
 ];
+/// What is made of sessions, and what is said of them.
+const SESSION_PATHS: [(&str, &str); 2] = [("session", ""), ("session-contacts", " with 100 contacts")];
 /// What costs less than this part of all has no line of its own.
 const LEAST: f64 = 0.01;
 
@@ -35,8 +37,10 @@ pub(super) fn main(compiler: &Compiler, write: bool) -> Result {
         }
         table(&mut text, &format!("Instructions of {title}"), "instructions", parts);
     }
-    let sites = memory(&program)?;
-    table(&mut text, "Bytes of an idle session, by who has asked for them", "bytes", sites);
+    for (path, title) in SESSION_PATHS {
+        let title = format!("Bytes of an idle session{title}, by who has asked for them");
+        table(&mut text, &title, "bytes", memory(&program, path)?);
+    }
     print!("{text}");
     if !write {
         return Ok(());
@@ -114,8 +118,8 @@ fn instructions(program: &Path, path: &str, count: u64) -> Result<BTreeMap<Strin
 }
 
 /// The bytes that a session holds, by the functions of ours that have asked for them.
-fn memory(program: &Path) -> Result<BTreeMap<String, f64>> {
-    let text = measure::traced(program, "dhat", &[], "session", SESSIONS)?;
+fn memory(program: &Path, path: &str) -> Result<BTreeMap<String, f64>> {
+    let text = measure::traced(program, "dhat", &[], path, SESSIONS)?;
     let (points, frames) = text.split_once("\"ftbl\":").ok_or("dhat has written no frames")?;
     // The first is in the line behind that.
     let frames: Vec<&str> = frames.lines().skip(1).collect();

@@ -64,6 +64,10 @@ const HEAD: &str = "\
 # message-full     the same to the resource
 # message-stranger the same to the bare JID of somebody whose presence the sender does not see
 # message-carbons  the same to the bare JID; both people have a second resource, and all want copies (XEP-0280)
+# message-blocking the same to the bare JID; both people have a list of ten whom they block (XEP-0191)
+# message-sm       the same; both acknowledge every ten (XEP-0198), and the sender asks for that as often
+# message-csi      the same; the recipient is inactive (XEP-0352), for which a message with a body does not wait
+# message-all      the same with all four
 # message-offline  the same to such a stranger who is not there, with a store that does nothing for it
 # parse            the message out of the bytes of a stream
 # write            the message into a buffer
@@ -74,6 +78,8 @@ const HEAD: &str = "\
 # stalled          a message to a contact, while others take nothing from their connections
 # domains          a stanza to another server that is not reached, while pairs of other domains wait
 # session          an available resource of an account of its own, with an empty roster
+# session-sm       the same with stream management (XEP-0198)
+# session-contacts the first with 100 contacts in the roster, who are online; both see each other's presence, and each has a name and a group
 # tls              what TLS holds beside that for a connection of a client that has come for the first time
 # client           a whole program for a device without operating system, without TLS and Unicode tables
 
@@ -128,9 +134,12 @@ impl Table {
     }
 
     fn find(&self, measured: &Measured) -> Option<f64> {
-        let known = |(group, name, _): &&(String, String, f64)| {
-            group == measured.group.name && *name == measured.name
-        };
+        self.value(measured.group.name, &measured.name)
+    }
+
+    /// The figure of this name in this group.
+    pub(crate) fn value(&self, group: &str, name: &str) -> Option<f64> {
+        let known = |(of, called, _): &&(String, String, f64)| of == group && called == name;
         self.figures.iter().find(known).map(|(_, _, value)| *value)
     }
 }

@@ -26,14 +26,24 @@ const PATHS: &[Path] = &[
     ("message", |count| messages(count, "juliet@example.com", &[], true)),
     ("message-full", |count| messages(count, "juliet@example.com/desk", &[], true)),
     ("message-stranger", |count| messages(count, "juliet@example.com", &[], false)),
-    ("message-carbons", |count| messages(count, "juliet@example.com", &CARBONS, true)),
+    ("message-carbons", |count| messages(count, "juliet@example.com", &[With::Carbons], true)),
+    ("message-blocking", |count| messages(count, "juliet@example.com", &[With::Blocking], true)),
+    ("message-sm", |count| messages(count, "juliet@example.com", &[With::Acks], true)),
+    ("message-csi", |count| messages(count, "juliet@example.com", &[With::Inactive], true)),
+    ("message-all", |count| messages(count, "juliet@example.com", &ALL, true)),
     ("message-offline", offline),
     ("parse", parse),
     ("write", write),
     ("route", route),
     ("route-many", route_many),
     ("login", login),
-    ("session", sessions),
+    ("session", |count| sessions(World::new(), count, 0)),
+    ("session-sm", |count| {
+        let mut world = World::new();
+        world.manage();
+        sessions(world, count, 0)
+    }),
+    ("session-contacts", |count| sessions(World::new(), count, CONTACTS)),
     ("nobody-alone", |count| crowd::nobody(count, 1)),
     ("nobody-crowd", |count| crowd::nobody(count, crowd::MANY)),
     ("stalled-alone", |count| crowd::stalled(count, 1)),
@@ -43,8 +53,26 @@ const PATHS: &[Path] = &[
     ("tls", tls::sessions),
 ];
 
-/// Who has a second resource then, and copies on all of them.
-const CARBONS: [&str; 2] = ["romeo@example.com", "juliet@example.com"];
+/// What people use beside messages.
+#[derive(PartialEq)]
+enum With {
+    /// Both have a second resource, and all resources want copies (XEP-0280).
+    Carbons,
+    /// Both have a list of [`BLOCKED`] addresses (XEP-0191), on which the other is not.
+    Blocking,
+    /// All acknowledge what they get, and ask for acknowledgements (XEP-0198).
+    Acks,
+    /// Who gets the messages is inactive (XEP-0352). They have a body, so they do not wait.
+    Inactive,
+}
+
+const ALL: [With; 4] = [With::Carbons, With::Blocking, With::Acks, With::Inactive];
+/// So many addresses are on a block list.
+const BLOCKED: usize = 10;
+/// Every so many messages are acknowledged, as our server asks for.
+const ACKED: usize = 10;
+/// So many contacts are in a roster that has some.
+const CONTACTS: usize = 100;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -73,35 +101,66 @@ pub(crate) fn counted(act: impl FnOnce()) -> usize {
 }
 
 /// Messages, from the bytes of the sender to those of the recipient, whose presence the sender sees or does not.
-fn messages(count: usize, to: &str, copied: &[&str], sees: bool) -> usize {
+fn messages(count: usize, to: &str, with: &[With], sees: bool) -> usize {
     let mut world = World::new();
     if sees {
         world.befriend("romeo@example.com", "juliet@example.com");
     }
     let romeo = world.online("romeo@example.com", "orchard");
-    let juliet = world.online("juliet@example.com", "desk");
-    let mut others = Vec::new();
-    for account in copied {
-        others.push(world.online(account, "phone"));
-    }
-    if let [_, phone] = others[..] {
-        world.send(phone, b"<presence><priority>-1</priority></presence>");
-        for connection in [romeo, juliet].into_iter().chain(others.iter().copied()) {
+    let mut readers = vec![world.online("juliet@example.com", "desk")];
+    if with.contains(&With::Carbons) {
+        readers.extend(
+            ["romeo@example.com", "juliet@example.com"].map(|account| world.online(account, "phone")),
+        );
+        let juliets = readers[readers.len() - 1];
+        world.send(juliets, b"<presence><priority>-1</priority></presence>");
+        for connection in [&[romeo], &readers[..]].concat() {
             world.send(connection, b"<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>");
         }
     }
+    if with.contains(&With::Blocking) {
+        let items: String =
+            (0..BLOCKED).map(|number| format!("<item jid='pest{number}@example.org'/>")).collect();
+        let block = format!("<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'>{items}</block></iq>");
+        for connection in [romeo, readers[0]] {
+            let before = world.written[connection];
+            world.send(connection, block.as_bytes());
+            assert!(world.written[connection] > before, "the list is not taken");
+        }
+    }
+    if with.contains(&With::Inactive) {
+        readers.iter().for_each(|reader| world.send(*reader, b"<inactive xmlns='urn:xmpp:csi:0'/>"));
+    }
+    // Last, so that what is counted from here on are the messages alone.
+    let acks = with.contains(&With::Acks);
+    if acks {
+        for connection in [&[romeo], &readers[..]].concat() {
+            world.send(connection, b"<enable xmlns='urn:xmpp:sm:3'/>");
+        }
+    }
     let message = message(to);
-    // The first one makes room for all that follow.
-    world.send(romeo, message.as_bytes());
-    let before = world.written.clone();
-    let allocations = counted(|| {
+    // The first ones make room for all that follow.
+    let mut sent = 0;
+    let mut write = |world: &mut World, count: usize| {
         for _ in 0..count {
             world.send(romeo, message.as_bytes());
+            sent += 1;
+            if acks && sent % ACKED == 0 {
+                let ack = format!("<a xmlns='urn:xmpp:sm:3' h='{sent}'/>");
+                readers.iter().for_each(|reader| world.send(*reader, ack.as_bytes()));
+                world.send(romeo, b"<r xmlns='urn:xmpp:sm:3'/>");
+            }
         }
-    });
-    for connection in others.into_iter().chain([juliet]) {
+    };
+    write(&mut world, ACKED);
+    let before = world.written.clone();
+    let allocations = counted(|| write(&mut world, count));
+    for connection in readers {
         let bytes = world.written[connection] - before[connection];
         assert!(bytes > count * message.len(), "{bytes} bytes for {count} messages: they do not arrive");
+    }
+    if acks {
+        assert!(world.written[romeo] - before[romeo] >= count / ACKED, "nobody acknowledges");
     }
     allocations
 }
@@ -254,6 +313,7 @@ fn route_many(count: usize) -> usize {
 fn login(count: usize) -> usize {
     const SERVERS: usize = 60;
     let mut world = World::new();
+    world.manage();
     world.login("juliet@example.com", "desk");
     let said = world.take_said();
     let mut servers: Vec<_> = (0..SERVERS.max(count)).map(|_| world.anew()).collect();
@@ -268,11 +328,18 @@ fn login(count: usize) -> usize {
     })
 }
 
-/// Sessions of accounts of their own, available, with nothing under way. The bytes that each holds.
-fn sessions(count: usize) -> usize {
-    let mut world = World::new();
+/// Sessions of accounts of their own, available, with nothing under way, each with so many others as contacts, with names and in a group. The
+/// bytes that each holds.
+fn sessions(mut world: World, count: usize, contacts: usize) -> usize {
     let accounts: Vec<String> = (0..count).map(|number| format!("user{number}@example.com")).collect();
     accounts.iter().for_each(|account| world.account(account));
+    if contacts > 0 {
+        for (number, account) in accounts.iter().enumerate() {
+            let others = (1..=contacts / 2).flat_map(|far| [number + far, number + count - far]);
+            let others: Vec<&str> = others.map(|other| &*accounts[other % count]).collect();
+            world.know(account, &others);
+        }
+    }
     world.expect(count);
     let before = heap::used();
     for account in &accounts {

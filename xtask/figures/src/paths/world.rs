@@ -8,7 +8,7 @@ use balcony_router::{Change, Kept, LogEdit, Memory};
 use balcony_sasl::{Credentials, Mechanism, salt_password};
 use balcony_server::{Action, Answer, Ask, ConnectionId, Notice, Server, Transport};
 use balcony_stream::TlsPolicy;
-use balcony_stream::client::{ClientAnswer, ClientAsk};
+use balcony_stream::client::{ClientAnswer, ClientAsk, Management};
 use balcony_stream::server::{ServerAnswer, ServerAsk};
 
 const NOW: Instant = Instant::ZERO;
@@ -26,6 +26,8 @@ pub(crate) struct World {
     said: Vec<Vec<u8>>,
     /// Whether each connection takes nothing more.
     stalled: Vec<bool>,
+    /// Whether clients log in with stream management (XEP-0198).
+    is_managed: bool,
     /// Bytes that were sent to each connection.
     pub(crate) written: Vec<usize>,
     /// Messages that wait.
@@ -54,6 +56,7 @@ impl World {
             client: None,
             said: Vec::new(),
             stalled: Vec::new(),
+            is_managed: false,
             written: Vec::new(),
             stored: 0,
             bound: 0,
@@ -63,7 +66,13 @@ impl World {
 
     /// The same with the same accounts, from the beginning.
     pub(crate) fn anew(&self) -> Self {
-        World::with(self.credentials.clone(), self.kept.clone())
+        let anew = World::with(self.credentials.clone(), self.kept.clone());
+        World { is_managed: self.is_managed, ..anew }
+    }
+
+    /// The clients that log in from now on have stanzas counted (XEP-0198), and never acknowledge any.
+    pub(crate) fn manage(&mut self) {
+        self.is_managed = true;
     }
 
     pub(crate) fn account(&mut self, account: &str) {
@@ -73,6 +82,20 @@ impl World {
     /// The first sees the other's presence.
     pub(crate) fn befriend(&mut self, one: &str, other: &str) {
         befriend(&mut self.kept, one, other);
+    }
+
+    /// These are the account's contacts, and each of both sees the other's presence.
+    pub(crate) fn know(&mut self, account: &str, contacts: &[&str]) {
+        let items = contacts.iter().enumerate().map(|(number, contact)| {
+            let mut item = Item::new(BareJid::parse(contact).expect("an address"));
+            item.subscription = Subscription::Both;
+            item.name = Some(format!("Contact {number}").into());
+            item.groups = vec!["Friends".into()];
+            item
+        });
+        let parts = Parts { version: Version(1), items: items.collect(), requests: vec![], changes: vec![] };
+        let account = BareJid::parse(account).expect("an address");
+        self.kept.keep(account, Kept { roster: Some(parts), ..Kept::default() });
     }
 
     /// Makes room for what this world itself keeps of so many connections.
@@ -109,6 +132,9 @@ impl World {
         config.stream.tls = TlsPolicy::None;
         config.stream.mechanisms = vec![Mechanism::ScramSha256];
         config.stream.resource = Some(resource.into());
+        if !self.is_managed {
+            config.stream.management = Management::Off;
+        }
         let place = self.accept();
         let client = ClientMachine::new(config, &Seed::from_u64(1 + place as u64), NOW);
         self.client = Some((place, client));
