@@ -60,11 +60,13 @@ impl Roster {
     #[must_use]
     pub fn from_parts(owner: BareJid, parts: Parts, config: RosterConfig) -> Self {
         let mut roster = Roster::new(owner, parts.version, config);
-        for mut item in parts.items {
+        let items = parts.items.into_iter().map(|mut item| {
             item.ask &= !item.subscription.has_to();
             item.approved &= !item.subscription.has_from();
-            roster.items.insert(item.jid.clone(), item);
-        }
+            (item.jid.clone(), item)
+        });
+        // All at once, which fills the nodes of the map: one by one, in order, they would be half empty.
+        roster.items = items.collect();
         for request in parts.requests {
             let Some(contact) = request.head.from.as_ref().map(Jid::to_bare) else { continue };
             if let Some(item) = roster.items.get_mut(&contact) {
