@@ -17,10 +17,10 @@ mod client;
 mod copying;
 mod parsing;
 
+use core::error::Error;
 use core::net::SocketAddr;
 use std::collections::HashMap;
 use std::env;
-use std::error::Error;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::sync::Arc;
