@@ -212,7 +212,8 @@ impl Page {
             "## The limit\n\nWhat any server could do on this machine, by two measuring sticks with one thread (`xtask/compare/relay`). Clients log in to them as \
              to a server; behind that a message is passed on to the full JID it is for, with `from`, and there is nothing else: no accounts, no rosters, no \
              privacy, no queues, no second session. *copying* looks for the end of a message by its tags, checks nothing, and copies it; *parsing* reads it with \
-             Balcony's reader, which checks it, and writes it anew. Messages in a second of CPU time, as above, and how much of that Balcony does.\n\n",
+             Balcony's reader, which checks it, and writes it anew, \
+             also what a server can copy once it has been read, so that more than that is possible. Messages in a second of CPU time, as above, and how much of that Balcony does.\n\n",
         );
         let columns: String = self.relays.iter().map(|relay| format!(" {relay} | share |")).collect();
         let _ = writeln!(text, "| in a second of CPU time | {balcony} |{columns}");
