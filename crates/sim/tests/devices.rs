@@ -18,6 +18,9 @@ use proptest::prelude::*;
 const JULIET: &str = "juliet@example.com";
 const ROMEO: &str = "romeo@example.com";
 const NURSE: &str = "nurse@example.com";
+/// Who has given messages their stanza ids (XEP-0359).
+const ROOM: &str = "room@rooms.example.net";
+const SID: &str = "urn:xmpp:sid:0";
 const DEVICES: [&str; 2] = ["juliet@example.com/phone", "juliet@example.com/desk"];
 
 /// Who writes: a contact, a stranger, and the devices themselves.
@@ -55,15 +58,26 @@ enum Step {
     Wait(u64),
     /// The server ends, and keeps each part of its sessions when so many seconds have passed; after so many another begins.
     Restart(u64, u64),
+    /// The server dies. If it is `calm` no device has a connection, and only what has come since is under way: each of the
+    /// others has written so many messages of this size, of which so much has arrived.
+    Crash {
+        calm: bool,
+        count: usize,
+        size: usize,
+        arrived: usize,
+    },
 }
 
 fn manner() -> impl Strategy<Value = Manner> {
     prop_oneof![4 => Just(Manner::Resumes), 1 => Just(Manner::Counts), 1 => Just(Manner::Off)]
 }
 
+fn size() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => 1..200_usize, 1 => 10_000..60_000_usize]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let device = || 0..2_usize;
-    let size = || prop_oneof![3 => 1..200_usize, 1 => 10_000..60_000_usize];
     prop_oneof![
         6 => (0..2_usize, 1..8_usize, size(), prop::option::of(device())).prop_map(|(who, count, size, to)| Step::Come(who, count, size, to)),
         2 => (device(), 1..5_usize, size()).prop_map(|(who, count, size)| Step::Write(who, count, size)),
@@ -77,6 +91,14 @@ fn step() -> impl Strategy<Value = Step> {
         3 => prop_oneof![2 => 1..40_u64, 1 => 200..700_u64].prop_map(Step::Wait),
         1 => (prop_oneof![Just(0), 1..400_u64], 0..300_u64).prop_map(|(part, down)| Step::Restart(part, down)),
     ]
+}
+
+/// When the server dies, mostly never: behind so many of the other steps, or behind all of them.
+fn crashes() -> impl Strategy<Value = Vec<(usize, Step)>> {
+    let crash = (0..41_usize, any::<bool>(), 0..5_usize, size(), 0..100_usize);
+    let crash =
+        crash.prop_map(|(at, calm, count, size, arrived)| (at, Step::Crash { calm, count, size, arrived }));
+    prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(crash, 1..3)]
 }
 
 /// A session of a device, on however many connections.
@@ -181,7 +203,7 @@ fn befriend(world: &mut World) {
     world.run();
 }
 
-/// A message whose id and text say which it is. Some say nothing to a person.
+/// A message whose ids and text say which it is. Some say nothing to a person.
 fn chat(to: &str, (writer, number): (usize, usize), size: usize) -> Stanza {
     let text = format!("{writer}-{number} {}", "x".repeat(size));
     let content = if size.is_multiple_of(3) {
@@ -189,7 +211,10 @@ fn chat(to: &str, (writer, number): (usize, usize), size: usize) -> Stanza {
     } else {
         format!("<body>{text}</body>")
     };
-    let xml = format!("<message to='{to}' type='chat' id='{writer}-{number}'>{content}</message>");
+    let id = format!("{writer}-{number}");
+    let ids =
+        format!("<origin-id xmlns='{SID}' id='o{id}'/><stanza-id xmlns='{SID}' id='s{id}' by='{ROOM}'/>");
+    let xml = format!("<message to='{to}' type='chat' id='{id}'>{content}{ids}</message>");
     Stanza::parse(xml.as_bytes()).unwrap()
 }
 
@@ -215,6 +240,12 @@ fn message(stanza: &Stanza) -> Option<(usize, usize)> {
     let text =
         children.find(|child| child.is("body", ns::CLIENT) || child.is("received", "urn:xmpp:receipts"));
     assert!(text.unwrap().text().starts_with(&format!("{id} ")), "{}", stanza.to_xml());
+    // However often it comes, and by whatever way, it is the same.
+    for (name, letter, by) in [("origin-id", "o", None), ("stanza-id", "s", Some(ROOM))] {
+        let own = content.root().children().filter(|child| child.is(name, SID));
+        let own: Vec<_> = own.map(|child| (child.attr("id"), child.attr("by"))).collect();
+        assert_eq!(own, [(Some(&*format!("{letter}{id}")), by)], "{}", stanza.to_xml());
+    }
     Some(named(id).unwrap())
 }
 
@@ -304,6 +335,7 @@ impl History {
             Step::Show(who, priority) => self.show(who, priority),
             Step::Wait(seconds) => self.world.wait(Duration::from_secs(seconds)),
             Step::Restart(part, down) => self.restart(part, down),
+            Step::Crash { calm, count, size, arrived } => self.crash(calm, count, size, arrived),
             _ => {}
         }
         self.look();
@@ -337,6 +369,56 @@ impl History {
         for writer in [0, 1] {
             self.take_answers();
             self.others[writer] = self.world.come_back(self.others[writer]);
+        }
+        self.world.run();
+    }
+
+    /// The server dies, and keeps what its store has. What its sender was told to be handled is not lost while no device has a connection,
+    /// but for a stranger's, which is handled some moments earlier; otherwise what is on its way to a client is.
+    fn crash(&mut self, calm: bool, count: usize, size: usize, arrived: usize) {
+        if calm {
+            for who in [0, 1] {
+                self.vanish(who, 0, true);
+            }
+            self.world.run();
+        }
+        // Of some the server may not know that they have lost theirs.
+        let calm = calm && self.world.server.connections() == self.others.len();
+        self.take_answers();
+        let before = self.sent;
+        for who in [0, 1] {
+            self.happen(Step::Come(who, count, size, None));
+        }
+        self.world.run_some(arrived);
+        for (writer, is_safe) in [(0, calm), (1, false)] {
+            self.world.vanish(self.others[writer], 0, false);
+            let open = self.world.unacknowledged(self.others[writer]).into_iter();
+            let open: Vec<_> = open.filter_map(|stanza| named(stanza.head.id.as_deref()?)).collect();
+            let first = if calm { before[writer] } else { 0 };
+            let lost = (first..self.sent[writer]).map(|number| (writer, number));
+            self.lost.extend(lost.filter(|message| !is_safe && !open.contains(message)));
+            // Its client sends these again.
+            self.again.extend(open);
+        }
+        self.take_answers();
+        if !calm {
+            for writer in FIRST_DEVICE..WRITERS {
+                self.lost.extend((0..self.sent[writer]).map(|number| (writer, number)));
+            }
+        }
+        self.devices.iter_mut().for_each(|device| device.is_leaving = false);
+        self.world.crash();
+        self.look();
+        for session in self.sessions.iter_mut().filter(|session| session.end == End::None) {
+            session.end = End::Bad;
+        }
+        for writer in [0, 1] {
+            self.others[writer] = self.world.come_back(self.others[writer]);
+        }
+        self.world.run();
+        // Theirs are other sessions now.
+        for other in self.others {
+            self.world.send(other, &Stanza::presence(PresenceType::Available));
         }
         self.world.run();
     }
@@ -627,8 +709,13 @@ proptest! {
         steps in prop::collection::vec(step(), 1..40),
         mail in prop_oneof![Just(Vec::new()), prop::collection::vec((0..2_usize, prop_oneof![1..200_usize, 1..12_000_usize]), 1..40)],
         comes_back: [bool; 2],
+        crashes in crashes(),
     ) {
         let mut history = History::new(seed, slow, manners, copies, &mail);
+        let mut steps = steps;
+        for (at, crash) in crashes {
+            steps.insert(at.min(steps.len()), crash);
+        }
         steps.into_iter().for_each(|step| history.happen(step));
         history.check(comes_back);
     }
