@@ -3,8 +3,11 @@
 //! What varies is pinned: the flags of the compiler, the paths that panics name, the environment of what runs. Two runs that
 //! differ in nothing but how often a path is gone are compared, so that what both do falls out.
 
+use core::iter;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread::{self, available_parallelism};
 
 use super::table::{ALLOCATIONS, CROWD, Group, INSTRUCTIONS, LINES, MEMORY, Measured, SIZE};
 use crate::bare::share_lock;
@@ -66,47 +69,83 @@ pub(crate) fn all(compiler: &Compiler) -> Result<Vec<Measured>> {
     build(&compiler.host, "release", "paths")?;
     let program = program(&compiler.host, "release", "paths");
     let valgrind = instructions(&program, "write", 1).map(drop);
-    let mut all = Vec::new();
-    for &(path, few) in PATHS {
-        let many = 3 * few;
-        let each =
-            |few_cost: u64, many_cost: u64| many_cost.saturating_sub(few_cost) as f64 / (many - few) as f64;
-        let value = match &valgrind {
-            Ok(()) => {
-                let value = each(instructions(&program, path, few)?, instructions(&program, path, many)?);
-                Ok(value.round())
-            }
-            Err(reason) => Err(reason.clone()),
-        };
-        all.push(Measured::new(&INSTRUCTIONS, path, value));
-        let value = each(number(&program, path, few)?, number(&program, path, many)?);
-        all.push(Measured::new(&ALLOCATIONS, path, Ok((value * 100.0).round() / 100.0)));
-    }
-    let (path, few) = MANY;
-    let value = valgrind.clone().and_then(|()| {
-        let more = lines(&program, path, 3 * few)?.saturating_sub(lines(&program, path, few)?);
-        Ok((more as f64 * 10.0 / (2 * few) as f64).round() / 10.0)
-    });
-    all.push(Measured::new(&LINES, path, value));
-    for &(path, few) in CROWDS {
-        let value = valgrind.clone().and_then(|()| {
-            let each = |company: &str| -> Result<f64> {
-                let path = format!("{path}-{company}");
-                let many = instructions(&program, &path, 3 * few)?;
-                Ok(many.saturating_sub(instructions(&program, &path, few)?) as f64 / (2 * few) as f64)
-            };
-            let (alone, crowd) = (each("alone")?, each("crowd")?);
-            Ok((crowd * 100.0 / alone.max(1.0)).round())
-        });
-        all.push(Measured::new(&CROWD, path, value));
-    }
-    for path in ["session", "session-sm", "session-contacts", "tls"] {
-        all.push(Measured::new(&MEMORY, path, Ok(number(&program, path, SESSIONS)? as f64)));
-    }
+    let mut all = together(figures(&program, &valgrind))?;
     all.push(Measured::new(&SIZE, "client", device()?));
     // In the order in which they are written.
     all.sort_by_key(|measured| Group::ALL.iter().position(|group| group.name == measured.group.name));
     Ok(all)
+}
+
+/// How a figure is measured.
+type Figure<'a> = Box<dyn Fn() -> Result<Measured> + Send + Sync + 'a>;
+
+/// What a program tells, and what valgrind tells of it, if that is there.
+fn figures<'a>(program: &'a Path, valgrind: &'a Result) -> Vec<Figure<'a>> {
+    let counted = move |value: &dyn Fn() -> Result<f64>| match valgrind {
+        Ok(()) => value().map(Ok),
+        Err(reason) => Ok(Err(reason.clone())),
+    };
+    // What one time more costs.
+    let each = |few: u64, cost: &dyn Fn(u64) -> Result<u64>| -> Result<f64> {
+        let (less, more) = (cost(few)?, cost(3 * few)?);
+        Ok(more.saturating_sub(less) as f64 / (2 * few) as f64)
+    };
+    let mut all: Vec<Figure<'a>> = Vec::new();
+    // Those that take longest first.
+    let (path, few) = MANY;
+    all.push(Box::new(move || {
+        let value =
+            counted(&|| Ok((each(few, &|count| lines(program, path, count))? * 10.0).round() / 10.0))?;
+        Ok(Measured::new(&LINES, path, value))
+    }));
+    for &(path, few) in CROWDS {
+        all.push(Box::new(move || {
+            let among = |company: &str| {
+                let path = format!("{path}-{company}");
+                each(few, &|count| instructions(program, &path, count))
+            };
+            let value = counted(&|| Ok((among("crowd")? * 100.0 / among("alone")?.max(1.0)).round()))?;
+            Ok(Measured::new(&CROWD, path, value))
+        }));
+    }
+    for &(path, few) in PATHS {
+        all.push(Box::new(move || {
+            let value = counted(&|| Ok(each(few, &|count| instructions(program, path, count))?.round()))?;
+            Ok(Measured::new(&INSTRUCTIONS, path, value))
+        }));
+        all.push(Box::new(move || {
+            let value = each(few, &|count| number(program, path, count))?;
+            Ok(Measured::new(&ALLOCATIONS, path, Ok((value * 100.0).round() / 100.0)))
+        }));
+    }
+    for path in ["session", "session-sm", "session-contacts", "tls"] {
+        all.push(Box::new(move || {
+            Ok(Measured::new(&MEMORY, path, Ok(number(program, path, SESSIONS)? as f64)))
+        }));
+    }
+    all
+}
+
+/// All of them in their order, as many at a time as there are processors: they are counts, and no times, so none disturbs another.
+fn together(figures: Vec<Figure<'_>>) -> Result<Vec<Measured>> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mine = iter::from_fn(|| {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            Some((place, figures.get(place)?()))
+        });
+        mine.collect::<Vec<_>>()
+    };
+    let mut done = thread::scope(|scope| {
+        let workers = available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect::<Vec<_>>()
+    });
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, measured)| measured).collect()
 }
 
 /// Octets of a device's client, or why that can't be said.
