@@ -30,11 +30,12 @@ pub(crate) fn main(args: &[String]) -> Result {
     steps.step("spec", || spec::main(&[]));
     steps.step("clippy", clippy);
     steps.step("test", test);
-    steps.step("docs", docs);
-    steps.step("features", in_all_ways);
-    steps.step("package", package::main);
-    steps.step("bare", || bare::main(&[]));
-    steps.step("figures", || figures::main(&[]));
+    // Each of these keeps one core busy for most of its time, and nothing in them is about times.
+    steps.beside(&[("bare", || bare::main(&[])), ("figures", || figures::main(&[]))], |steps| {
+        steps.step("docs", docs);
+        steps.step("features", in_all_ways);
+        steps.step("package", package::main);
+    });
     steps.step("firmware", || firmware::main(&[]));
     steps.step("web", || web::main(&["--test".into()]));
     // The other drivers are among the tests.

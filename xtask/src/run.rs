@@ -1,9 +1,11 @@
 //! Child processes and steps, with their times.
 
 use core::time::Duration;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Instant;
 
 /// What can fail says why, in words for the person who has started it.
@@ -110,6 +112,29 @@ pub(crate) fn seconds(duration: Duration) -> String {
     }
 }
 
+/// A step's name, and what it does.
+type Step = (&'static str, fn() -> Result);
+
+/// Does one step of a command in a process of its own: what it has printed, and how it went.
+fn step_apart(command: &OsStr, name: &str) -> (String, Result) {
+    let run = || -> std::io::Result<_> {
+        let (mut output, writer) = std::io::pipe()?;
+        let mut step = Command::new(std::env::current_exe()?);
+        step.arg(command).arg(name).current_dir(root()).stdin(Stdio::null());
+        let mut child = step.stdout(writer.try_clone()?).stderr(writer).spawn()?;
+        // Its ends of the pipe go with it.
+        drop(step);
+        let mut text = Vec::new();
+        output.read_to_end(&mut text)?;
+        Ok((String::from_utf8_lossy(&text).into_owned(), child.wait()?))
+    };
+    match run() {
+        Ok((text, status)) if status.success() => (text, Ok(())),
+        Ok((text, status)) => (text, Err(format!("it ended with {status}"))),
+        Err(error) => (String::new(), Err(format!("cannot run it: {error}"))),
+    }
+}
+
 /// Steps in order, and a table of how they went.
 pub(crate) struct Steps {
     keep_going: bool,
@@ -144,6 +169,42 @@ impl Steps {
         self.rows.push((name, Some(took), result));
     }
 
+    /// Does `first`, and meanwhile `others`, one after the other, each in a process of its own, whose output is printed when all are done. The
+    /// others must not build in the folder of the first, and nothing of either may be about times.
+    pub(crate) fn beside(&mut self, others: &[Step], first: impl FnOnce(&mut Self)) {
+        let stops = !self.keep_going && self.rows.iter().any(|(_, _, result)| result.is_err());
+        // Who names steps sees what they do, in turn.
+        if stops || !self.wanted.is_empty() {
+            first(self);
+            others.iter().for_each(|(name, action)| self.step(name, action));
+            return;
+        }
+        let (command, keep_going) = (std::env::args_os().nth(1).unwrap_or_default(), self.keep_going);
+        let others = others.iter().map(|(name, _)| *name);
+        let work = move || {
+            let mut done: Vec<(&'static str, Option<Duration>, String, Result)> = Vec::new();
+            for name in others {
+                if !keep_going && done.iter().any(|(.., result)| result.is_err()) {
+                    done.push((name, None, String::new(), Ok(())));
+                    continue;
+                }
+                let start = Instant::now();
+                let (text, result) = step_apart(&command, name);
+                done.push((name, Some(start.elapsed()), text, result));
+            }
+            done
+        };
+        let done = thread::scope(|scope| {
+            let work = scope.spawn(work);
+            first(self);
+            work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        for (name, took, text, result) in done {
+            print!("{text}");
+            self.rows.push((name, took, result));
+        }
+    }
+
     /// Prints the table.
     pub(crate) fn finish(self) -> Result {
         println!();
@@ -173,6 +234,28 @@ mod tests {
         assert!(std::env::var_os("CARGO_PKG_NAME").is_some());
         let cargo = cargo(&["build"]);
         assert!(cargo.get_envs().any(|(name, value)| name == "CARGO_PKG_NAME" && value.is_none()));
+    }
+
+    #[test]
+    fn a_step_apart_prints_nothing_but_tells_all() {
+        let (text, result) = step_apart(OsStr::new("--exact"), "run::tests::what_is_built_is_beside_this");
+        assert!(text.contains("1 passed"), "{text}");
+        result.unwrap();
+        let (text, result) = step_apart(OsStr::new("--no-such-option"), "x");
+        assert!(text.contains("no-such-option"), "{text}");
+        result.unwrap_err();
+    }
+
+    #[test]
+    fn steps_that_are_named_are_done_in_turn() {
+        let mut steps = Steps::new(true, vec!["b".into(), "c".into()]);
+        steps.beside(&[("b", || Ok(())), ("d", || Err("it is not wanted".into()))], |steps| {
+            steps.step("a", || Err("it is not wanted".into()));
+            steps.step("c", || Err("it fails".into()));
+        });
+        let names: Vec<_> = steps.rows.iter().map(|(name, ..)| *name).collect();
+        assert_eq!(names, ["c", "b"]);
+        assert_eq!(steps.finish().unwrap_err(), "c: it fails");
     }
 
     #[test]
