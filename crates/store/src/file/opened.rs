@@ -1,5 +1,9 @@
 //! A database that is closed and opened again after the disk has failed or was full: until then redb refuses everything, for
 //! what it knows of the file may not be what the disk has.
+//!
+//! A database that is damaged, where that makes redb panic or not, is not opened again. Opening looks through the whole file, and refuses it
+//! for all because of what is damaged for some; and it mends nothing. Reading what is sound goes on beside what is not. Writing to a damaged
+//! database may spoil all of it, whether or not it was opened again since: only a backup helps then, as the error says.
 
 use alloc::sync::Arc;
 use core::time::Duration;
