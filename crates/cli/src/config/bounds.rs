@@ -38,6 +38,11 @@ impl Settings {
         config.bytes_per_second = self.max_bytes_per_second;
         config.server_connections = self.federation.connections();
         set(&mut config.limits.after_auth.bytes, self.max_stanza_bytes);
+        if config.limits.after_auth.bytes > config.limits.queue_bytes / 2 {
+            return Err(Failure::new(
+                "`max-stanza-bytes` may be half of `session-bytes` in [queues] at most: what waits for a session needs room for any stanza",
+            ));
+        }
         set(&mut config.limits.resources, self.max_resources);
         set(&mut config.roster.items, self.max_contacts);
         if let Some(most) = self.max_login_attempts {

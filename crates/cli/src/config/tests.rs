@@ -216,6 +216,9 @@ fn limits_reach_the_server() {
     assert_eq!((settings.max_connections, settings.threads), (Some(7), Some(2)));
     let offline = settings.offline();
     assert_eq!((offline.messages, offline.bytes, bounded.roster.items), (6, 30_000, 8));
+    let large = read("max-stanza-bytes = 1000001\n[queues]\nsession-bytes = 2000000").unwrap();
+    let refused = large.bound(&mut config()).unwrap_err().to_string();
+    assert!(refused.starts_with("`max-stanza-bytes` may be half of `session-bytes`"), "{refused}");
     let mut free = config();
     Settings::default().bound(&mut free).unwrap();
     assert_eq!(free.extensions.names(), Extensions::default().names());
