@@ -401,10 +401,9 @@ impl History {
             self.again.extend(open);
         }
         self.take_answers();
-        if !calm {
-            for writer in FIRST_DEVICE..WRITERS {
-                self.lost.extend((0..self.sent[writer]).map(|number| (writer, number)));
-            }
+        // The contact has a connection, and may be slow to say what it has got.
+        for writer in FIRST_DEVICE..WRITERS {
+            self.lost.extend((0..self.sent[writer]).map(|number| (writer, number)));
         }
         self.devices.iter_mut().for_each(|device| device.is_leaving = false);
         self.world.crash();

@@ -1,6 +1,6 @@
 //! What strangers send, and what passes on its way: order, bounds, and that nothing is lost.
 
-use std::ops::Range;
+use core::ops::Range;
 
 use balcony_stanza::{IqType, MessageType, PresenceType, Stanza};
 

@@ -185,7 +185,7 @@ fn delivered(part: u64, stanza: &Arc<Stanza>) -> Option<Vec<u8>> {
 fn a_short_stanza_goes_to_another_part_as_bytes() {
     let message = |length| {
         let body = Element::new(Name::from_static("body"), "jabber:client").text("x".repeat(length));
-        Stanza::message(MessageType::Chat).with_child(body.into())
+        Stanza::message(MessageType::Chat).with_child(body)
     };
     let short = Arc::new(message(100));
     assert_eq!(delivered(1, &short), Some(short.to_xml().into_bytes()));
