@@ -233,12 +233,19 @@ impl Router {
 
     /// Those for which messages have waited behind stored ones that are all in their queues now.
     pub(crate) fn catch_up_all(&mut self, effects: &mut Vec<Effect>) {
+        // What others hear of sessions that end is not in their queues yet.
+        let mut ended = Vec::new();
         while let Some(session) = self.caught_up.pop() {
-            self.catch_up(session, effects);
+            self.catch_up(session, &mut ended, effects);
+        }
+        if !ended.is_empty() {
+            let start = effects.len();
+            effects.append(&mut ended);
+            self.dispatch(start, effects);
         }
     }
 
-    fn catch_up(&mut self, id: SessionId, effects: &mut Vec<Effect>) {
+    fn catch_up(&mut self, id: SessionId, ended: &mut Vec<Effect>, effects: &mut Vec<Effect>) {
         let now = self.asks.now();
         let Some(own) = self.sessions.get_mut(&id) else { return };
         // Otherwise they are stamped when the client is back.
@@ -263,8 +270,8 @@ impl Router {
             match offer {
                 Offer::Goes => effects.push(deliver(stanza)),
                 Offer::Waits => {}
-                Offer::TooMuch => self.close_full(id, effects),
-                Offer::Full => self.make_room(id, effects),
+                Offer::TooMuch => self.close_full(id, ended),
+                Offer::Full => self.make_room(id, ended),
             }
         }
     }

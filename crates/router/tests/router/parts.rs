@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 
+use balcony_machine::Limits;
 use balcony_roster::Subscription;
 use balcony_router::{Effect, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, Stanza};
@@ -39,8 +40,13 @@ struct Scene {
 }
 
 fn scene() -> Scene {
+    scene_with(|_| {})
+}
+
+fn scene_with(change: impl FnOnce(&mut Limits)) -> Scene {
     let mut small = config();
     small.limits.output = 8_000;
+    change(&mut small.limits);
     let mut world = World::with(small);
     for (one, other) in [("romeo@example.net", JULIET), (JULIET, "romeo@example.net")] {
         world.befriend(one, other, Subscription::Both);
@@ -205,4 +211,43 @@ fn who_takes_no_more_leaves_the_mail_to_others() {
     let rest = numbers(&effects, scene.hall);
     assert_eq!(got.pop(), Some(MAIL));
     assert_eq!(got.into_iter().chain(rest).collect::<Vec<_>>(), (0..MAIL).collect::<Vec<_>>());
+}
+
+// XEP-0198 §4, docs/limits.md: messages that have waited behind mail say so when they go on, and are longer then. If that is more than may wait
+// for the session it ends; what others hear of that goes through their queues, and is counted there.
+#[test]
+fn what_others_hear_of_one_that_catches_up_and_is_full_is_counted() {
+    const BEHIND: usize = 40;
+    let mut ended = 0;
+    for most in (24_000..48_000).step_by(500) {
+        let mut scene = scene_with(|limits| (limits.queue_bytes, limits.credit) = (most, 4_000));
+        let (phone, hall) = (scene.phone, scene.hall);
+        assert!(scene.world.router.manage(hall, WAIT, &[]));
+        for number in MAIL..MAIL + BEHIND {
+            scene.world.send(scene.romeo, chat(number).with_to(jid("juliet@example.com/phone")));
+        }
+        if scene.world.router.jid(phone).is_none() {
+            continue;
+        }
+        scene.world.now = scene.world.now + Duration::from_secs(10);
+        let mut heard = 0;
+        while scene.world.router.jid(phone).is_some() && !wires(&scene.sent, phone).is_empty() {
+            let count = u32::try_from(wires(&scene.sent, phone).len()).unwrap();
+            scene.sent.clear();
+            scene.world.router.acknowledged(scene.world.now, phone, count, &mut scene.sent);
+            scene.world.serve(&mut scene.sent);
+            heard += wires(&scene.sent, hall).len();
+        }
+        if scene.world.router.jid(phone).is_some() {
+            continue;
+        }
+        ended += 1;
+        assert!(heard > 0, "that it is over");
+        // Its client has got so many, and says so.
+        detach(&mut scene.world, hall);
+        let (mut effects, count) = (Vec::new(), u32::try_from(heard).unwrap());
+        let now = scene.world.now;
+        assert!(scene.world.router.resume(now, hall, &bare(JULIET), count, &mut effects), "{most}");
+    }
+    assert!(ended > 0);
 }
