@@ -7,7 +7,7 @@
 //! Messages wait there as well while older ones come for their session from the store, in parts: they go when the last of these has.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
@@ -40,16 +40,17 @@ pub(crate) struct Held {
     latest: BTreeMap<Key, u64>,
     next: u64,
     bytes: usize,
-    /// Messages that wait behind older ones, whatever extensions say. In the order in which they were delivered.
-    behind: VecDeque<Entry>,
+    /// Messages that wait behind older ones, whatever extensions say: by their place among all that was delivered, and by when they came.
+    behind: BTreeMap<(u64, u64), Entry>,
 }
 
 impl Held {
     /// Takes in a message that waits behind older ones.
     pub(crate) fn push_behind(&mut self, entry: Entry) {
-        // One that comes back from another session may be older than others here.
-        let place = self.behind.partition_point(|other| other.order <= entry.order);
-        self.behind.insert(place, entry);
+        // One that comes back from another session may be older than others here; so may very many.
+        let number = self.next;
+        self.next += 1;
+        self.behind.insert((entry.order, number), entry);
     }
 
     /// How many wait behind older ones.
@@ -58,14 +59,23 @@ impl Held {
     }
 
     /// All of those.
-    pub(crate) fn take_behind(&mut self) -> VecDeque<Entry> {
-        mem::take(&mut self.behind)
+    pub(crate) fn take_behind(&mut self) -> Vec<Entry> {
+        mem::take(&mut self.behind).into_values().collect()
     }
 
     /// Only those.
-    pub(crate) fn of_behind(behind: VecDeque<Entry>) -> Option<Box<Held>> {
-        (!behind.is_empty()).then(|| Box::new(Held { behind, ..Held::default() }))
+    pub(crate) fn of_behind(behind: impl IntoIterator<Item = Entry>) -> Option<Box<Held>> {
+        let mut held = Held::default();
+        behind.into_iter().for_each(|entry| held.push_behind(entry));
+        (held.behind() > 0).then(|| Box::new(held))
     }
+
+    /// The others go. What still waits behind older ones.
+    pub(crate) fn split_behind(&mut self) -> Option<Box<Held>> {
+        let (behind, next) = (mem::take(&mut self.behind), self.next);
+        (!behind.is_empty()).then(|| Box::new(Held { behind, next, ..Held::default() }))
+    }
+
 
     /// Takes one more in. What it takes the place of.
     pub(crate) fn push(&mut self, key: Option<Key>, entry: Entry) -> Option<Entry> {
@@ -91,7 +101,7 @@ impl Held {
 
     /// All that wait, for either reason.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values().map(|(_, entry)| entry).chain(&self.behind)
+        self.entries.values().map(|(_, entry)| entry).chain(self.behind.values())
     }
 
     /// Those that are not urgent.
@@ -101,7 +111,7 @@ impl Held {
 
     /// All that wait, for either reason, to be changed.
     pub(crate) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
-        self.entries.values_mut().map(|(_, entry)| entry).chain(&mut self.behind)
+        self.entries.values_mut().map(|(_, entry)| entry).chain(self.behind.values_mut())
     }
 
     /// Those that are not urgent and are of use to somebody else if their session is over, and the others: what a later one would have replaced.

@@ -229,7 +229,7 @@ impl Outbox {
     }
 
     /// All of these, to be put into the queue.
-    pub(crate) fn take_behind(&mut self) -> VecDeque<Entry> {
+    pub(crate) fn take_behind(&mut self) -> Vec<Entry> {
         let behind = self.held.as_mut().map(|held| held.take_behind()).unwrap_or_default();
         self.held.take_if(|held| held.len() == 0);
         self.bytes -= behind.iter().map(Entry::bytes).sum::<usize>();
@@ -254,7 +254,7 @@ impl Outbox {
     /// All of them, to be put into the queue.
     pub(crate) fn take_held(&mut self) -> Option<Box<Held>> {
         let mut held = self.held.take()?;
-        self.held = Held::of_behind(held.take_behind());
+        self.held = held.split_behind();
         self.bytes -= held.bytes();
         Some(held)
     }

@@ -251,3 +251,32 @@ fn what_others_hear_of_one_that_catches_up_and_is_full_is_counted() {
     }
     assert!(ended > 0);
 }
+
+// docs/guarantees.md: what comes back from a session that is over goes before what waits behind mail and is later, in order. (In a list each of
+// it would move all that has come back before: it took seconds for as many as there may be.)
+#[test]
+fn much_comes_back_before_much_that_waits_behind_mail() {
+    const EACH: usize = 2_000;
+    let mut scene = scene();
+    let cellar = scene.world.connect("juliet@example.com/cellar");
+    assert!(scene.world.router.manage(cellar, WAIT, &[]));
+    let mut shown = scene.world.send(cellar, available(-1));
+    for session in [scene.hall, scene.desk] {
+        shown.extend(scene.world.unbound(session));
+    }
+    for (at, to) in ["cellar", "phone"].into_iter().enumerate() {
+        for next in 0..EACH {
+            let number = MAIL + at * EACH + next;
+            let effects =
+                scene.world.send(scene.romeo, chat(number).with_to(jid(&format!("juliet@example.com/{to}"))));
+            shown.extend(effects);
+        }
+    }
+    let world = &mut scene.world;
+    world.router.unbind(world.now, cellar, &mut shown);
+    world.router.gone(world.now, cellar, &mut shown);
+    world.serve(&mut shown);
+    scene.sent.append(&mut shown);
+    assert!(scene.takes_all().into_iter().eq(0..MAIL + 2 * EACH));
+    assert!(scene.is_empty());
+}
