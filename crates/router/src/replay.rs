@@ -248,6 +248,10 @@ impl Router {
         let Some(last) = entries.last() else { return };
         account.backlog.may_wait |= more;
         account.backlog.delivering = Some(Delivering::to(session, last.number, entries.len() as u64));
+        if !account.is_connected(session) {
+            // It has just lost its connection, and may not come back: then others get the rest.
+            self.retries.push_back((self.asks.now() + self.shared.config.limits.answer, name.clone()));
+        }
         let Some(replay) = self.shared.tables().replay() else { return };
         let restore = |entry| (replay.restore)(name.domainpart(), entry);
         let restored = entries.iter().filter_map(|entry| Some((entry.number, restore(entry)?)));

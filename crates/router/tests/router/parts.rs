@@ -280,3 +280,25 @@ fn much_comes_back_before_much_that_waits_behind_mail() {
     assert!(scene.takes_all().into_iter().eq(0..MAIL + 2 * EACH));
     assert!(scene.is_empty());
 }
+
+// The head of replay.rs: a session that has lost its connection gets the rest when its client is back soon; otherwise somebody else gets it who is
+// there, also if the next part came to it when its connection was lost already.
+#[test]
+fn a_part_for_one_that_has_just_been_lost_does_not_wait_for_it_for_long() {
+    let mut scene = scene();
+    let (phone, hall) = (scene.phone, scene.hall);
+    let count = u32::try_from(wires(&scene.sent, phone).len()).unwrap();
+    let got = numbers(&scene.sent, phone).len();
+    // The store takes its time to delete the first part.
+    let world = &mut scene.world;
+    let mut effects = Vec::new();
+    world.router.acknowledged(world.now, phone, count, &mut effects);
+    let mut lost = Vec::new();
+    assert!(world.router.detach(world.now, phone, &mut lost));
+    effects.append(&mut lost);
+    world.serve(&mut effects);
+    world.now = world.now + config().limits.answer + Duration::from_secs(1);
+    world.router.tick(world.now, &mut effects);
+    world.serve(&mut effects);
+    assert_eq!(numbers(&effects, hall), (got..MAIL).collect::<Vec<_>>());
+}
