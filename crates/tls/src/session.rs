@@ -21,6 +21,8 @@ use crate::{Error, Established, TlsIdentity, TlsTrust, Vouchers, name};
 
 /// An incomplete record or handshake message may have so many bytes.
 const MOST: usize = 0xffff;
+/// An encrypted record has at most so many (RFC 5246 section 6.2.3, with its header).
+const RECORD: usize = 5 + 16_384 + 2_048;
 
 /// One TLS connection, of either side.
 ///
@@ -218,6 +220,8 @@ impl Session {
             self.incomplete = Vec::new();
         } else {
             self.incomplete.drain(..taken);
+            // Nor is there more than it needs for the rest of a record.
+            self.incomplete.shrink_to(RECORD);
         }
         if let (Some(witness), Connection::Server(_)) = (&self.witness, &*self.connection) {
             witness.sees(&out[start..]);
@@ -330,8 +334,13 @@ mod tests {
 
     use super::*;
 
-    /// How the handshake of a new session went, up to the first words of both.
+    /// How the handshake of a new session went.
     fn handshake(identity: &TlsIdentity, trust: &TlsTrust) -> Option<HandshakeKind> {
+        sessions(identity, trust).0.connection.common().handshake_kind()
+    }
+
+    /// A server and its client, up to the first words of both.
+    fn sessions(identity: &TlsIdentity, trust: &TlsTrust) -> (Session, Session) {
         let mut server = Session::server(identity).unwrap();
         let mut client = Session::client(trust, "localhost").unwrap();
         let (mut plain, mut to_server, mut to_client) = (Vec::new(), Vec::new(), Vec::new());
@@ -343,7 +352,23 @@ mod tests {
             to_client.clear();
         }
         assert!(server.established().is_some() && client.established().is_some());
-        server.connection.common().handshake_kind()
+        (server, client)
+    }
+
+    // The rest of a record that comes late, or never, keeps no more memory than a record.
+    #[test]
+    fn an_incomplete_record_keeps_no_large_buffer() {
+        let (certificate, key) = crate::self_signed(&["localhost"]).unwrap();
+        let identity = TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
+        let trust = TlsTrust::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
+        let (mut server, mut client) = sessions(&identity, &trust);
+        let (mut plain, mut out, mut to_server) = (Vec::new(), Vec::new(), Vec::new());
+        client.write(&[7; 65_000], &mut to_server).unwrap();
+        let (first, last) = to_server.split_at(to_server.len() - 1);
+        server.read(&mut &*first, &mut plain, &mut out).unwrap();
+        assert!(server.incomplete.capacity() <= RECORD, "{}", server.incomplete.capacity());
+        server.read(&mut &*last, &mut plain, &mut out).unwrap();
+        assert_eq!((plain.len(), server.incomplete.capacity()), (65_000, 0));
     }
 
     // By a ticket: no certificate is shown or proven again. It is so only for those who share what they trust.

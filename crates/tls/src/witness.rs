@@ -74,8 +74,8 @@ impl Witness {
 
     /// The channel binding `tls-exporter` of a connection whose handshake is over.
     pub(crate) fn exporter(&self, suite: SupportedCipherSuite) -> Option<[u8; 32]> {
-        let heard = lock(&self.heard);
-        let (secret, client) = heard.secret.as_ref()?;
+        // The connection keeps its configuration, and whoever is in that; nobody needs this any more.
+        let (secret, client) = lock(&self.heard).secret.take()?;
         let mut exported = [0; 32];
         match suite {
             // RFC 8446 section 7.5
@@ -92,7 +92,7 @@ impl Witness {
                     expander.expand_slice(&info, &mut out).ok()?;
                     Some(Secret::new(out))
                 };
-                let own = expand(secret, LABEL, hash.len())?;
+                let own = expand(&secret, LABEL, hash.len())?;
                 let value = expand(&own, b"exporter", exported.len())?;
                 exported.copy_from_slice(value.expose());
             }
