@@ -192,6 +192,12 @@ fn late_store(grants: &Grants, events: Vec<Event>) -> Result<(), TestCaseError> 
                     world.router.drained(world.now, session, u64::MAX, &mut effects);
                     watch.see(&effects[from..])?;
                 }
+                // Another one has its resource, and nothing more can be written to it.
+                Effect::Close { session, .. } => {
+                    let from = effects.len();
+                    world.router.gone(world.now, session, &mut effects);
+                    watch.see(&effects[from..])?;
+                }
                 _ => {}
             }
             next += 1;
