@@ -401,7 +401,9 @@ impl History {
             self.again.extend(open);
         }
         self.take_answers();
-        // The contact has a connection, and may be slow to say what it has got.
+        // The contact has a connection, and may be slow to say what it has got: what it has may come again in its next session, if that was
+        // written down in one before, and what it has not may be lost.
+        self.again.extend(&self.answers);
         for writer in FIRST_DEVICE..WRITERS {
             self.lost.extend((0..self.sent[writer]).map(|number| (writer, number)));
         }
