@@ -8,7 +8,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use balcony_machine::XmlLimits;
-use balcony_xml::{Element, ElementRef, Name, ReadError, Reader, escape_attr, remove_elements};
+use balcony_xml::{
+    Element, ElementRef, Name, Outline, ReadError, Reader, escape_attr, outline, remove_elements,
+};
 
 use crate::{Stanza, ns};
 
@@ -64,7 +66,8 @@ impl Payload {
     /// The same with an element before the stanza, in the innermost of those around it.
     #[must_use]
     pub fn forward_with(before: Option<&Element>, stanza: &Stanza, within: &[(Name, &str)]) -> Self {
-        let mut bytes = Vec::new();
+        // Addresses and names are mostly shorter.
+        let mut bytes = Vec::with_capacity(stanza.payload.as_bytes().len() + 512);
         for (name, namespace) in within {
             bytes.extend_from_slice(b"<");
             bytes.extend_from_slice(name.as_str().as_bytes());
@@ -141,6 +144,13 @@ impl Payload {
     /// None for a payload that came from a reader or from elements, as all of them do.
     pub fn parse(&self) -> Result<Element, ReadError> {
         Element::parse_payload(self.as_bytes(), ns::CLIENT, UNBOUNDED)
+    }
+
+    /// Which elements it has, without parsing it: for those who want to know one thing of it.
+    #[must_use]
+    pub fn outline(&self) -> Outline<'_> {
+        // A reader takes nothing but UTF-8.
+        outline(core::str::from_utf8(self.as_bytes()).unwrap_or_default(), ns::CLIENT)
     }
 
     /// The first element that `T` can be made of. Types of the package `xmpp-parsers` can be, if its version of `minidom` is the same:

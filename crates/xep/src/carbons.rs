@@ -2,10 +2,10 @@
 
 use balcony_jid::Jid;
 use balcony_stanza::{Head, Kind, MessageType, Payload, Stanza, ns};
-use balcony_xml::{Element, ElementRef, Name};
+use balcony_xml::{Element, ElementRef, Name, Outline};
 
 use crate::forward::{self, Forwarded};
-use crate::hints::Hints;
+use crate::hints::{self, Hints};
 use crate::{chat_markers, chat_states, conference, muc, receipts};
 
 /// The namespace, which is also the feature.
@@ -122,11 +122,40 @@ pub fn is_eligible(head: &Head, content: ElementRef<'_>, direction: Direction) -
         return false;
     }
     // An error is judged by the part of the message that it brings back, if any.
-    kind == MessageType::Chat || content.children().any(is_talk)
+    kind == MessageType::Chat || content.children().any(|child| is_talk(child.name(), child.namespace()))
 }
 
-fn is_talk(child: ElementRef<'_>) -> bool {
-    child.name() == "body" && ns::is_content(child.namespace())
-        || [receipts::NS, chat_states::NS, chat_markers::NS, conference::NS, muc::USER]
-            .contains(&child.namespace())
+fn is_talk(name: &str, namespace: &str) -> bool {
+    name == "body" && ns::is_content(namespace)
+        || [receipts::NS, chat_states::NS, chat_markers::NS, conference::NS, muc::USER].contains(&namespace)
+}
+
+/// The same as [`is_eligible`] of a message that is not parsed. It is only parsed if there is something in it that may forbid copies.
+#[must_use]
+pub fn is_copied(message: &Stanza, direction: Direction) -> bool {
+    let Kind::Message(kind) = message.head.kind else { return false };
+    if matches!(kind, MessageType::Groupchat | MessageType::Headline) {
+        return false;
+    }
+    let mut talks = kind == MessageType::Chat;
+    for child in message.payload.outline() {
+        match child.namespace() {
+            None | Some(NS | hints::NS | muc::USER) => {
+                let content = message.payload.parse();
+                return content.is_ok_and(|content| is_eligible(&message.head, content.root(), direction));
+            }
+            Some(namespace) => talks = talks || is_talk(child.name(), namespace),
+        }
+    }
+    talks
+}
+
+/// The content of the message that is copied in the content of another one, without parsing it; `None` if there is no copy, or only a parser can
+/// tell. Whether it is in order is not looked at.
+#[must_use]
+pub fn outline(content: Outline<'_>) -> Option<Outline<'_>> {
+    let copy = { content }.find(|child| child.is("sent", NS) || child.is("received", NS))?;
+    let forwarded = copy.children().find(|child| child.is("forwarded", forward::NS))?;
+    let message = forwarded.children().find(|child| child.namespace() == Some(ns::CLIENT))?;
+    (message.name() == "message").then(|| message.children())
 }

@@ -270,10 +270,14 @@ fn eligible_for_copies() {
         (Chat, "<body>x</body><private xmlns='urn:xmpp:carbons:2'/>", false, false),
         (Chat, "<body>x</body><no-copy xmlns='urn:xmpp:hints'/>", false, false),
     ] {
-        let content = content(xml).parse().unwrap();
+        let payload = content(xml);
+        let content = payload.parse().unwrap();
         let eligible = |direction| carbons::is_eligible(&full(kind), content.root(), direction);
         let found = (eligible(Direction::Received), eligible(Direction::Sent));
         assert_eq!(found, (received, sent), "{kind:?} {xml}");
+        let message = Stanza { head: full(kind), payload };
+        let copied = |direction| carbons::is_copied(&message, direction);
+        assert_eq!((copied(Direction::Received), copied(Direction::Sent)), found, "{kind:?} {xml}");
     }
     // XEP-0334 0.4 §4.3: the hint is for full addresses.
     let hint = content("<no-copy xmlns='urn:xmpp:hints'/>").parse().unwrap();

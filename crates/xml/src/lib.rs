@@ -6,6 +6,7 @@
 //!   which knows its stream error.
 //! - [`Element`] and [`ElementRef`]: an element with everything in it, in a few flat vectors. Nothing recurses: not
 //!   reading, walking, comparing, writing nor dropping.
+//! - [`outline`]: which elements begin in content that has been read before, without a tree.
 //! - [`ElementRef::write`] and [`Writer`]: back to bytes. What is written stands on its own: every namespace is declared
 //!   where it is first needed.
 //!
@@ -34,6 +35,7 @@ mod escape;
 #[cfg(feature = "minidom")]
 mod minidom;
 mod name;
+mod outline;
 mod reader;
 mod scope;
 mod tokenizer;
@@ -49,6 +51,7 @@ pub use element_ref::{Attr, ElementRef, NodeRef};
 pub use error::ReadError;
 pub use escape::{escape_attr, escape_text, forbidden_char};
 pub use name::{InvalidName, Name};
+pub use outline::{Outline, Outlined, outline};
 pub use reader::{Reader, Token};
 pub use writer::Writer;
 

@@ -4,7 +4,8 @@ mod common;
 
 use balcony_machine::XmlLimits;
 use balcony_xml::{
-    Element, ElementRef, Name, NodeRef, Reader, Token, Writer, escape_attr, escape_text, remove_elements,
+    Element, ElementRef, Name, NodeRef, Reader, Token, Writer, escape_attr, escape_text, outline,
+    remove_elements,
 };
 use common::{HEADER, canonical, document, reading, soup, stream};
 use proptest::prelude::*;
@@ -126,6 +127,43 @@ proptest! {
         let framed = Element::parse_payload(payload, "jabber:client", XmlLimits::STANZA).unwrap();
         prop_assert!(framed.root().is("payload", "jabber:client"));
         prop_assert!(framed.root().children().eq(reader.element().children()));
+    }
+
+    // An outline has the elements that a parser finds, at each level, and where it does not know a namespace it says so.
+    #[test]
+    fn an_outline_is_what_is_parsed(document in document()) {
+        let Some(reader) = first(format!("{HEADER}{document}").as_bytes()) else { return Ok(()) };
+        let payload = core::str::from_utf8(reader.payload()).unwrap();
+        let parsed = Element::parse_payload(payload.as_bytes(), "jabber:client", XmlLimits::STANZA).unwrap();
+        let mut open = vec![(outline(payload, "jabber:client"), parsed.root(), true)];
+        while let Some((outline, parsed, is_top)) = open.pop() {
+            let (children, parsed): (Vec<_>, Vec<_>) = (outline.collect(), parsed.children().collect());
+            prop_assert_eq!(children.len(), parsed.len());
+            for (child, parsed) in children.iter().zip(parsed) {
+                prop_assert_eq!(child.name(), parsed.name());
+                let may_be_unknown = payload.contains('&') || !is_top && !parsed.prefix().is_empty();
+                match child.namespace() {
+                    Some(namespace) => prop_assert_eq!(namespace, parsed.namespace()),
+                    None => prop_assert!(may_be_unknown || parsed.prefix() == "xml", "{}", payload),
+                }
+                open.push((child.children(), parsed, false));
+            }
+        }
+    }
+
+    // Whatever it is asked about, it ends: each element takes its first byte at least.
+    #[test]
+    fn an_outline_of_anything_ends(text in "[<>/ab'\"=:! \\[\\]&é]{0,40}|(<a>|</a>|<a b='|'>|<!\\[CDATA\\[|\\]\\]>|<){0,12}") {
+        let mut open = vec![outline(&text, "u")];
+        let mut depth = 0;
+        while let Some(outline) = open.pop() {
+            let children: Vec<_> = outline.collect();
+            prop_assert!(children.len() <= text.len());
+            depth += 1;
+            if depth < 64 {
+                open.extend(children.iter().map(|child| child.children()));
+            }
+        }
     }
 
     // What is left is what was there, but for what was taken out.

@@ -2,7 +2,7 @@
 
 use balcony_jid::Jid;
 use balcony_stanza::Stanza;
-use balcony_xep::carbons::{Carbon, Direction, NS, is_eligible, wrap};
+use balcony_xep::carbons::{Carbon, Direction, NS, is_copied, wrap};
 use balcony_xep::delay::Delay;
 
 use super::{AccountRef, Addressee, Client, Copies, Copying, Extension, Registry, Reply};
@@ -72,9 +72,7 @@ fn copy(
         Copying::Received(_) => Direction::Received,
     };
     // Only a message that somebody wants to see is looked into.
-    if others.peek().is_none()
-        || !stanza.payload.parse().is_ok_and(|content| is_eligible(&stanza.head, content.root(), direction))
-    {
+    if others.peek().is_none() || !is_copied(stanza, direction) {
         return;
     }
     let payload = wrap(stanza, direction);

@@ -15,7 +15,7 @@ use balcony_xep::csi::{ClientState, FEATURE, NS};
 use balcony_xep::muc::is_of_recipient;
 use balcony_xml::ElementRef;
 
-use super::matters::says_something;
+use super::matters::{has_text, says_something};
 use super::{Context, Delivery, Extension, Registry};
 use crate::outbox::is_copy;
 
@@ -75,6 +75,8 @@ impl Csi {
             {
                 Delivery::Latest(format!("presence {from}").into())
             }
+            // This is on the way of every message to somebody who is away.
+            (Kind::Message(_), _) if has_text(stanza) => Delivery::Flush,
             (Kind::Message(_), Some(_)) if is_copy(stanza) => self.copy(stanza),
             (Kind::Message(_), _) => self.message(stanza),
             // Requests and answers, subscriptions, errors.

@@ -4,7 +4,7 @@
 use alloc::string::String;
 
 use balcony_stanza::{Kind, MessageType, Stanza, ns};
-use balcony_xep::carbons::{Carbon, Direction};
+use balcony_xep::carbons::{self, Carbon, Direction};
 use balcony_xep::{attention, calls, conference, encryption, muc};
 use balcony_xml::ElementRef;
 
@@ -13,6 +13,16 @@ use crate::outbox::is_copy;
 /// Whether a message with this content says something to a person.
 pub(super) fn says_something(content: ElementRef<'_>) -> bool {
     content.children().any(is_said)
+}
+
+/// Whether a message has a body or a subject, or the message of which it is a copy, as far as that is seen without parsing it. Most of those that
+/// say something have, and for most of them that is seen at once.
+pub(super) fn has_text(message: &Stanza) -> bool {
+    let content = message.payload.outline();
+    let copied = is_copy(message).then(|| carbons::outline(content.clone())).flatten();
+    copied
+        .unwrap_or(content)
+        .any(|child| is_text_name(child.name()) && child.namespace().is_some_and(ns::is_content))
 }
 
 /// Why nobody is woken for a message, in words; `None` if it is worth it. A copy (XEP-0280) is worth what its message is.
@@ -48,7 +58,11 @@ fn is_said(child: ElementRef<'_>) -> bool {
 
 /// A body or a subject (RFC 6121 section 5.2.3).
 fn is_text(child: ElementRef<'_>) -> bool {
-    ["body", "subject"].contains(&child.name()) && ns::is_content(child.namespace())
+    is_text_name(child.name()) && ns::is_content(child.namespace())
+}
+
+fn is_text_name(name: &str) -> bool {
+    ["body", "subject"].contains(&name)
 }
 
 /// What a message says, or the message of which it is a copy; `None` if it has no body.

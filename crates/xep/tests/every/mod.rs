@@ -166,10 +166,19 @@ fn content(payload: &Payload) {
             .map(|direction| carbons::is_eligible(&message.head, root, direction));
         assert!(!received || sent);
         assert!(!(received && muc::is_by_occupant(root)));
+        // Without parsing it is the same.
+        assert_eq!(carbons::is_copied(&message, Direction::Sent), sent);
+        assert_eq!(carbons::is_copied(&message, Direction::Received), received);
         if received {
-            let copy = carbons::wrap(&message, Direction::Received).parse().expect("a copy is content");
+            let wrapped = carbons::wrap(&message, Direction::Received);
+            let copy = wrapped.parse().expect("a copy is content");
             let copy = Carbon::read(copy.root()).expect("a copy");
             assert_eq!(copy.message.payload.parse().expect("content"), parsed);
+            let outlined = carbons::outline(wrapped.outline()).expect("a copy");
+            let names = outlined.map(|child| (child.name(), child.namespace())).collect::<Vec<_>>();
+            let expected = payload.outline().map(|child| (child.name(), child.namespace()));
+            assert_eq!(names, expected.collect::<Vec<_>>());
+            assert_eq!(names.len(), root.children().count());
         }
     }
     // One stamp of ours, whatever there was before, and nothing else is touched.
