@@ -5,7 +5,7 @@ use balcony_stanza::{Head, Kind, MessageType, Payload, Stanza, ns};
 use balcony_xml::{Element, ElementRef, Name, Outline};
 
 use crate::forward::{self, Forwarded};
-use crate::hints::{self, Hints};
+use crate::hints::Hints;
 use crate::{chat_markers, chat_states, conference, muc, receipts};
 
 /// The namespace, which is also the feature.
@@ -139,13 +139,13 @@ pub fn is_copied(message: &Stanza, direction: Direction) -> bool {
     }
     let mut talks = kind == MessageType::Chat;
     for child in message.payload.outline() {
-        match child.namespace() {
-            None | Some(NS | hints::NS | muc::USER) => {
-                let content = message.payload.parse();
-                return content.is_ok_and(|content| is_eligible(&message.head, content.root(), direction));
-            }
-            Some(namespace) => talks = talks || is_talk(child.name(), namespace),
-        }
+        let namespace = child.namespace();
+        let may_forbid = child.name() == "no-copy" || matches!(namespace, None | Some(NS | muc::USER));
+        let Some(namespace) = namespace.filter(|_| !may_forbid) else {
+            let content = message.payload.parse();
+            return content.is_ok_and(|content| is_eligible(&message.head, content.root(), direction));
+        };
+        talks = talks || is_talk(child.name(), namespace);
     }
     talks
 }
@@ -153,8 +153,8 @@ pub fn is_copied(message: &Stanza, direction: Direction) -> bool {
 /// The content of the message that is copied in the content of another one, without parsing it; `None` if there is no copy, or only a parser can
 /// tell. Whether it is in order is not looked at.
 #[must_use]
-pub fn outline(content: Outline<'_>) -> Option<Outline<'_>> {
-    let copy = { content }.find(|child| child.is("sent", NS) || child.is("received", NS))?;
+pub fn outline(mut content: Outline<'_>) -> Option<Outline<'_>> {
+    let copy = content.find(|child| child.is("sent", NS) || child.is("received", NS))?;
     let forwarded = copy.children().find(|child| child.is("forwarded", forward::NS))?;
     let message = forwarded.children().find(|child| child.namespace() == Some(ns::CLIENT))?;
     (message.name() == "message").then(|| message.children())
