@@ -76,7 +76,6 @@ impl Held {
         (!behind.is_empty()).then(|| Box::new(Held { behind, next, ..Held::default() }))
     }
 
-
     /// Takes one more in. What it takes the place of.
     pub(crate) fn push(&mut self, key: Option<Key>, entry: Entry) -> Option<Entry> {
         let number = self.next;
