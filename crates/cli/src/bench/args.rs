@@ -19,8 +19,8 @@ Examples, with a server on this machine and its process id in $PID:
   balcony bench chat --connect ws://127.0.0.1:5280/xmpp-websocket --plain
 
 With --as bench@localhost, which is the default, the accounts are bench0@localhost, bench1@localhost and so on, all with the same password; each load says how many it needs. --register creates those that \
-are missing, where the server lets strangers do that (XEP-0077). For a server of this program, with BALCONY_PASSWORD set, these two lines do:
-  for i in $(seq 0 999); do echo \"bench$i,$BALCONY_PASSWORD\"; done > accounts.csv
+are missing, where the server lets strangers do that (XEP-0077). For a server of this program, with BALCONY_PASSWORD set, these two lines do for the defaults of all loads:
+  for i in $(seq 0 1019); do echo \"bench$i,$BALCONY_PASSWORD\"; done > accounts.csv
   balcony user import accounts.csv
 
 Every message is checked: whether it arrives at whom it was sent to, once, in order, and as it was sent. It is for servers that are yours. One that is \

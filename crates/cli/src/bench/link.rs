@@ -241,6 +241,14 @@ impl Link {
     }
 }
 
+/// The reason with the account that it is about.
+pub(crate) fn named(world: &World, account: u32, reason: String) -> String {
+    match world.account(account) {
+        Ok(jid) => format!("{jid}: {reason}"),
+        Err(_) => reason,
+    }
+}
+
 /// Opens many, in the order of `wanted`: accounts and resources. `None`: it is to stop.
 pub(crate) async fn open_all(world: &Rc<World>, wanted: &[(u32, String)]) -> Result<Option<Vec<Link>>> {
     let bar = progress(wanted.len() as u64, "logging in");
@@ -251,12 +259,7 @@ pub(crate) async fn open_all(world: &Rc<World>, wanted: &[(u32, String)]) -> Res
         tasks.spawn_local(async move {
             let _place = places.acquire().await;
             let link = Link::open(&world, account, &resource).await;
-            (
-                index,
-                link.map_err(|error| {
-                    world.account(account).map_or(error.clone(), |jid| format!("{jid}: {error}"))
-                }),
-            )
+            (index, link.map_err(|error| named(&world, account, error)))
         });
     }
     let mut links: Vec<Option<Link>> = wanted.iter().map(|_| None).collect();

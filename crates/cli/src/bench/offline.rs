@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, timeout_at};
 
 use super::lane::{Lane, Texts, Verdict, Wrong};
-use super::link::{Link, Result};
+use super::link::{Link, Result, named};
 use super::loads::{online_seeing, resource, subscribe};
 use super::report::{Figures, Latency, Told};
 use super::world::World;
@@ -54,7 +54,7 @@ pub(crate) async fn offline(world: &Rc<World>, amount: Amount) -> core::result::
         let mut config = world.config(number, &resource(world, 0))?;
         config.stream.management = Management::Count;
         let Some(link) = world.unless_stopped(Link::open_with(world, config)).await else { return Ok(told) };
-        links.push(link.map_err(Failure::new)?);
+        links.push(link.map_err(|error| Failure::new(named(world, number, error)))?);
     }
     let texts = Texts::new(&world.run, size);
     let froms: Vec<FullJid> = links.iter().map(|link| link.jid.clone()).collect();
@@ -128,7 +128,8 @@ pub(crate) async fn offline(world: &Rc<World>, amount: Amount) -> core::result::
 async fn befriend(world: &Rc<World>, writer: Link, readers: Vec<u32>) -> Result<Link> {
     let mut links = vec![writer];
     for reader in readers {
-        links.insert(0, Link::open(world, reader, &resource(world, 0)).await?);
+        let link = Link::open(world, reader, &resource(world, 0)).await;
+        links.insert(0, link.map_err(|error| named(world, reader, error))?);
         subscribe(world, &mut links).await?;
         links.remove(0).close().await?;
     }
