@@ -326,9 +326,10 @@ pub(crate) struct ListenArgs {
     /// Make a lost connection again within so many seconds, at a random moment
     ///
     /// Each time that this fails the range doubles, up to an hour; a connection that has lasted so many seconds, or half a minute, begins
-    /// anew. As long as the server may keep the session, it is tried within two seconds, and then within half a minute. An account
-    /// that is removed, a password that is wrong by now and another client with the same resource end the command; a session that the
-    /// server's administrator ends (`balcony user disconnect`) is followed by another one.
+    /// anew. As long as the server may keep the session, it is tried within two seconds (within twenty, if the server has said that it
+    /// shuts down), and then within half a minute. An account that is removed, a password that is wrong by now and another client with
+    /// the same resource end the command; a session that the server's administrator ends (`balcony user disconnect`) is followed by
+    /// another one.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) retry: u64,
     #[command(flatten)]

@@ -250,8 +250,8 @@ impl<R> ClientBuilder<R> {
     }
 
     /// How long to wait before connecting again: at random within a minute, and growing up to an hour, if this is not called. Where the
-    /// session can go on (XEP-0198), the first attempt is made within two seconds, and more of them for some ten minutes, half a minute
-    /// apart at most.
+    /// session can go on (XEP-0198), the first attempt is made within two seconds, or within twenty if the server has said that it shuts
+    /// down, and more of them for some ten minutes, half a minute apart at most.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.agent.backoff = backoff;
         self
