@@ -67,6 +67,7 @@ pub async fn addresses<R: Lookup>(runtime: R, options: &Options, host: &str) -> 
 fn words(error: NetError) -> String {
     match error {
         NetError::Io(error) => crate::reason(&error),
+        NetError::NoConnections => "no DNS server can be reached".into(),
         error => error.to_string(),
     }
 }
