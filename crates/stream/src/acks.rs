@@ -7,7 +7,8 @@ use balcony_machine::Instant;
 /// When the owner of a stream asks its peer for an acknowledgement: after so many stanzas, or so long after the first of them.
 ///
 /// The more often, the less has to be kept to be sent again, and the more a peer's radio has to say that it would not say
-/// otherwise. A burst costs one `<r/>` for every `stanzas`, a stanza alone one after `after`, and silence none.
+/// otherwise. A burst costs one `<r/>` for every `stanzas`, a stanza alone one after `after`, and silence none. What is sent
+/// so soon after a burst is asked for after a twentieth of it: these may be its last, and what comes next may wait for them, as stored messages do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AckPolicy {
     /// Stanzas, at least one.
@@ -45,20 +46,30 @@ pub struct AckPace {
     policy: AckPolicy,
     /// Stanzas since the peer was asked last, and when it is to be asked again.
     waiting: Option<(u32, Instant)>,
+    /// Until when what is sent is behind a burst.
+    burst: Instant,
 }
+
+/// The last few of a burst wait for this part of the time.
+const TAIL: u32 = 20;
 
 impl AckPace {
     /// Nothing has been sent yet.
     #[must_use]
     pub fn new(policy: AckPolicy) -> AckPace {
-        AckPace { policy, waiting: None }
+        AckPace { policy, waiting: None, burst: Instant::ZERO }
     }
 
     /// A stanza has been sent that counts.
     pub fn sent(&mut self, now: Instant) {
-        let (count, at) = self.waiting.unwrap_or((0, now + self.policy.after));
+        let after = if now < self.burst { self.policy.after / TAIL } else { self.policy.after };
+        let (count, at) = self.waiting.unwrap_or((0, now + after));
         let count = count.saturating_add(1);
-        self.waiting = Some((count, if count >= self.policy.stanzas { at.min(now) } else { at }));
+        let is_burst = count >= self.policy.stanzas;
+        if is_burst {
+            self.burst = now + self.policy.after;
+        }
+        self.waiting = Some((count, if is_burst { at.min(now) } else { at }));
     }
 
     /// The peer is asked now.
@@ -76,5 +87,33 @@ impl AckPace {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.waiting.map(|(_, at)| at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A part of stored mail is a burst, of which the last few are fewer than are asked for at once. The next part waits for them.
+    #[test]
+    fn the_last_of_a_burst_are_asked_for_soon() {
+        let mut pace = AckPace::new(AckPolicy::default());
+        let (mut now, second) = (Instant::ZERO, Duration::from_secs(1));
+        for _ in 0..10 {
+            pace.sent(now);
+        }
+        assert!(pace.is_due(now));
+        pace.asked();
+        now = now + Duration::from_millis(10);
+        for _ in 0..3 {
+            pace.sent(now);
+        }
+        assert!(!pace.is_due(now));
+        assert_eq!(pace.deadline(), Some(now + second / 20));
+        pace.asked();
+        // Later a stanza alone waits for others again.
+        now = now + second;
+        pace.sent(now);
+        assert_eq!(pace.deadline(), Some(now + second));
     }
 }
