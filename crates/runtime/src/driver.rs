@@ -2,7 +2,6 @@
 //! says. Whose turn it is, and how long a socket lingers after the end, is decided here; nothing of the protocol is.
 
 use core::future::poll_fn;
-use core::ops::RangeInclusive;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
@@ -24,10 +23,8 @@ use crate::parts::{Common, Parts};
 use crate::peer::{Peer, Phase, Place, Tried};
 use crate::{Interest, Listener as _, Record, Runtime, Socket, Timer as _, reason};
 
-/// Bytes that are read of one socket at a time: the fewer sockets have something to read, the more, since of what a large stanza costs a
-/// good part are calls of the operating system; and so much of all, that nobody's turn is late.
-const TURN: RangeInclusive<usize> = 16_384..=65_536;
-const ALL_TURNS: usize = 1 << 20;
+/// Bytes that are read of one socket at a time.
+const TURN: usize = 16_384;
 /// Sockets that have a turn, and messages that are read, before what the machine says is carried out.
 const BATCH: usize = 64;
 /// Batches until the task lets others run.
@@ -91,8 +88,6 @@ pub(crate) struct Driver<R: Runtime> {
     /// How many of them were turned away.
     turned_away: usize,
     buffer: Box<[u8]>,
-    /// How much of it is read at a time in this batch.
-    turn: usize,
     ask: AskFn,
     /// Who waits for the end.
     waiting: Vec<Sender<()>>,
@@ -144,8 +139,7 @@ impl<R: Runtime> Driver<R> {
             mailbox,
             lingering: VecDeque::new(),
             turned_away: 0,
-            buffer: vec![0; *TURN.end()].into(),
-            turn: *TURN.start(),
+            buffer: vec![0; TURN].into(),
             ask,
             waiting: Vec::new(),
             alive,
@@ -165,7 +159,6 @@ impl<R: Runtime> Driver<R> {
             let Some(message) = self.messages.pop_front() else { break };
             self.message(message);
         }
-        self.turn = (ALL_TURNS / self.ready.len().max(1)).clamp(*TURN.start(), *TURN.end());
         for _ in 0..BATCH.min(self.ready.len()) {
             let Some(key) = self.ready.pop_front() else { break };
             match self.listeners.get_mut(usize::MAX - key) {
@@ -350,7 +343,7 @@ impl<R: Runtime> Driver<R> {
         }
         // It says when it wants more.
         *wants_input = false;
-        match peer.read(&mut self.buffer[..self.turn]) {
+        match peer.read(&mut self.buffer) {
             Ok(0) => {
                 peer.is_eof = true;
                 self.machine.handle(now, Input::Eof(id));

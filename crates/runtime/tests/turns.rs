@@ -184,7 +184,7 @@ fn read(pipe: &mut Pipe) -> (String, bool) {
     }
 }
 
-// Among many, whoever has much to say waits after 16 KiB until all others had their turn, and the task lets other tasks run.
+// Whoever has much to say waits after 16 KiB until all others had their turn, and the task lets other tasks run.
 #[test]
 fn turns_are_equal_and_the_task_yields() {
     let hands = ByHand::new();
