@@ -27,8 +27,10 @@ use crate::{Interest, Listener as _, Record, Runtime, Socket, Timer as _, reason
 const TURN: usize = 16_384;
 /// Sockets that have a turn, and messages that are read, before what the machine says is carried out.
 const BATCH: usize = 64;
-/// Batches until the task lets others run.
+/// Batches until the task lets others run, and the runtime look which sockets are ready.
 const BATCHES: usize = 8;
+/// The same in time: who keeps a few sockets full must not keep the others from being seen.
+const AT_A_TIME: Duration = Duration::from_millis(1);
 /// Connections that are accepted of one listener at a time.
 const ACCEPTS: usize = 16;
 /// How long to wait when the operating system has no socket for the next connection.
@@ -533,6 +535,8 @@ impl<R: Runtime> Driver<R> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.look_at_the_clock();
+        let until = self.now + AT_A_TIME;
         for _ in 0..BATCHES {
             let taken = self.mailbox.take(&mut self.ready, &mut self.messages);
             if taken.is_closed {
@@ -553,6 +557,9 @@ impl<R: Runtime> Driver<R> {
                 if !due.is_some_and(|due| due.is_ready()) && self.mailbox.sleep(cx.waker()) {
                     return Poll::Pending;
                 }
+            }
+            if self.now >= until {
+                break;
             }
         }
         // There is more to do, but others have something to do as well.

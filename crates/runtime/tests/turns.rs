@@ -139,12 +139,13 @@ impl Listener for Nobody {
     }
 }
 
-/// A peer that has always more to say.
-struct Endless(Arc<AtomicUsize>);
+/// A peer that has always more to say, and with which time passes, or not.
+struct Endless(Arc<AtomicUsize>, Option<ByHand>);
 
 impl Socket for Endless {
     fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let before = self.0.fetch_add(buffer.len(), Ordering::SeqCst);
+        self.1.iter().for_each(|hands| hands.pass(Duration::from_millis(1)));
         buffer.fill(b' ');
         if before == 0 {
             buffer[..HEADER.len()].copy_from_slice(HEADER);
@@ -191,7 +192,7 @@ fn turns_are_equal_and_the_task_yields() {
     let server = hands.serve(|_| {});
     let sent: Vec<_> = (0..100).map(|_| Arc::new(AtomicUsize::new(0))).collect();
     for (index, sent) in sent.iter().enumerate() {
-        server.connect(Endless(Arc::clone(sent)), format!("endless {index}"), Transport::Stream);
+        server.connect(Endless(Arc::clone(sent), None), format!("endless {index}"), Transport::Stream);
     }
     let (mut ours, theirs) = Pipe::pair(10_000);
     let mut theirs = Some(theirs);
@@ -213,6 +214,22 @@ fn turns_are_equal_and_the_task_yields() {
     }
     let (answer, _) = read(&mut ours);
     assert!(answer.contains("<stream:features>"), "{answer}");
+}
+
+// A task that always has more to do lets its runtime see which other sockets are ready, however few are busy: it does not read on for
+// longer than a moment.
+#[test]
+fn the_task_yields_before_long() {
+    let hands = ByHand::new();
+    let server = hands.serve(|_| {});
+    let sent = Arc::new(AtomicUsize::new(0));
+    server.connect(Endless(Arc::clone(&sent), Some(hands.clone())), "endless", Transport::Stream);
+    hands.run();
+    for _ in 0..20 {
+        let before = sent.load(Ordering::SeqCst);
+        assert_eq!(hands.run(), (true, true), "it wants to go on, but not now");
+        assert!(sent.load(Ordering::SeqCst) - before <= 2 * TURN);
+    }
 }
 
 // An idle server is not run at all; time wakes it.
