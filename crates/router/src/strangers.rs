@@ -6,8 +6,9 @@
 //! been answered (ADR 5 says why).
 //!
 //! Each sender has its turn, in which several of its stanzas are taken in: mostly they are for one recipient, who gets them with one
-//! write. What passes from one address to another keeps its order: what the server says in the sender's name comes behind what is parked. If that can't wait, because the answer to a request comes behind it, or because the sender has
-//! become a subscriber meanwhile, what is parked goes before it at once.
+//! write. What passes from one address to another keeps its order: what the server says in the sender's name comes behind what is
+//! parked. If that can't wait, because the answer to a request comes behind it, or because the sender has become a subscriber
+//! meanwhile, what is parked goes before it at once.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
