@@ -20,9 +20,10 @@ const HEADER: &[u8] = b"<s:stream xmlns='jabber:client' xmlns:s='http://etherx.j
 pub struct Numbered {
     counts: bool,
     sent: Vec<Sent>,
-    /// The highest number that has come from a sender, to an address, on a connection; what has waited apart from
-    /// what hasn't.
-    highest: BTreeMap<(String, String, u64, bool), usize>,
+    /// Which have been in a store.
+    stored: BTreeSet<usize>,
+    /// The highest number that has come from a sender, to an address, on a connection, in one of these ways.
+    highest: BTreeMap<(String, String, u64, Way), usize>,
     /// Which have come on which connections.
     come: BTreeSet<(usize, u64)>,
     /// The connections that have ended.
@@ -40,6 +41,17 @@ enum Sent {
     Lost,
 }
 
+/// How it came. What comes in one way may overtake what comes in another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    /// It did not have to wait.
+    Straight,
+    /// It has waited for a session that has ended: it comes when that is known.
+    Late,
+    /// It was in a store: it comes with presence.
+    Stored,
+}
+
 impl Numbered {
     /// Nothing yet, of an input.
     #[must_use]
@@ -48,6 +60,7 @@ impl Numbered {
         Numbered {
             counts: !forged,
             sent: Vec::new(),
+            stored: BTreeSet::new(),
             highest: BTreeMap::new(),
             come: BTreeSet::new(),
             ended: BTreeSet::new(),
@@ -91,9 +104,13 @@ impl Numbered {
         if has_come_to.map(|(_, connection)| connection).any(|connection| self.ended.contains(connection)) {
             return;
         }
-        // What has waited says so, and comes with presence; what needs none may have come before.
         let has_waited = contains(stanza.payload.as_bytes(), b"urn:xmpp:delay");
-        let pair = (from.to_string(), to.to_string(), connection, has_waited);
+        let way = match (self.stored.contains(&number), has_waited) {
+            (true, _) => Way::Stored,
+            (false, true) => Way::Late,
+            (false, false) => Way::Straight,
+        };
+        let pair = (from.to_string(), to.to_string(), connection, way);
         if let Some(highest) = self.highest.get(&pair) {
             assert!(number > *highest, "number {number} came after {highest}, from {from} to {to}");
         }
@@ -107,6 +124,13 @@ impl Numbered {
             if matches!(*sent, Sent::Open(sender) if ended.is_none_or(|ended| ended == sender)) {
                 *sent = Sent::Lost;
             }
+        }
+    }
+
+    /// These wait in a store.
+    pub fn are_stored<'a>(&mut self, stored: impl Iterator<Item = &'a [u8]>) {
+        if !self.sent.is_empty() {
+            self.stored.extend(stored.flat_map(quoted_numbers));
         }
     }
 

@@ -343,8 +343,15 @@ impl World {
             // What waits for the account goes with it.
             self.numbered.forgive(None);
         }
+        let saved = match &ask {
+            balcony_router::Ask::Save { account, .. } => Some(account.clone()),
+            _ => None,
+        };
         let clock = CLOCK + self.now.as_nanos() / 1_000_000;
         let answer = Answer::Router(self.kept.answer(clock, ask));
+        if let Some(account) = saved {
+            self.numbered.are_stored(stored(&self.kept, &account));
+        }
         // What waits is judged when it is delivered, and a sender who is blocked by then hears nothing (XEP-0191 section 3.1).
         for account in accounts() {
             if self.kept.documents(account, BLOCKED).next().is_some() {
