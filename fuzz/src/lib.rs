@@ -18,5 +18,5 @@ pub use answers::{ACCOUNT, Asked, Driven, PASSWORD, answer, credentials};
 pub use clients::{Client, Moment, Said};
 pub use cuts::{Cuts, Dice};
 pub use drive::{Driver, Outcome, PROVEN, Seen};
-pub use numbered::Numbered;
+pub use numbered::{Numbered, is_unacknowledged};
 pub use tree::{Size, size};

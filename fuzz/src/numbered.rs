@@ -143,7 +143,7 @@ impl Numbered {
         }
     }
 
-    /// Nothing is under way, but for what waits for clients that may come back, if any are `awaited`. `outputs` is all that was ever
+    /// Nothing is under way, but for what waits for clients to do something, if any are `awaited`. `outputs` is all that was ever
     /// sent to anybody, and `stored` what waits in the store.
     ///
     /// # Panics
@@ -152,7 +152,7 @@ impl Numbered {
     pub fn check<'a>(
         &mut self,
         outputs: impl Iterator<Item = &'a [u8]> + Clone,
-        awaited: bool,
+        awaited: impl FnOnce() -> bool,
         stored: impl Iterator<Item = &'a [u8]>,
     ) {
         if !self.sent.iter().any(|sent| matches!(sent, Sent::Open(_))) {
@@ -160,6 +160,7 @@ impl Numbered {
         }
         let seen: BTreeSet<usize> = outputs.clone().flat_map(quoted_numbers).collect();
         let stored: BTreeSet<usize> = stored.flat_map(quoted_numbers).collect();
+        let awaited = awaited();
         for (number, sent) in self.sent.iter_mut().enumerate() {
             if !matches!(sent, Sent::Open(_)) {
                 continue;
@@ -177,6 +178,12 @@ impl Numbered {
             }
         }
     }
+}
+
+/// Whether something that is stored has been sent to somebody as well: he has not acknowledged it.
+pub fn is_unacknowledged<'a>(output: &[u8], mut stored: impl Iterator<Item = &'a [u8]>) -> bool {
+    let seen: BTreeSet<usize> = quoted_numbers(output).collect();
+    stored.any(|entry| quoted_numbers(entry).any(|number| seen.contains(&number)))
 }
 
 fn id(number: usize) -> String {

@@ -16,7 +16,9 @@ use std::collections::VecDeque;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use balcony_fuzz::{ACCOUNT, Client, Cuts, Dice, Moment, Numbered, PASSWORD, Said, answer};
+use balcony_fuzz::{
+    ACCOUNT, Client, Cuts, Dice, Moment, Numbered, PASSWORD, Said, answer, is_unacknowledged,
+};
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed, Ticket};
 use balcony_router::Memory;
@@ -382,17 +384,13 @@ impl World {
     /// When the store does not wait, nothing is under way between two lines.
     fn check(&mut self) {
         if self.waiting.is_none() {
-            let is_awaited = self.awaits_clients();
-            let outputs = self.sessions.iter().map(|session| session.output.as_slice());
-            let stored = accounts().iter().flat_map(|account| stored(&self.kept, account));
-            self.numbered.check(outputs, is_awaited, stored);
+            let (numbered, server, sessions, kept) =
+                (&mut self.numbered, &self.server, &self.sessions, &self.kept);
+            let is_awaited = || awaits_clients(server, sessions) || has_read_mail(sessions, kept);
+            let outputs = sessions.iter().map(|session| session.output.as_slice());
+            let stored = accounts().iter().flat_map(|account| stored(kept, account));
+            numbered.check(outputs, is_awaited, stored);
         }
-    }
-
-    /// Whether there are sessions that have lost their connections (XEP-0198): what comes for them waits there.
-    fn awaits_clients(&self) -> bool {
-        let bound = self.sessions.iter().filter(|session| session.is_bound).count();
-        self.server.router().counts().sessions > bound
     }
 
     /// Every connection ends, and nothing is left.
@@ -400,7 +398,7 @@ impl World {
         self.answer_all();
         for _ in 0..32 {
             self.check();
-            if !self.awaits_clients() {
+            if !awaits_clients(&self.server, &self.sessions) {
                 break;
             }
             self.pass();
@@ -415,6 +413,22 @@ impl World {
         assert_eq!(self.server.connections(), 0, "connections that never end");
         assert_eq!(self.server.router().counts().sessions, 0, "sessions without connections");
     }
+}
+
+/// Whether there are sessions that have lost their connections (XEP-0198): what comes for them waits there.
+fn awaits_clients(server: &Server, sessions: &[Session]) -> bool {
+    let bound = sessions.iter().filter(|session| session.is_bound).count();
+    server.router().counts().sessions > bound
+}
+
+/// Whether somebody has got messages from the store, and has not acknowledged them (XEP-0198): the next ones wait for that.
+fn has_read_mail(sessions: &[Session], kept: &Memory) -> bool {
+    let bound = sessions.iter().filter(|session| session.is_bound);
+    let mut accounts = bound.filter_map(|session| Some((session, SESSIONS[session.index]?.0)));
+    accounts.any(|(session, account)| {
+        let account = account.parse().expect("an address");
+        is_unacknowledged(&session.output, stored(kept, &account))
+    })
 }
 
 /// The messages that wait for an account, as they were written.
