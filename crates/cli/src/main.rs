@@ -38,6 +38,7 @@ mod news;
 mod one_or_more;
 mod open_files;
 mod output;
+mod pages;
 mod password;
 mod presence;
 mod push;
@@ -72,6 +73,7 @@ use crate::values::LogLevel;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    pages::keep_small();
     let result = match Args::try_parse() {
         Ok(args) => run(args),
         Err(error) => usage(&error),
