@@ -23,8 +23,10 @@ use crate::parts::{Common, Parts};
 use crate::peer::{Peer, Phase, Place, Tried};
 use crate::{Interest, Listener as _, Record, Runtime, Socket, Timer as _, reason};
 
-/// Bytes that are read of one socket at a time.
-const TURN: usize = 16_384;
+/// Bytes that are read of one client's socket at a time. It is the machine that says how many stanzas among them have a turn.
+const TURN: usize = 65_536;
+/// The same of another server, or of a component: all that is among them is taken in at once.
+pub(crate) const TURN_OF_SERVER: usize = 16_384;
 /// Sockets that have a turn, and messages that are read, before what the machine says is carried out.
 const BATCH: usize = 64;
 /// Batches until the task lets others run, and the runtime look which sockets are ready.
@@ -263,7 +265,8 @@ impl<R: Runtime> Driver<R> {
         let place = self.peers.vacant_entry();
         let key = place.key();
         let id = self.machine.accept(self.now, transport, from, entry.origin(), key);
-        place.insert(Peer::new(socket, Token::new(key, &self.mailbox)).open(id, Place::Entry(entry)));
+        let turn = if transport.is_of_server() { TURN_OF_SERVER } else { TURN };
+        place.insert(Peer::new(socket, Token::new(key, &self.mailbox)).open(id, turn, Place::Entry(entry)));
         self.list(key);
     }
 

@@ -16,7 +16,7 @@ use balcony_server::{ConnectionId, Input};
 
 use crate::clock::timeout;
 use crate::connect::{Failure, Names, race};
-use crate::driver::{Driver, Message};
+use crate::driver::{Driver, Message, TURN_OF_SERVER};
 use crate::mailbox::Token;
 use crate::peer::{Peer, Place};
 use crate::{Runtime, Socket};
@@ -89,7 +89,11 @@ impl<R: Runtime> Driver<R> {
         let place = self.peers.vacant_entry();
         let key = place.key();
         if self.machine.connected(now, id, index, to, key) {
-            place.insert(Peer::new(socket, Token::new(key, &self.mailbox)).open(id, Place::Outgoing));
+            place.insert(Peer::new(socket, Token::new(key, &self.mailbox)).open(
+                id,
+                TURN_OF_SERVER,
+                Place::Outgoing,
+            ));
             self.list(key);
         }
     }

@@ -20,6 +20,8 @@ pub(crate) struct Peer {
     place: Place,
     output: Vec<u8>,
     written: usize,
+    /// So many bytes are read at a time.
+    turn: usize,
     /// The last read has filled the buffer.
     pub(crate) has_more: bool,
     /// The peer has closed its side.
@@ -79,6 +81,7 @@ impl Peer {
             place: Place::TurnedAway,
             output: Vec::new(),
             written: 0,
+            turn: usize::MAX,
             has_more: true,
             is_eof: false,
             is_broken: false,
@@ -86,10 +89,10 @@ impl Peer {
         }
     }
 
-    /// The machine has taken it in, and wants to read.
-    pub(crate) fn open(mut self, id: ConnectionId, place: Place) -> Self {
+    /// The machine has taken it in, and wants to read, so many bytes at a time.
+    pub(crate) fn open(mut self, id: ConnectionId, turn: usize, place: Place) -> Self {
         self.phase = Phase::Open { id, wants_input: true };
-        self.place = place;
+        (self.turn, self.place) = (turn, place);
         self
     }
 
@@ -112,8 +115,10 @@ impl Peer {
         !self.output.is_empty()
     }
 
-    /// Reads once.
+    /// Reads once, into the beginning of `buffer`.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let turn = self.turn.min(buffer.len());
+        let buffer = &mut buffer[..turn];
         let result = self.socket.try_read(buffer);
         self.has_more = matches!(result, Ok(count) if count == buffer.len());
         result

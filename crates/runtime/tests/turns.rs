@@ -24,7 +24,7 @@ use balcony_runtime::{
 const HEADER: &[u8] = b"<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
                         xmlns:stream='http://etherx.jabber.org/streams'>";
 /// Bytes that one socket is read of at a time.
-const TURN: usize = 16_384;
+const TURN: usize = 65_536;
 
 /// A runtime that does nothing by itself.
 #[derive(Clone, Debug)]
@@ -185,7 +185,7 @@ fn read(pipe: &mut Pipe) -> (String, bool) {
     }
 }
 
-// Whoever has much to say waits after 16 KiB until all others had their turn, and the task lets other tasks run.
+// Whoever has much to say waits after 64 KiB until all others had their turn, and the task lets other tasks run.
 #[test]
 fn turns_are_equal_and_the_task_yields() {
     let hands = ByHand::new();

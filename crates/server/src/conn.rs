@@ -29,6 +29,8 @@ pub(crate) struct Conn {
     pub(crate) owes: bool,
     /// Something that was delivered did not get into its output, because the stream was over.
     pub(crate) missed: bool,
+    /// It is among those whose turn comes.
+    pub(crate) is_ready: bool,
     /// What the router has not handled yet of its stanzas.
     pub(crate) unhandled: Unhandled,
     /// Where it comes from, if that is known and counts.
@@ -52,6 +54,7 @@ impl Conn {
             taken: 0,
             owes: false,
             missed: false,
+            is_ready: false,
             unhandled: Unhandled::default(),
             origin: None,
             proven: 0,

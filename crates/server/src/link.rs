@@ -27,7 +27,7 @@ pub(crate) struct Link<S: Side> {
     /// The machine.
     pub(crate) connection: Connection<S>,
     /// Received, but not taken yet. At most what the owner of the socket handed in at once.
-    input: Vec<u8>,
+    input: Left,
     /// To be written.
     out: Vec<u8>,
     /// The owner of the socket is writing, or has been told to.
@@ -36,6 +36,39 @@ pub(crate) struct Link<S: Side> {
     is_unread: bool,
     transport: Below,
     end: Option<Box<End>>,
+}
+
+/// Bytes of which the first are taken again and again.
+#[derive(Default)]
+struct Left {
+    bytes: Vec<u8>,
+    /// So many of them are taken. To move the others each time would take as long as there are bytes, for each stanza.
+    taken: usize,
+}
+
+impl Left {
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(self.taken..).unwrap_or_default()
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..self.taken);
+        self.taken = 0;
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// All but the last so many are taken.
+    fn keep_last(&mut self, count: usize) {
+        self.taken = self.bytes.len() - count;
+        if count == 0 {
+            self.bytes.clear();
+            self.taken = 0;
+        }
+    }
 }
 
 /// What has become of the transport.
@@ -75,7 +108,7 @@ impl<S: Side> Link<S> {
     pub(crate) const fn new(connection: Connection<S>) -> Self {
         Link {
             connection,
-            input: Vec::new(),
+            input: Left { bytes: Vec::new(), taken: 0 },
             out: Vec::new(),
             is_writing: false,
             is_unread: false,
@@ -94,8 +127,8 @@ impl<S: Side> Link<S> {
                 self.leave(fresh);
                 let mut input = self.input.as_slice();
                 let result = self.connection.advance(now, &mut input, &mut self.out);
-                let taken = self.input.len() - input.len();
-                self.input.drain(..taken);
+                let left = input.len();
+                self.input.keep_last(left);
                 result
             };
             if matches!(result, Ok(Progress::Blocked(On::OutputFull))) && self.has_no_reader() {
@@ -131,7 +164,9 @@ impl<S: Side> Link<S> {
 
     /// Leaves what has come for later.
     pub(crate) fn leave(&mut self, fresh: &mut &[u8]) {
-        self.input.extend_from_slice(mem::take(fresh));
+        if !fresh.is_empty() {
+            self.input.push(mem::take(fresh));
+        }
     }
 
     /// No more will come, and all that has come is dealt with, or never will be.
@@ -152,7 +187,7 @@ impl<S: Side> Link<S> {
     /// It is over; what is left is to write the rest, for so long, and close.
     pub(crate) fn end(&mut self, now: Instant, why: Ended, closing: Duration) {
         self.end = Some(Box::new(End { why, until: now + closing.max(SOON) }));
-        self.input = Vec::new();
+        self.input = Left::default();
     }
 
     /// What is to be done for it. `may_read`: its owner would take more from it now.
@@ -175,7 +210,7 @@ impl<S: Side> Link<S> {
         if read {
             self.is_unread = false;
             // An idle stream keeps no buffer.
-            self.input = Vec::new();
+            self.input = Left::default();
         }
         Next::Go { write, read }
     }

@@ -437,7 +437,7 @@ impl Server {
             }
             self.hub(actions).go_on_closing(now, actions);
             self.converse(now, actions);
-            if self.schedule.is_some() || !self.parts[0].connections.has_ready() {
+            if self.schedule.is_some() || self.parts[0].connections.ready() == 0 {
                 return;
             }
         }
@@ -608,7 +608,7 @@ impl Part {
     fn steps(&self, hub: &Hub) -> impl Iterator<Item = Step> + use<> {
         let meet = (self.connections.has_up() || hub.is_called(self.number())).then_some(Step::Meet);
         let hear = self.has_words().then_some(Step::Hear);
-        let go_on = self.connections.has_ready().then_some(Step::GoOn);
+        let go_on = (self.connections.ready() > 0).then_some(Step::GoOn);
         meet.into_iter().chain(hear).chain(go_on)
     }
 }

@@ -406,23 +406,39 @@ impl<P, H: AtHub> Shard<P, H> {
                 fresh = bytes;
             }
             What::Eof => connections.eof(id),
-            What::Broken => connections.broken(now, id, &mut self.actions),
+            What::Broken => {
+                connections.broken(now, id, &mut self.actions);
+                // It is closed next, and what it has to say is said before.
+                while self.take_some(id, &mut fresh) {}
+                return;
+            }
             What::Written => connections.written(id),
         }
         self.advance(id, fresh);
     }
 
-    /// Lets a connection take what it has and `fresh`.
+    /// Lets a connection take what it has and `fresh`, until enough is to be said to the hub. It goes on when others have had their turn: stanzas
+    /// may be small, and there may be many in what is read at once.
     fn advance(&mut self, id: ConnectionId, mut fresh: &[u8]) {
-        while self.part.connections.advance(self.now, id, &mut fresh, &mut self.actions) {
+        if self.take_some(id, &mut fresh) {
+            self.part.connections.leave_for_later(id, &mut fresh);
+        }
+    }
+
+    /// The same; whether there is more, and the hub was met.
+    fn take_some(&mut self, id: ConnectionId, fresh: &mut &[u8]) -> bool {
+        while self.part.connections.advance(self.now, id, fresh, &mut self.actions) {
             if !self.part.connections.may_gather_more() {
                 self.meet();
             } else if !self.try_meet() {
                 self.part.connections.gather_more();
                 continue;
             }
+            self.count_meeting();
             self.hear();
+            return true;
         }
+        false
     }
 
     /// Hears all that it was told. Whether there was any.
@@ -479,21 +495,29 @@ impl<P, H: AtHub> Shard<P, H> {
 
     /// Whether it has met the hub often enough for now.
     fn has_met_enough(&self) -> bool {
-        let is_last = self.part.news().is_closing && !self.has_closed_down;
-        let most = if is_last { LAST_MEETINGS } else { MEETINGS };
+        let most = if self.is_about_to_close_down() { LAST_MEETINGS } else { MEETINGS };
         self.meetings.is_some_and(|meetings| meetings >= most)
     }
 
-    /// Says and hears what there is to be said and heard, and goes on with what follows. Whether there was any.
+    /// Whether its streams are to end, and have not been ended yet.
+    const fn is_about_to_close_down(&self) -> bool {
+        self.part.news().is_closing && !self.has_closed_down
+    }
+
+    /// Says and hears what there is to be said and heard, and each connection that is ready has its turn: what comes of it is written before the
+    /// next. Whether there was any.
     fn converse(&mut self) -> bool {
-        let mut has_any = false;
+        let (mut has_any, mut turns) = (false, self.part.connections.ready());
         loop {
             has_any |= self.hear();
-            while let Some(id) = self.part.connections.next_ready() {
+            while turns > 0
+                && !self.has_met_enough()
+                && let Some(id) = self.part.connections.next_ready()
+            {
                 self.advance(id, &[]);
-                has_any = true;
+                (has_any, turns) = (true, turns - 1);
             }
-            if !self.is_busy() || self.has_met_enough() {
+            if !self.has_words() || self.has_met_enough() {
                 return has_any;
             }
             self.count_meeting();
@@ -513,10 +537,23 @@ impl<P, H: AtHub> Shard<P, H> {
         self.meetings.is_some() && !self.has_put_off && !self.is_closing()
     }
 
+    /// Says and hears what there is to be said and heard. Connections of which more may be taken wait.
+    fn say_and_hear(&mut self) {
+        self.hear();
+        while self.has_words() {
+            self.meet();
+            self.hear();
+        }
+    }
+
     /// Whether there is something to be said or heard.
+    fn has_words(&self) -> bool {
+        self.is_called || self.part.connections.has_up() || self.part.has_words()
+    }
+
+    /// The same, or a connection has its turn.
     fn is_busy(&self) -> bool {
-        let Part { connections, .. } = &self.part;
-        self.is_called || connections.has_up() || connections.has_ready() || self.part.has_words()
+        self.has_words() || self.part.connections.ready() > 0
     }
 
     /// The hub has something for this shard: ask for what is [`next`](Shard::next).
@@ -544,7 +581,7 @@ impl<P, H: AtHub> Shard<P, H> {
             let left = self.hub_deadline();
             debug_assert!(left.is_none_or(|left| left > now), "{left:?} is still due at {now:?}");
         }
-        self.converse();
+        self.say_and_hear();
         self.ticked = Some(now);
         let left = self.part.connections.deadline();
         debug_assert!(left.is_none_or(|left| left > now), "{left:?} is still due at {now:?}");
@@ -735,6 +772,10 @@ impl<P, H: AtHub> Shard<P, H> {
             }
             let Some(action) = self.todo.pop_front() else {
                 if has_met_enough && (self.is_busy() || !self.actions.is_empty()) {
+                    // Who goes on sending does not keep the server from shutting down.
+                    if self.is_about_to_close_down() {
+                        self.close_down();
+                    }
                     self.meetings = None;
                     self.has_left_off = true;
                     return None;
@@ -747,7 +788,7 @@ impl<P, H: AtHub> Shard<P, H> {
                     self.has_left_off = true;
                     return None;
                 }
-                if self.part.news().is_closing && !self.has_closed_down {
+                if self.is_about_to_close_down() {
                     self.close_down();
                     continue;
                 }

@@ -379,3 +379,64 @@ fn a_shard_does_not_wait_while_it_may_gather_more() {
         assert_eq!(heard(&world.clients[1].heard, from), (0..30).collect::<Vec<_>>());
     }
 }
+
+/// Clients of whom the first, the fourth and the seventh are the first shard's.
+fn seven() -> World {
+    let mut world = World::new(1);
+    for number in 0..CLIENTS {
+        let address = address(number);
+        let (account, resource) = address.split_once('/').unwrap();
+        world.connect(account, resource);
+    }
+    world.run();
+    world
+}
+
+fn messages(from: usize, to: usize, numbers: core::ops::Range<usize>) -> Vec<u8> {
+    let message =
+        |number| format!("<message to='{}'><body>{from}:{number}</body></message>", address(to)).into_bytes();
+    numbers.flat_map(message).collect()
+}
+
+// However much a client sends at once, and however small its stanzas are: others have their turn after some of them. All of it arrives, in
+// order.
+#[test]
+fn who_has_sent_much_has_turns() {
+    let mut world = seven();
+    // All to one client of their account.
+    let received = |world: &mut World, from: usize, count| {
+        world.clients[from].reads = false;
+        world.shards[0].handle(NOW, Input::Received(world.clients[from].id, &messages(from, 6, 0..count)));
+    };
+    received(&mut world, 0, 1_000);
+    received(&mut world, 6, 1);
+    world.carry_out(0);
+    world.run();
+    let text = &world.clients[6].heard;
+    assert_eq!(heard(text, 0), (0..1_000).collect::<Vec<_>>());
+    let place = |body: &str| text.find(&format!("<body>{body}</body>")).unwrap();
+    assert!(place("6:0") < place("0:200"), "the other one waits until all of that is said");
+    assert!(world.clients[0].reads);
+}
+
+// Clients that never stop sending do not keep the server from shutting down.
+#[test]
+fn who_goes_on_sending_is_cut_off_by_a_shutdown() {
+    let mut world = seven();
+    world.shards[0].shutdown(NOW);
+    let mut rounds = 0;
+    while !world.shards.iter().all(Shard::is_closed) {
+        rounds += 1;
+        assert!(rounds < 10, "they are listened to for ever");
+        for from in [0, 3, 6] {
+            let client = &mut world.clients[from];
+            if mem::take(&mut client.reads) {
+                let much = messages(from, from, 0..2_000 * (from + 1));
+                world.shards[0].handle(NOW, Input::Received(client.id, &much));
+            }
+        }
+        for number in 0..usize::from(SHARDS) {
+            world.turn(number);
+        }
+    }
+}

@@ -206,7 +206,7 @@ impl Connections {
         if let Some(conn) = self.conn(id) {
             // Misuse here means that the stream has given up waiting.
             let _ = conn.link.connection.answer(ticket, answer);
-            self.ready.push_back(id);
+            self.list(id);
         }
     }
 
@@ -257,7 +257,7 @@ impl Connections {
         self.has_request |= has_request;
         if let Some(conn) = self.conn(id) {
             conn.link.keep_unread(was_unread);
-            self.ready.push_back(id);
+            self.list(id);
         }
     }
 
@@ -320,23 +320,22 @@ impl Connections {
         let (conns, limits) = (&mut self.conns, &self.config.limits);
         let Some(conn) = conns.get_mut(id) else { return };
         let before = conn.unhandled.through();
-        if conn.unhandled.handled(number, limits) {
-            self.ready.push_back(id);
-        }
+        let mut has_turn = conn.unhandled.handled(number, limits);
         let count = conn.unhandled.through() - before;
         if count > 0 {
             conn.link.connection.handled(u32::try_from(count).unwrap_or(u32::MAX));
             // The peer may have asked for that.
-            if !conn.link.is_writing() && conn.link.connection.pending() > 0 {
-                self.ready.push_back(id);
-            }
+            has_turn |= !conn.link.is_writing() && conn.link.connection.pending() > 0;
+        }
+        if has_turn {
+            self.list(id);
         }
     }
 
     fn hold(&mut self, id: ConnectionId, is_held: bool) {
         let Some(conn) = self.conn(id) else { return };
         if mem::replace(&mut conn.owes, is_held) && !is_held {
-            self.ready.push_back(id);
+            self.list(id);
         }
     }
 

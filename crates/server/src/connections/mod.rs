@@ -325,13 +325,17 @@ impl Connections {
 
     /// A connection of which more may be taken again: [`advance`](Connections::advance) it.
     pub fn next_ready(&mut self) -> Option<ConnectionId> {
-        self.ready.pop_front()
+        let id = self.ready.pop_front()?;
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.is_ready = false;
+        }
+        Some(id)
     }
 
-    /// Whether there is such a connection.
+    /// How many such connections there are.
     #[must_use]
-    pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+    pub fn ready(&self) -> usize {
+        self.ready.len()
     }
 
     /// Whether there is something to be said up.
@@ -346,6 +350,15 @@ impl Connections {
         if let Some(conn) = self.conns.get_mut(id) {
             conn.link.leave(fresh);
             self.deadlines.arm(&mut conn.armed, None, || id);
+            self.list(id);
+        }
+    }
+
+    /// Has a connection have its turn, once.
+    fn list(&mut self, id: ConnectionId) {
+        if let Some(conn) = self.conns.get_mut(id)
+            && !mem::replace(&mut conn.is_ready, true)
+        {
             self.ready.push_back(id);
         }
     }
