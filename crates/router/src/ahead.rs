@@ -31,17 +31,15 @@ impl Router {
         }
         let mut senders = SmallVec::<[_; TOGETHER]>::new();
         for (from, stanza) in coming.into_iter().take(TOGETHER) {
-            if let (Kind::Message(_), Some(to)) = (stanza.head.kind, &stanza.head.to)
-                && let Some(place) = self.sessions.likely(&from)
-            {
-                senders.push((place, to.resourcepart()));
+            if let (Kind::Message(_), Some(to)) = (stanza.head.kind, &stanza.head.to) {
+                senders.push((from, to.resourcepart()));
             }
         }
         // Each step reads what all need next.
         let mut indices = SmallVec::<[_; TOGETHER]>::new();
         let mut strangers = SmallVec::<[_; TOGETHER]>::new();
-        for (place, name) in senders {
-            let Some(session) = self.sessions.at_place(place) else { continue };
+        for (from, name) in senders {
+            let Some(session) = self.sessions.get(&from) else { continue };
             match session.recent.as_ref().and_then(|recent| recent.index) {
                 Some(index) => indices.push((index, name)),
                 None => strangers.extend(session.recent_to.as_ref()),
@@ -81,9 +79,8 @@ impl Router {
                 }
                 None => account.most_available().first().copied(),
             });
-        let sessions: SmallVec<[_; TOGETHER]> =
-            sessions.filter_map(|session| self.sessions.likely(&session)).collect();
-        for session in sessions.into_iter().filter_map(|place| self.sessions.at_place(place)) {
+        let sessions: SmallVec<[_; TOGETHER]> = sessions.collect();
+        for session in sessions.into_iter().filter_map(|session| self.sessions.get(&session)) {
             session.outbox.look();
         }
     }

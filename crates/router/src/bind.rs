@@ -147,7 +147,7 @@ impl Router {
             recent_to: None,
             is_watched: false,
         };
-        self.sessions.insert(&session, own);
+        self.sessions.insert(session, own);
         self.refresh(account);
         Ok(jid)
     }

@@ -146,7 +146,7 @@ impl Router {
         let now = self.asks.now();
         let span = memory(&self.shared.config.limits) / 3;
         let session = match origin {
-            Origin::Session { sent, index, .. } => self.sessions.get_mut_at(*index, &sent.session),
+            Origin::Session { sent, .. } => self.sessions.get_mut(&sent.session),
             _ => None,
         };
         let lies_there = |index| self.accounts.is_at(index, to.bare_str());

@@ -102,6 +102,7 @@ mod request;
 mod resumption;
 mod router;
 mod saved;
+mod seats;
 mod shared;
 mod slab;
 mod spent;

@@ -11,7 +11,6 @@ use balcony_stanza::Stanza;
 use crate::SessionId;
 use crate::asks::Charge;
 use crate::facts::{Said, SenderFacts};
-use crate::slab::Index;
 
 /// What passes between an account and one entity, as long as something of it has to wait. Nobody else's stanzas wait behind it.
 #[derive(Debug, Default)]
@@ -85,8 +84,8 @@ pub(crate) struct Again {
 /// leaves `Refused`.
 #[derive(Debug)]
 pub(crate) enum Origin {
-    /// A session, just now, which lies there. What it [cost](crate::cost) as the session has handed it in.
-    Session { sent: Sent, index: Index, bytes: usize, facts: SenderFacts },
+    /// A session, just now. What it [cost](crate::cost) as the session has handed it in.
+    Session { sent: Sent, bytes: usize, facts: SenderFacts },
     /// It has waited before, and its sender is charged for it.
     Waited(Charge),
     /// Another server, just now.

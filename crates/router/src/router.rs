@@ -22,6 +22,7 @@ use crate::orders::Orders;
 use crate::outbox::{Outbox, is_answer};
 use crate::owed::{Debtors, Owed};
 use crate::queue::Placed;
+use crate::seats::Seats;
 use crate::shared::Shared;
 use crate::slab::{Index, Name, Slab};
 use crate::spent::SpentStanzas;
@@ -119,7 +120,7 @@ pub struct Router {
     pub(crate) random: Random,
     /// Accounts with bound resources, and those for which something waits. Never iterated.
     pub(crate) accounts: Slab<Name, Account>,
-    pub(crate) sessions: Slab<SessionId, Session>,
+    pub(crate) sessions: Seats<Session>,
     /// Sessions that are over, while something may still be written to them.
     pub(crate) leaving: LeavingSessions,
     /// What is on its way to all sessions, in bytes.
@@ -288,7 +289,7 @@ impl Router {
             lookups: Lookups::default(),
             orders: Orders::default(),
             accounts: Slab::default(),
-            sessions: Slab::default(),
+            sessions: Seats::default(),
             leaving: LeavingSessions::default(),
             queued: 0,
             going: 0,
@@ -340,12 +341,11 @@ impl Router {
     ) -> bool {
         self.asks.clock(now);
         let start = effects.len();
-        let Some(index) = self.sessions.index(&from) else { return true };
-        let Some(session) = self.sessions.at_mut(index) else { return true };
+        let Some(session) = self.sessions.get_mut(&from) else { return true };
         let sent = Sent { session: from, number: session.received };
         session.received += 1;
         session.undecided += 1;
-        let mut origin = Origin::Session { sent, index, bytes: cost(&stanza), facts: SenderFacts::STRANGER };
+        let mut origin = Origin::Session { sent, bytes: cost(&stanza), facts: SenderFacts::STRANGER };
         stanza.head.from.get_or_insert_with(|| session.jid.to_jid());
         if is_answer(&stanza)
             && let (Some(to), Some(id)) = (&stanza.head.to, &stanza.head.id)
@@ -369,7 +369,7 @@ impl Router {
             }
         }
         let is_handled = matches!(origin, Origin::Session { .. } | Origin::Refused);
-        if let Some(session) = self.sessions.get_mut_at(index, &from).filter(|_| is_handled) {
+        if let Some(session) = self.sessions.get_mut(&from).filter(|_| is_handled) {
             session.undecided -= 1;
         }
         self.go_on(effects);

@@ -199,7 +199,7 @@ impl Router {
             recent_to: None,
             is_watched: false,
         };
-        self.sessions.insert(&session, own);
+        self.sessions.insert(session, own);
         self.look_at_replay_later(session);
         self.refresh(&name);
         Some(jid)

@@ -14,7 +14,6 @@ use balcony_jid::BareJid;
 use hashbrown::DefaultHashBuilder;
 use smallvec::SmallVec;
 
-use crate::SessionId;
 pub(crate) use crate::places::Place;
 use crate::places::Places;
 
@@ -92,20 +91,6 @@ impl Finds<Name> for BareJid {
 
     fn hash_of(hasher: &DefaultHashBuilder, key: &Name) -> u64 {
         <str as Finds<Name>>::hash_of(hasher, key)
-    }
-}
-
-impl Finds<SessionId> for SessionId {
-    fn finds(&self, key: &SessionId) -> bool {
-        self == key
-    }
-
-    fn to_key(&self) -> SessionId {
-        *self
-    }
-
-    fn hash_of(hasher: &DefaultHashBuilder, key: &SessionId) -> u64 {
-        hasher.hash_one(key)
     }
 }
 
@@ -191,12 +176,6 @@ impl<K, V> Slab<K, V> {
             Slot::Taken { generation, value, .. } if *generation == index.generation => Some(value),
             _ => None,
         }
-    }
-
-    /// The value of a key, with less to do if it lies there.
-    pub(crate) fn get_mut_at<Q: Finds<K> + ?Sized>(&mut self, index: Index, key: &Q) -> Option<&mut V> {
-        let index = self.index_again(key, Some(index))?;
-        self.at_mut(index)
     }
 
     fn slot(&self, place: Place) -> Option<&Slot<K, V>> {
@@ -362,13 +341,14 @@ mod tests {
     // Rooms of those that are gone are used again, and given back with the last one.
     #[test]
     fn nothing_is_kept_of_those_that_are_gone() {
-        let mut slab: Slab<SessionId, u64> = Slab::default();
+        let name = |number: u64| BareJid::parse(&format!("user{number}@example.com")).unwrap();
+        let mut slab: Slab<Name, u64> = Slab::default();
         for round in 0..10 {
-            (0..1_600).for_each(|number| slab.insert(&SessionId(number), number + round));
+            (0..1_600).for_each(|number| slab.insert(&name(number), number + round));
             assert_eq!(slab.chunks.len(), 4);
-            (1..1_600).for_each(|number| assert_eq!(slab.remove(&SessionId(number)), Some(number + round)));
+            (1..1_600).for_each(|number| assert_eq!(slab.remove(&name(number)), Some(number + round)));
         }
-        assert_eq!(slab.remove(&SessionId(0)), Some(9));
+        assert_eq!(slab.remove(&name(0)), Some(9));
         assert_eq!((slab.chunks.capacity(), slab.free.capacity(), slab.len()), (0, 0, 0));
     }
 }
