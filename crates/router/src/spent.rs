@@ -1,12 +1,13 @@
 //! Stanzas that sessions have got, for an owner who frees them later, or on another thread.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::{Drain, Vec};
 
 use balcony_stanza::Stanza;
 
-use crate::outbox::Entry;
+use crate::outbox::{Entry, Queue};
 use crate::router::Router;
 
 /// A stanza that a session has got.
@@ -28,6 +29,8 @@ pub(crate) struct SpentStanzas {
     list: Vec<Spent>,
     /// Empty queues, for sessions that are about to get something: most have something in their queues for a moment only.
     buffers: Vec<VecDeque<Entry>>,
+    /// The same, without what was in them.
+    queues: Vec<Box<Queue>>,
 }
 
 /// So many empty queues are kept, with room for so many stanzas each.
@@ -49,7 +52,21 @@ impl SpentStanzas {
         }
     }
 
-    /// An empty queue.
+    /// A session has nothing in its queue, which has no buffer.
+    pub(crate) fn keep_queue(&mut self, queue: Box<Queue>) {
+        if self.queues.len() < BUFFERS {
+            self.queues.push(queue);
+        }
+    }
+
+    /// An empty queue, for a session that has got so many stanzas before.
+    pub(crate) fn queue(&mut self, removed: u64) -> Box<Queue> {
+        let mut queue = self.queues.pop().unwrap_or_default();
+        queue.begin(removed);
+        queue
+    }
+
+    /// An empty buffer.
     pub(crate) fn buffer(&mut self) -> VecDeque<Entry> {
         self.buffers.pop().unwrap_or_default()
     }

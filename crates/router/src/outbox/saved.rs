@@ -9,7 +9,7 @@ use core::time::Duration;
 use balcony_machine::{Instant, RecordReader, RecordWriter};
 use balcony_stanza::Stanza;
 
-use super::{Entry, Group, Held, Managed, Management, Outbox, Rare};
+use super::{Entry, Group, Held, Managed, Management, Outbox, Queue, Rare};
 
 /// The groups of sessions that get the same message, by the numbers that they had before. Whoever holds one is to get the message, and this
 /// is nobody.
@@ -22,18 +22,18 @@ impl Outbox {
         record: &mut RecordWriter,
         stamp: impl Fn(&Stanza, Instant) -> Option<Stanza>,
     ) {
+        let queue = self.queue();
         let since = |number: u64| number.saturating_sub(self.removed);
-        record.number(since(self.management.managed().map_or(0, |managed| managed.first)));
-        record.number(since(self.highest));
-        record.option(self.replay(), |record, end| {
+        record.number(since(queue.management.managed().map_or(0, |managed| managed.first)));
+        record.number(since(queue.highest));
+        record.option(queue.replay(), |record, end| {
             record.number(since(end));
         });
         record.option(self.replayed(), |record, number| {
             record.number(number);
         });
         // What is not urgent goes along behind the rest: whether anybody uses the client it will say anew.
-        let held = self.held.iter().flat_map(|held| held.entries());
-        let entries: Vec<&Entry> = self.entries.iter().chain(held).collect();
+        let entries: Vec<&Entry> = queue.all().collect();
         record.list(entries.iter().copied(), |record, entry| {
             let late = Some(entry).filter(|entry| entry.replayed.is_none() && !entry.is_stamped);
             let late = late.and_then(|entry| stamp(&entry.stanza, entry.at));
@@ -57,17 +57,17 @@ impl Outbox {
 
     /// The place of the latest in it among all that has been delivered.
     pub(crate) fn last_order(&self) -> u64 {
-        let held = self.held.iter().flat_map(|held| held.entries());
-        self.entries.iter().chain(held).map(|entry| entry.order).max().unwrap_or(0)
+        self.queue().all().map(|entry| entry.order).max().unwrap_or(0)
     }
 
     /// The last so many of what was [read](Outbox::read) waited behind stored messages, and do so again. `None` if that can't be.
     pub(crate) fn put_behind(mut self, count: u64) -> Option<Outbox> {
-        let place = self.entries.len().checked_sub(usize::try_from(count).ok()?)?;
-        if self.highest > place as u64 || self.replay().is_some_and(|end| end > place as u64) {
+        let queue = self.queue_mut();
+        let place = queue.entries.len().checked_sub(usize::try_from(count).ok()?)?;
+        if queue.highest > place as u64 || queue.replay().is_some_and(|end| end > place as u64) {
             return None;
         }
-        self.held = Held::of_behind(self.entries.split_off(place));
+        queue.held = Held::of_behind(queue.entries.split_off(place));
         Some(self)
     }
 
@@ -114,14 +114,15 @@ impl Outbox {
         let answers = entries.iter().filter(|entry| entry.is_answer).map(|entry| entry.bytes).sum();
         let managed = Box::new(Managed { first, wait, creation: Some(creation), returned: Vec::new() });
         let rare = Rare { replay, replayed, ..Rare::default() };
-        Some(Outbox {
+        let queue = Queue {
             entries,
             highest,
             management: Management::Detached { managed, until },
             bytes,
             answers,
             rare: (rare != Rare::default()).then(|| Box::new(rare)),
-            ..Outbox::default()
-        })
+            ..Queue::default()
+        };
+        Some(Outbox { removed: 0, queue: Some(Box::new(queue)) })
     }
 }
