@@ -18,7 +18,9 @@ use crate::certificates::{Certificates, Own};
 use crate::identity::Service;
 use crate::verify::{Anyone, Trust};
 use crate::vouchers::Shown;
-use crate::{ALPN_CLIENT, ALPN_SERVER, ConfigError, Error, TlsTrust, Vouchers, name, pem};
+use crate::{
+    ALPN_CLIENT, ALPN_SERVER, CertificateDetails, ConfigError, Error, TlsTrust, Vouchers, name, pem,
+};
 
 /// What all TLS sessions of a server share: its certificate and key, or one of [each domain](TlsIdentity::with_domain). Cloning is
 /// cheap.
@@ -139,6 +141,12 @@ impl TlsIdentity {
         let seconds = |time: ASN1Time| u64::try_from(time.timestamp()).ok();
         let validity = certificate.validity();
         Some(seconds(validity.not_before)?..seconds(validity.not_after)?)
+    }
+
+    /// What stands in the certificate; `None` if it cannot be read.
+    #[must_use]
+    pub fn details(&self) -> Option<CertificateDetails> {
+        CertificateDetails::read(self.own().certificate())
     }
 
     /// Whether certificates of those who have signed the server's own are sent along with it.

@@ -1,6 +1,7 @@
 //! The server's certificate: the one that was named, or one for [`development`] in the data folder.
 
 mod development;
+mod fault;
 mod file;
 mod public;
 
@@ -9,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use balcony_jid::BareJid;
-use balcony_tls::TlsIdentity;
+use balcony_tls::{Authority, Error, Refusal, TlsIdentity, TlsTrust};
 use balcony_xep::datetime;
 
 pub(crate) use development::{AUTHORITY, CERTIFICATE, Made};
 use development::{Files, RENEWAL};
+pub(crate) use fault::{Fault, names};
 use file::{Pem, is_whole, left, pem, read};
 pub(crate) use public::checkable;
 
@@ -47,6 +49,15 @@ struct Other {
     config: TlsIdentity,
     path: PathBuf,
     key: PathBuf,
+}
+
+/// A certificate that others refuse.
+pub(crate) struct Refused<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) refusal: Refusal,
+    /// Who has signed it is not known, and not sent along.
+    pub(crate) is_cut: bool,
+    pub(crate) fault: Fault,
 }
 
 impl Certificate {
@@ -174,16 +185,44 @@ impl Certificate {
         self.all().filter_map(|(path, config)| Some((path, days(config)?))).collect()
     }
 
-    /// Those that were named and are sent without those that have signed them, though they have not signed themselves, and none of these
-    /// roots (in PEM) has.
-    pub(crate) fn alone(&self, roots: &[Vec<u8>]) -> Vec<&Path> {
-        let all = self.all().skip(usize::from(self.trust.is_some()));
-        let is_whole = |config: &TlsIdentity| {
-            config.has_chain()
-                || config.is_self_signed()
-                || roots.iter().any(|root| config.is_issued_by(root))
-        };
-        all.filter(|(_, config)| !is_whole(config)).map(|(path, _)| path).collect()
+    /// Why those who trust `trust` refuse what they are shown for these domains, by file: each once. That one has ended is not among it, see
+    /// [`ending`](Certificate::ending), and neither is what a name that is missing comes to, see [`lacks`](Certificate::lacks).
+    pub(crate) fn refusals(&self, domains: &[BareJid], trust: &TlsTrust) -> Vec<Refused<'_>> {
+        let mut refused: Vec<Refused<'_>> = Vec::new();
+        for domain in domains {
+            let own = self.others.iter().find(|other| other.domain == *domain);
+            let (path, config) =
+                own.map_or((&*self.path, &self.config), |other| (&*other.path, &other.config));
+            let refusal = match trust.judge_server(config, domain.domainpart()) {
+                Err(Error::Certificate { refusal, .. }) => refusal,
+                // What is no name of the DNS is in no certificate.
+                Ok(()) | Err(_) => continue,
+            };
+            let is_said_elsewhere = matches!(refusal, Refusal::Expired | Refusal::WrongName(_));
+            if is_said_elsewhere || refused.iter().any(|other| other.path == path) {
+                continue;
+            }
+            let Some(details) = config.details() else { continue };
+            let is_alone = !config.has_chain();
+            let fault = Fault::of(&refusal, &details, is_alone, domain.domainpart());
+            let is_cut = refusal == Refusal::Untrusted && is_alone && !details.is_self_signed;
+            refused.push(Refused { path, refusal, is_cut, fault });
+        }
+        refused
+    }
+
+    /// Whom others trust, as far as this machine knows: its authorities, that of `[federation]`, and for a development certificate what has
+    /// signed that.
+    pub(crate) fn trust(&self, settings: &Settings) -> Result<TlsTrust, Error> {
+        // Who trusts nobody that there is still finds what everybody refuses.
+        let nobody = Authority::new(SystemTime::now())?;
+        let mut roots = TlsTrust::builder().roots_pem(nobody.certificate_pem().as_bytes())?;
+        for path in [settings.federation.ca(), self.trust.as_ref()].into_iter().flatten() {
+            // That it can't be read is said by who needs it.
+            let more = small_file::read(path).ok().and_then(|pem| roots.clone().roots_pem(&pem).ok());
+            roots = more.unwrap_or(roots);
+        }
+        roots.clone().native_roots().unwrap_or(roots).build()
     }
 
     /// What a person is told of those that were named: where each is, for which domain if not for all, and until when it is valid.

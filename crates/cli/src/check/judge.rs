@@ -7,12 +7,13 @@ use balcony_connection::Error;
 use balcony_connection::srv::Service;
 use balcony_stanza::{StreamCondition, StreamError};
 use balcony_stream::Offered;
-use balcony_tls::{CertificateDetails, Error as TlsError, Refusal};
+use balcony_tls::{CertificateDetails, Error as TlsError};
 
 use super::Look;
 use super::find::whom;
 use super::port::{End, Seen};
 use super::report::{Finding, Level, date};
+use crate::certificate::{Fault, names};
 use crate::failure::reason;
 
 const DAY: u64 = 86_400;
@@ -83,7 +84,7 @@ impl Port<'_> {
     /// Whether others believe the certificate, and for how long.
     fn certificate(&self, look: &Look, seen: &Seen, chain: &[Vec<u8>]) -> Option<Finding> {
         let details = CertificateDetails::read(chain.first()?)?;
-        let CertificateDetails { names, validity, issuer, is_self_signed, .. } = &details;
+        let CertificateDetails { validity, issuer, .. } = &details;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let days = validity.end.saturating_sub(now) / DAY;
         let whom = match self.service {
@@ -97,56 +98,24 @@ impl Port<'_> {
         let wrong = |says: String, change: String| {
             Some(self.finding(Level::Wrong, says).whom(whom.as_str()).change(change))
         };
-        let names = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
         match look.tls(self.service).judge(chain, self.domain) {
             Ok(()) if days < look.days => wrong(
                 format!("the certificate ends on {}, in {days} days", date(validity.end)),
                 "renew it, and have the server read it again".into(),
             ),
             Ok(()) => {
-                let until = date(validity.end);
+                let (names, until) = (names(&details), date(validity.end));
                 Some(self.finding(
                     Level::Fine,
-                    format!("the certificate is for {names}, until {until} ({days} days), signed by {issuer}"),
+                    format!(
+                        "the certificate is for {names}, until {until} ({days} days), signed by {issuer}"
+                    ),
                 ))
             }
-            Err(TlsError::Certificate { refusal, .. }) => match refusal {
-                Refusal::WrongName(_) => wrong(
-                    format!("the certificate is for {names}, and {} is missing in it", self.domain),
-                    format!("get a certificate for {}: the domain counts, not the host that it is on", self.domain),
-                ),
-                Refusal::Expired => wrong(
-                    format!("the certificate has ended on {}", date(validity.end)),
-                    "renew it, and have the server read it again".into(),
-                ),
-                Refusal::NotYetValid => wrong(
-                    format!("the certificate is not valid before {}", date(validity.start)),
-                    "look at the clock of the machine that made it, and at that of this one".into(),
-                ),
-                Refusal::Untrusted if *is_self_signed => wrong(
-                    "the certificate is signed by nobody but itself".into(),
-                    "get one of an authority that others trust".into(),
-                ),
-                Refusal::Untrusted if chain.len() == 1 => wrong(
-                    format!("the certificate comes alone, and who has signed it, {issuer}, is not known"),
-                    "send the certificates between with it: authorities give all in one file, often called fullchain.pem; \
-                     if that is so, get one of an authority that others trust"
-                        .into(),
-                ),
-                Refusal::Untrusted => wrong(
-                    format!("no authority that is trusted here vouches for the certificate, which {issuer} has signed"),
-                    "get one of an authority that others trust; or look whether those between are complete".into(),
-                ),
-                Refusal::Authority => wrong(
-                    "the certificate is made for an authority, not for a server".into(),
-                    "get one of an authority that others trust; one of one's own is made with basicConstraints=CA:FALSE".into(),
-                ),
-                Refusal::Other(reason) => wrong(
-                    format!("the certificate cannot be accepted: {reason}"),
-                    "get one for a server, such as authorities give by ACME".into(),
-                ),
-                _ => wrong("the certificate cannot be accepted".into(), "get another one".into()),
-            },
+            Err(TlsError::Certificate { refusal, .. }) => {
+                let Fault { says, change } = Fault::of(&refusal, &details, chain.len() == 1, self.domain);
+                wrong(says, change)
+            }
             Err(error) => wrong(format!("the certificate cannot be read: {error}"), "get another one".into()),
         }
     }

@@ -22,6 +22,7 @@ use balcony_tokio::{Options, Runtime as _, Tokio};
 
 pub(crate) use args::CheckArgs;
 use judge::Port;
+pub(crate) use report::date;
 use report::{Finding, Level, Report};
 
 use crate::certificate::Certificate;

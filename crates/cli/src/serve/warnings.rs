@@ -3,10 +3,10 @@
 use std::time::SystemTime;
 
 use balcony_jid::BareJid;
+use balcony_tls::Refusal;
 
-use crate::certificate::{AUTHORITY, Certificate};
+use crate::certificate::{AUTHORITY, Certificate, Fault, Refused};
 use crate::config::Settings;
-use crate::small_file;
 
 /// Clients refuse a certificate that has ended, and some say no more than that.
 pub(super) fn warn_of_end(certificate: &Certificate) {
@@ -19,6 +19,33 @@ pub(super) fn warn_of_end(certificate: &Certificate) {
             days => {
                 tracing::warn!(target: "balcony", "the certificate {path} ends in {days} days, and clients will refuse it");
             }
+        }
+    }
+}
+
+/// Says what `balcony check` would find wrong with the certificates. Whether clients trust who has signed one is theirs to know.
+fn warn_of_refusals(settings: &Settings, domains: &[BareJid], certificate: &Certificate) {
+    let trust = match certificate.trust(settings) {
+        Ok(trust) => trust,
+        Err(error) => {
+            tracing::warn!(target: "balcony", "cannot look whether clients take the certificate: {error}");
+            return;
+        }
+    };
+    for Refused { path, refusal, is_cut, fault } in certificate.refusals(domains, &trust) {
+        let (path, Fault { says, change }) = (path.display(), fault);
+        match refusal {
+            Refusal::Untrusted if is_cut => tracing::info!(
+                target: "balcony",
+                "the certificate {path} comes alone. If a root has signed it, nothing is missing, and clients have to trust that root. If \
+                 an authority between has, clients refuse it that do not know that one: put its certificate behind this one in the file, \
+                 as public authorities do in their fullchain.pem",
+            ),
+            Refusal::Untrusted => tracing::info!(
+                target: "balcony",
+                "clients refuse {path} unless they are told to trust it: {says}; {change}",
+            ),
+            _ => tracing::warn!(target: "balcony", "clients refuse {path}: {says}; {change}"),
         }
     }
 }
@@ -46,16 +73,7 @@ pub(super) fn warn(settings: &Settings, domains: &[BareJid], certificate: &Certi
             certificate.path.display(),
         );
     }
-    let roots = settings.federation.ca().and_then(|path| small_file::read(path).ok());
-    for path in certificate.alone(roots.as_slice()) {
-        tracing::info!(
-            target: "balcony",
-            "the certificate {} comes alone. If a root has signed it, nothing is missing, and clients have to trust that root. If an \
-             authority between has, clients refuse it that do not know that one: put its certificate behind this one in the file, as \
-             public authorities do in their fullchain.pem",
-            path.display(),
-        );
-    }
+    warn_of_refusals(settings, domains, certificate);
     warn_of_end(certificate);
     if settings.allow_plaintext {
         tracing::warn!(target: "balcony", "clients may log in without TLS: every program on this machine that can capture traffic reads along");

@@ -129,7 +129,8 @@ impl Certificates {
     }
 }
 
-// RFC 6120 §13.7.2, RFC 9525: each kind of wrong certificate is called by its name, on all ports; the right ones are none of them.
+// RFC 6120 §13.7.2, RFC 9525: each kind of wrong certificate is called by its name, on all ports, and by the server that is given it; the
+// right ones are none of them.
 #[test]
 fn wrong_certificates_of_many_kinds() {
     let certificates = Certificates::new();
@@ -157,51 +158,76 @@ fn wrong_certificates_of_many_kinds() {
         "balcony.toml",
         &format!(
             "domain = 'a.example'\ncert = 'cert.pem'\nkey = 'key.pem'\nlisten = '127.0.0.1:0'\nlisten-tls = '127.0.0.1:0'\n\
-             [federation]\nlisten = '{port}'\nlisten-tls = '{port_tls}'\n"
+             [federation]\nlisten = '{port}'\nlisten-tls = '{port_tls}'\nca = 'ca.pem'\n"
         ),
     );
     let server = Server::start(world.start(&["serve", "--config", "balcony.toml"]));
     let checked = Checked { world, server, port, port_tls };
     let ports = [&checked.server.address, &checked.server.address_tls, &checked.port, &checked.port_tls];
-    for (pem, level, texts) in [
-        (good.clone(), "ok", &["the certificate is for a.example"][..]),
-        (whole, "ok", &["the certificate is for a.example", "one between"]),
+    for (pem, level, texts, warning) in [
+        (good.clone(), "ok", &["the certificate is for a.example"][..], None),
+        (whole, "ok", &["the certificate is for a.example", "one between"], None),
         (
             certificates.certify("b.example", |_| {}),
             "WRONG",
             &["is for b.example, and a.example is missing in it"],
+            Some("is not for a.example, so clients will refuse it"),
         ),
         (
             certify(&|params| params.not_after = date_time_ymd(2020, 1, 2)),
             "WRONG",
             &["has ended on 2020-01-02"],
+            Some("has ended, or does so today: clients refuse it"),
         ),
         (
             certify(&|params| params.not_before = date_time_ymd(2090, 5, 6)),
             "WRONG",
             &["not valid before 2090-05-06"],
+            Some(
+                "WARN clients refuse cert.pem: the certificate is not valid before 2090-05-06; look at the clock",
+            ),
         ),
         (
             certify(&|params| params.not_after = soon.into()),
             "WRONG",
             &["the certificate ends on", "in 3 days"],
+            Some("ends in 3 days, and clients will refuse it"),
         ),
-        (own, "WRONG", &["signed by nobody but itself"]),
+        (
+            own,
+            "WRONG",
+            &["signed by nobody but itself"],
+            Some(
+                "INFO clients refuse cert.pem unless they are told to trust it: the certificate is signed by nobody but itself; get",
+            ),
+        ),
         (
             strange,
             "WRONG",
             &["no authority that is trusted here vouches for", "Balcony development authority"],
+            Some(
+                "INFO clients refuse cert.pem unless they are told to trust it: no authority that is trusted here vouches for",
+            ),
         ),
-        ((alone, alone_key), "WRONG", &["comes alone", "CN=one between"]),
+        (
+            (alone, alone_key),
+            "WRONG",
+            &["comes alone", "CN=one between"],
+            Some("the certificate cert.pem comes alone"),
+        ),
         (
             certify(&|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
             "WRONG",
             &["is made for an authority, not for a server"],
+            Some(
+                "WARN clients refuse cert.pem: the certificate is made for an authority, not for a server; get one",
+            ),
         ),
         (
             certify(&|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]),
             "WRONG",
             &["the certificate cannot be accepted"],
+            Some("WARN clients refuse cert.pem: the certificate cannot be accepted: "),
         ),
     ] {
         files(&checked.world, &pem);
@@ -211,6 +237,13 @@ fn wrong_certificates_of_many_kinds() {
         let status = i32::from(level != "ok");
         for port in ports {
             says(&ended, status, level, &[&[port.as_str()][..], texts].concat());
+        }
+        match warning {
+            Some(warning) => drop(checked.server.process.stderr_with(warning)),
+            None => {
+                let said = checked.server.process.stderr_so_far();
+                assert!(!said.iter().any(|line| line.contains("clients")), "{said:#?}");
+            }
         }
         // Nothing else is.
         let wrong = ended.stdout.lines().filter(|line| line.starts_with("WRONG")).count();

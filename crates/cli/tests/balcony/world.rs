@@ -213,6 +213,11 @@ impl Process {
         }
     }
 
+    /// The lines of stderr that have come since somebody last looked.
+    pub fn stderr_so_far(&self) -> Vec<String> {
+        self.stderr.try_iter().collect()
+    }
+
     /// Writes to its standard input, and closes that.
     pub fn input(&mut self, text: &str) {
         self.child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
