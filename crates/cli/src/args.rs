@@ -207,11 +207,12 @@ pub(crate) enum UserCommand {
     /// Create many accounts from lines of `localpart,password`
     ///
     /// The password is everything after the first comma. Empty lines are skipped. A line that cannot be used is reported
-    /// with its number, the others are done, and the exit status is 1.
+    /// with its number, the others are done, and the exit status is 1. So it is where accounts exist already: they stay as they are, the
+    /// first ten are named, and all of them counted.
     Import {
         /// The file; `-` is the standard input
         file: PathBuf,
-        /// Give accounts that exist the password in the file, instead of reporting them
+        /// Give accounts that exist the password in the file, instead of leaving them as they are
         #[arg(long)]
         replace: bool,
     },
@@ -245,7 +246,8 @@ pub(crate) enum StoreCommand {
     },
     /// Add the accounts in an export
     ///
-    /// Accounts that exist already stay as they are; they are reported, the others are done, and the exit status is 1.
+    /// Accounts that exist already stay as they are; the first ten are named, and all of them counted. The others are done, and the exit
+    /// status is 1.
     Import {
         /// The file; `-` is the standard input
         file: PathBuf,

@@ -12,6 +12,7 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
 use crate::accounts::{Accounts, unexpected};
 use crate::control::{Request, Response, WINDOW};
+use crate::existing::{self, Existing};
 use crate::failure::{Failure, io};
 use crate::output::{note, say};
 use crate::password::MARK;
@@ -31,7 +32,13 @@ pub(crate) fn run(
     replace: bool,
 ) -> Result<(), Failure> {
     let name = file.display();
-    let mut import = Import { progress: progress(length), open: VecDeque::new(), done: 0, bad: 0 };
+    let mut import = Import {
+        progress: progress(length),
+        open: VecDeque::new(),
+        existing: Existing::default(),
+        done: 0,
+        bad: 0,
+    };
     let mut lines = Lines { source, number: 0 };
     while let Some((number, size, line)) = lines.next().map_err(io(format!("cannot read {name}")))? {
         let content = match request(&line, domain, replace) {
@@ -51,15 +58,17 @@ pub(crate) fn run(
         import.settle(accounts)?;
     }
     import.progress.finish_and_clear();
-    let (done, bad) = (HumanCount(import.done), HumanCount(import.bad));
-    match import.bad {
-        0 => {
-            say(&format!("imported accounts: {done}"));
+    let existing = import.existing.sum("--replace gives them the passwords in the file");
+    let bad = HumanCount(import.bad);
+    let bad = (import.bad > 0).then(|| format!("lines that could not be used, see above: {bad}"));
+    let is_all = existing.is_none() && bad.is_none();
+    let sum = existing::sum(import.done, [existing, bad]);
+    match is_all {
+        true => {
+            say(&sum);
             Ok(())
         }
-        _ => Err(Failure::new(format!(
-            "imported accounts: {done}; lines that could not be used, see above: {bad}"
-        ))),
+        false => Err(Failure::new(sum)),
     }
 }
 
@@ -89,6 +98,7 @@ struct Import {
     progress: ProgressBar,
     /// In their order, so that they are reported in it.
     open: VecDeque<Line>,
+    existing: Existing,
     done: u64,
     bad: u64,
 }
@@ -126,7 +136,9 @@ impl Import {
                 self.done += 1;
                 self.progress.set_message(HumanCount(self.done).to_string());
             }
-            Response::Done(false) => self.complain(number, &format!("{account} exists already")),
+            Response::Done(false) => {
+                self.existing.see(&self.progress, &format!("line {number}: {account} exists already"));
+            }
             Response::Failed(reason) => self.complain(number, &reason),
             other => return Err(unexpected(other)),
         }

@@ -26,6 +26,7 @@ mod database;
 mod demo;
 mod domains;
 mod failure;
+mod existing;
 mod federate;
 mod federation;
 mod hold;

@@ -10,6 +10,7 @@ use indicatif::HumanCount;
 
 use crate::args::{StoreArgs, StoreCommand};
 use crate::database;
+use crate::existing::{self, Existing};
 use crate::failure::Failure;
 use crate::import::{Source, open, progress};
 use crate::new_file;
@@ -85,7 +86,7 @@ fn checked(mut source: Box<dyn BufRead>) -> Result<Box<dyn BufRead>, Failure> {
 
 fn import(store: &Store, (source, length): Source) -> Result<(), Failure> {
     let progress = progress(length);
-    let (mut done, mut existed) = (0, 0);
+    let (mut done, mut existing) = (0, Existing::default());
     let mut unknown = Unknown::default();
     let result =
         store.import(&mut BufReader::new(progress.wrap_read(source)), &mut |account, collections, made| {
@@ -94,25 +95,24 @@ fn import(store: &Store, (source, length): Source) -> Result<(), Failure> {
                 unknown.see(collections);
                 progress.set_message(HumanCount(done).to_string());
             } else {
-                existed += 1;
-                progress.suspend(|| note(&format!("{account} exists already")));
+                existing.see(&progress, &format!("{account} exists already"));
             }
         });
     progress.finish_and_clear();
     if let Some(line) = unknown.line() {
         note(&line);
     }
-    let done = HumanCount(done);
-    match (result, existed) {
-        (Ok(()), 0) => {
-            say(&format!("imported accounts: {done}"));
+    let existing = existing
+        .sum("to have one as it is in the file, remove it first, or import into an empty data folder");
+    let is_all = existing.is_none();
+    let sum = existing::sum(done, [existing]);
+    match result {
+        Ok(()) if is_all => {
+            say(&sum);
             Ok(())
         }
-        (Ok(()), existed) => Err(Failure::new(format!(
-            "imported accounts: {done}; accounts that stay as they were, see above: {}",
-            HumanCount(existed)
-        ))),
-        (Err(error), _) => Err(Failure::new(format!("{error}; imported accounts: {done}"))),
+        Ok(()) => Err(Failure::new(sum)),
+        Err(error) => Err(Failure::new(format!("{error}; {sum}"))),
     }
 }
 

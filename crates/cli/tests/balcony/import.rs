@@ -23,10 +23,20 @@ fn import(world: &World, server_runs: bool) {
         "balcony: line 5: the localpart of the address contains U+0020, which is not allowed there",
         "balcony: line 306: romeo@localhost exists already",
         "balcony: line 307: this password cannot be used: the password is empty",
-        "balcony: imported accounts: 302; lines that could not be used, see above: 5",
+        "balcony: imported accounts: 302; accounts that exist and stay as they were, see above: 1 (--replace gives them the passwords in \
+         the file); lines that could not be used, see above: 4",
     ];
     assert_eq!(lines, expected, "server runs: {server_runs}");
     assert_eq!(world.run(&["user", "list"]).stdout.lines().count(), 302);
+
+    // Of the many that exist when a file is imported again a few are named.
+    let ended = world.run(&["user", "import", "accounts.csv"]);
+    assert_eq!(ended.status, Some(1), "{ended:#?}");
+    let named: Vec<_> = ended.stderr.lines().filter(|line| line.ends_with("exists already")).collect();
+    assert_eq!((named.len(), named[0]), (10, "balcony: line 1: romeo@localhost exists already"));
+    let sum = "balcony: imported accounts: 0; accounts that exist and stay as they were, the first of them above: 303 (--replace gives them \
+               the passwords in the file); lines that could not be used, see above: 4";
+    assert_eq!(ended.stderr.lines().last(), Some(sum));
 
     let mut again = world.start(&["user", "import", "--replace", "-"]);
     again.input("\u{feff}romeo,new one\n");

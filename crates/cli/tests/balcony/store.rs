@@ -96,9 +96,22 @@ fn what_is_there_stays() {
         lines,
         [
             "balcony: juliet@localhost exists already",
-            "balcony: imported accounts: 1; accounts that stay as they were, see above: 1"
+            "balcony: imported accounts: 1; accounts that exist and stay as they were, see above: 1 (to have one as it is in the file, \
+             remove it first, or import into an empty data folder)"
         ]
     );
+    // Of many a few are named.
+    let text = (0..30).map(|number| format!("user{number},password\n")).collect::<String>();
+    world.write("accounts.csv", &text);
+    world.run(&["user", "import", "accounts.csv"]).succeeded();
+    world.run(&["store", "export", "many.jsonl"]).succeeded();
+    let imported = world.run(&["store", "import", "many.jsonl"]);
+    assert_eq!(imported.status, Some(1));
+    let lines: Vec<_> = imported.stderr.lines().collect();
+    assert_eq!(lines.len(), 11, "{lines:#?}");
+    let sum =
+        "imported accounts: 0; accounts that exist and stay as they were, the first of them above: 32 (";
+    assert!(lines[10].contains(sum), "{}", lines[10]);
 }
 
 #[test]
