@@ -10,21 +10,31 @@ use balcony_tokio::Runtime as _;
 use super::Look;
 use super::report::{Finding, Level};
 
-/// Notes with each of these places what is signed about it.
-pub(super) async fn look(look: &Look, domain: &BareJid, places: &mut [Target]) {
-    let Ok(name) = dns_name(domain) else { return };
-    if Endpoint::Domain.target(domain).is_some() {
-        return;
+/// Notes with each of these places what is signed about it; and says if that could not be found out.
+pub(super) async fn look(look: &Look, domain: &BareJid, places: &mut [Target]) -> Option<Finding> {
+    let name = dns_name(domain).ok()?;
+    // That the DNS does not answer at all has been said where its records are.
+    if places.is_empty() || Endpoint::Domain.target(domain).is_some() {
+        return None;
     }
-    // That the DNS does not answer is said where its records are.
+    let late = |_| Err(format!("nothing within {} seconds", look.patience.as_secs()));
     let found = tokio::time::timeout(look.patience, look.tokio.signed_records(Service::Server, name)).await;
-    for record in found.ok().and_then(Result::ok).unwrap_or_default() {
+    let found = match found.unwrap_or_else(late) {
+        Ok(found) => found,
+        // Few look for it, and where it is, it is said of each place.
+        Err(reason) => {
+            let says = format!("whether they are signed (DANE) was not found out: {reason}");
+            return Some(Finding::new(Level::Note, "SRV records for other servers", says));
+        }
+    };
+    for record in found {
         for place in places.iter_mut() {
             if (&place.host, place.port) == (&record.target, record.port) {
                 place.signed = record.signed.clone();
             }
         }
     }
+    None
 }
 
 /// What is to be said of a place that has shown these certificates.

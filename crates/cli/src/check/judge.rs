@@ -11,7 +11,7 @@ use balcony_tls::{CertificateDetails, Error as TlsError};
 
 use super::Look;
 use super::find::whom;
-use super::port::{End, Seen};
+use super::port::{End, Seen, is_of_this_machine};
 use super::report::{Finding, Level, date};
 use crate::certificate::{Fault, names};
 use crate::failure::reason;
@@ -209,10 +209,15 @@ impl Port<'_> {
                 ErrorKind::ConnectionRefused => self
                     .wrong("connection refused: nobody listens there, or a firewall says so")
                     .change("start the server, have it listen on this address, or open the port; if an SRV record leads here by mistake, take that out"),
-                // It says something of the machine on which this runs.
-                ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => {
+                kind if is_of_this_machine(kind) => {
                     let level = if self.has_others { Level::Note } else { Level::Unknown };
-                    self.finding(level, "not looked at: from here there is no way to such addresses")
+                    let why = match kind {
+                        ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => {
+                            "from here there is no way to such addresses".into()
+                        }
+                        _ => format!("this machine makes no connection: {}", reason(error)),
+                    };
+                    self.finding(level, format!("not looked at: {why}"))
                 }
                 _ => self.wrong(format!("there is no connection: {}", reason(error))).change("look at the network in between"),
             },
@@ -292,9 +297,14 @@ impl Port<'_> {
 
     /// What comes of another try with TLS 1.2 only.
     pub(super) fn old_tls(&self, seen: &Seen) -> Finding {
-        match seen.tls.is_some() {
-            true => self.finding(Level::Fine, "TLS 1.2 is taken as well"),
-            false => self
+        match (&seen.tls, &seen.end) {
+            (Some(_), _) => self.finding(Level::Fine, "TLS 1.2 is taken as well"),
+            // What has ended before TLS began says nothing about it.
+            (None, Some(End::NoConnection(_) | End::NoAnswer | End::Slow)) => self.finding(
+                Level::Unknown,
+                "whether TLS 1.2 is taken was not found out: another connection came to nothing",
+            ),
+            (None, _) => self
                 .finding(Level::Note, "TLS 1.2 is not taken")
                 .whom(format!("{} of before 2020 or so", self.whom())),
         }

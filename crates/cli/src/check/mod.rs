@@ -187,7 +187,7 @@ async fn check(look: &Look, domain: &BareJid, given: Given) -> Vec<Finding> {
             findings.extend(more);
             places = found;
             if service == Service::Server {
-                dane::look(look, domain, &mut places).await;
+                findings.extend(dane::look(look, domain, &mut places).await);
             }
             is_optional = service == Service::Server && is_this_machine(domain);
         }

@@ -49,6 +49,19 @@ pub(super) enum End {
     Failed(balcony_connection::Error),
 }
 
+/// Whether an error of a connection that did not come about is one of the machine on which this runs, and says nothing of the other end:
+/// anything but what the other end, or the network in between, has answered.
+pub(super) const fn is_of_this_machine(error: ErrorKind) -> bool {
+    !matches!(
+        error,
+        ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::HostUnreachable
+            | ErrorKind::TimedOut
+    )
+}
+
 /// Looks at a port.
 pub(super) async fn look(
     look: &Look,

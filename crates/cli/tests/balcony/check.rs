@@ -380,6 +380,12 @@ fn what_cannot_be_checked() {
     let dns = silent.local_addr().unwrap().to_string();
     let ended = check(&world, &["a.example", "--dns", &dns, "--timeout", "1"]);
     says(&ended, 2, "?", &["SRV records for clients", "the DNS does not answer"]);
+    // Nothing is said to be missing where nobody could be asked.
+    let lines = |level: &str| ended.stdout.lines().filter(|line| line.starts_with(level)).count();
+    assert_eq!([lines("WRONG"), lines("note"), lines("ok"), lines("?")], [0, 0, 0, 4], "{}", ended.stdout);
+    for what in ["host-meta:", "host-meta.json:"] {
+        says(&ended, 2, "?", &[what, "was not found out: the DNS does not answer for a.example"]);
+    }
     let ended = check(&world, &["a.example", "--ca", "nowhere.pem"]);
     ended.failed(2, &["cannot read nowhere.pem"]);
     check(&world, &["a.example", "--dns", "nowhere"]).failed(2, &["an IP address is wanted"]);
@@ -483,7 +489,7 @@ fn records_and_addresses() {
         says(&ended, 0, "ok", &[&format!("xmpp.a.example:{} (127.0.0.1)", port(address)), "TLS, TLSv1.3"]);
     }
     // There is no web server, and there need not be one.
-    says(&ended, 0, "note", &["host-meta", "there is none"]);
+    says(&ended, 0, "note", &["host-meta", "clients get none: a.example has no address"]);
 
     let changed = |label: &'static str, records: Vec<(u16, String)>| {
         let mut zone = good.clone();
@@ -521,7 +527,7 @@ fn what_the_web_server_says() {
         says(&ended, 0, "ok", &[what, "clients in browsers are sent to wss://localhost"]);
     }
     let ended = check(&world, &["localhost", "--web", &server.address, "--timeout", "2"]);
-    says(&ended, 0, "note", &["host-meta", "there is none"]);
+    says(&ended, 0, "note", &["host-meta", "clients get none: what the peer sent is not TLS"]);
 }
 
 // Whoever checks a server on their own machine needs to name neither its authority nor what it does not want.
