@@ -11,7 +11,7 @@ use crate::control::{Request, Response, Session};
 use crate::failure::Failure;
 use crate::output::{self, say};
 use crate::values::{Account, Domain};
-use crate::{database, import, password, tokens};
+use crate::{columns, database, import, password, tokens};
 
 pub(crate) fn run(args: UserArgs) -> Result<(), Failure> {
     let settings = args.data.settings()?;
@@ -145,14 +145,15 @@ fn sessions(accounts: &mut Accounts, account: Option<String>, json: bool) -> Res
         });
     }
     sessions.sort_by(|one, other| one.session.cmp(&other.session));
-    for session in &sessions {
-        output::print(&if json { output::json(session)? } else { words(session) })?;
-    }
-    Ok(())
+    let lines = match json {
+        true => sessions.iter().map(output::json).collect::<Result<Vec<_>, _>>()?,
+        false => columns::lines(&sessions.iter().map(words).collect::<Vec<_>>()),
+    };
+    lines.iter().try_for_each(|line| output::print(line))
 }
 
-/// A session for a person to read.
-fn words(session: &Session) -> String {
+/// A session for a person to read: which one, whether it is available, for how long, and where from.
+fn words(session: &Session) -> [String; 4] {
     let Session { session, priority, age, connection, address, inactive, waits } = session;
     let availability = match priority {
         Some(priority) => format!("available with priority {priority}"),
@@ -166,7 +167,7 @@ fn words(session: &Session) -> String {
         _ => "lost its connection and may come back".into(),
     };
     let from = address.as_ref().map(|address| format!(" from {address}")).unwrap_or_default();
-    format!("{session}  {availability}{inactive}, for {}, {connection}{from}", span(*age))
+    [session.clone(), availability + inactive, format!("for {}", span(*age)), connection + &from]
 }
 
 /// So many seconds, for a person to read.
@@ -252,4 +253,39 @@ fn list(accounts: &mut Accounts, domain: Option<&BareJid>, configured: &[Domain]
         _ => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_stand_below_each_other() {
+        let session = |session: &str, priority, age, connection: &str| Session {
+            session: session.into(),
+            priority,
+            age,
+            connection: connection.into(),
+            address: None,
+            inactive: false,
+            waits: None,
+        };
+        let sessions = [
+            session("juliet@localhost/desk", Some(0), 4, "secured"),
+            Session {
+                address: Some("192.0.2.1".into()),
+                inactive: true,
+                ..session("juliet@localhost/phone", Some(-10), 4_000, "clear")
+            },
+            Session { waits: Some(61), ..session("nurse@localhost/x", None, 90_000, "lost") },
+        ];
+        assert_eq!(
+            columns::lines(&sessions.each_ref().map(words)),
+            [
+                "juliet@localhost/desk   available with priority 0                for 4 s        through TLS",
+                "juliet@localhost/phone  available with priority -10, not in use  for 1 h 6 min  in the clear from 192.0.2.1",
+                "nurse@localhost/x       not available                            for 1 d 1 h    lost its connection and may come back within 1 min",
+            ]
+        );
+    }
 }

@@ -19,6 +19,7 @@ pub(crate) use self::answers::FieldValue;
 use self::answers::Given;
 use self::terminal::{Reply, Terminal};
 use crate::args::CommandArgs;
+use crate::columns;
 use crate::connect::{Connector, runtime};
 use crate::failure::Failure;
 use crate::message::explained;
@@ -142,14 +143,12 @@ impl Conversation<'_> {
 
     async fn list(&mut self, json: bool) -> Result<(), Failure> {
         let offered = self.listed().await?;
-        for command in &offered {
-            let line = match (&command.name, json) {
-                (_, true) => output::json(command)?,
-                (Some(name), false) => format!("{}  {name}", command.node),
-                (None, false) => command.node.clone(),
-            };
-            output::print(&line)?;
-        }
+        let row = |command: &Offered| [command.node.clone(), command.name.clone().unwrap_or_default()];
+        let lines = match json {
+            true => offered.iter().map(output::json).collect::<Result<Vec<_>, _>>()?,
+            false => columns::lines(&offered.iter().map(row).collect::<Vec<_>>()),
+        };
+        lines.iter().try_for_each(|line| output::print(line))?;
         if offered.is_empty() {
             note(&format!("{} has no commands for this account", self.device));
         }

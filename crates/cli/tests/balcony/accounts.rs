@@ -251,12 +251,12 @@ fn sessions_are_shown_and_ended() {
     let lines: Vec<_> = shown.stdout.lines().collect();
     assert_eq!(lines.len(), 2, "{}", shown.stdout);
     assert!(
-        lines[0].starts_with("juliet@localhost/desk  available"),
+        lines[0].starts_with("juliet@localhost/desk   available with priority 0  for "),
         "in the order of their names: {}",
         lines[0]
     );
-    assert!(lines[1].starts_with("juliet@localhost/phone  available with priority 5, for "), "{}", lines[1]);
-    assert!(lines[1].ends_with(" s, through TLS") || lines[1].contains(" min"), "{}", lines[1]);
+    assert!(lines[1].starts_with("juliet@localhost/phone  available with priority 5  for "), "{}", lines[1]);
+    assert!(lines[1].ends_with(" s  through TLS") || lines[1].contains(" min"), "{}", lines[1]);
     let away = world.run(&["user", "sessions", "romeo"]);
     away.succeeded();
     assert_eq!(away.stderr, "balcony: romeo@localhost is not connected\n");

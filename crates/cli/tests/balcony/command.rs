@@ -187,7 +187,8 @@ fn a_script_commands_a_lamp() {
     listed.succeeded();
     assert_eq!(
         listed.stdout,
-        "switch  Switch the lamp\nschedule  Switch at a time\nhistory  What it has done\nnotes  What was written\nlose  Loses what it was asked\ndim  Dim it\n"
+        "switch    Switch the lamp\nschedule  Switch at a time\nhistory   What it has done\nnotes     What was written\nlose      Loses what it was asked\n\
+         dim       Dim it\n"
     );
     let json = hall.juliet(&["--json"]).stdout;
     assert_eq!(json.lines().next(), Some(r#"{"node":"switch","name":"Switch the lamp"}"#));

@@ -32,8 +32,11 @@ fn nobody_looks() {
     assert!(phone.is_silent());
     let shown = world.run(&["user", "sessions"]);
     let lines: Vec<_> = shown.stdout.lines().collect();
-    assert!(lines[0].starts_with("juliet@localhost/phone  available with priority 0, not in use, for "));
-    assert!(lines[1].starts_with("romeo@localhost/garden  available with priority 0, for "), "{lines:?}");
+    assert!(lines[0].starts_with("juliet@localhost/phone  available with priority 0, not in use  for "));
+    assert!(
+        lines[1].starts_with("romeo@localhost/garden  available with priority 0              for "),
+        "{lines:?}"
+    );
     world.send(&server, "romeo@localhost/quill", "juliet@localhost", "But soft!", &[]).succeeded();
     assert_eq!(next(&phone), "romeo@localhost/garden is online");
     assert_eq!(next(&phone), "romeo@localhost/quill: But soft!");
