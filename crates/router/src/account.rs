@@ -21,33 +21,30 @@ use crate::line::{Line, Task, Waiting};
 use crate::phase::{Outdated, Phase, Stage};
 use crate::replay::Backlog;
 use crate::shared::Shared;
+use crate::text::Text;
 use crate::undelivered::{Deletions, Obsolete};
 use crate::{Change, SessionId};
 
 /// An account that has bound resources, or for which something waits.
 ///
-/// In the order in which it lies in memory: what is read for every message comes first, and is in three lines of the processor's cache.
+/// In the order in which it lies in memory: what is read for every message comes first, and is in two lines of the processor's cache.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Account {
     /// The extensions that know something of the account or of one of its resources, a bit each.
     slot_bits: u64,
-    /// Sessions that are over and may still get messages: later ones wait for their fate.
-    pub(crate) leaving: usize,
+    /// What waits in it, and what for. Mostly nothing does.
+    pending: Option<Box<Pending>>,
     pub(crate) phase: Phase,
     /// Who gets a message to the bare JID: the available resources that share the highest priority, unless that is
     /// negative. It changes with presence, which is rare, and is read for each message.
     most_available: SmallVec<[SessionId; 2]>,
-    /// What waits for the phase to be `Open`, and then leaves one by one.
-    pub(crate) queue: VecDeque<Waiting>,
-    /// What waits in an account that is open: for each entity, whatever passes between it and the account, in order. What the
-    /// account asks of itself and of its server is in its own line. Entities between whom and the account nothing waits have none.
-    lines: BTreeMap<BareJid, Line>,
+    /// The [marks](mark) of the names of the first of its resources, by which they are found: to compare all names would be to read each
+    /// from where it lies.
+    marks: [u8; MARKED],
     pub(crate) backlog: Backlog,
     /// In the order in which they bound.
     resources: Vec<Resource>,
-    /// The [marks](mark) of their names, by which they are found: to compare all names would be to read each from where it lies.
-    marks: SmallVec<[u32; 4]>,
     /// Distinguishes the accounts that have had the same name.
     pub(crate) incarnation: u64,
     /// Changes on their way to the store that become visible when they are durable.
@@ -72,6 +69,24 @@ pub(crate) struct Account {
     pub(crate) deletions: Deletions,
 }
 
+/// So many resources have marks. Few accounts have more.
+const MARKED: usize = 8;
+
+/// What waits in an account.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    /// What waits for the phase to be `Open`, and then leaves one by one.
+    queue: VecDeque<Waiting>,
+    /// What waits in an account that is open: for each entity, whatever passes between it and the account, in order. What the
+    /// account asks of itself and of its server is in its own line. Entities between whom and the account nothing waits have none.
+    lines: BTreeMap<BareJid, Line>,
+    /// Sessions that are over and may still get messages: later ones wait for their fate.
+    leaving: usize,
+}
+
+/// Of an account in which nothing waits.
+static NOTHING: Pending = Pending { queue: VecDeque::new(), lines: BTreeMap::new(), leaving: 0 };
+
 /// What is being noted of an account, without anybody waiting for it: one thing at a time, and then only the latest.
 #[derive(Debug, Default)]
 pub(crate) enum Note {
@@ -83,11 +98,14 @@ pub(crate) enum Note {
     Next(Box<Change>),
 }
 
-/// A connected resource. In the order in which it lies in memory: every message to it looks at what comes first.
+/// A connected resource. In the order in which it lies in memory: every message to it looks at what comes first, half a line of the processor's
+/// cache.
 #[derive(Debug)]
-#[repr(C)]
+#[repr(C, align(32))]
 pub(crate) struct Resource {
     pub(crate) session: SessionId,
+    /// The resourcepart of its address.
+    name: Text<22>,
     pub(crate) jid: FullJid,
     /// There if the resource is available. Only [`Account`] changes it.
     presence: Option<Presence>,
@@ -133,21 +151,27 @@ impl Resource {
     }
 }
 
+impl Pending {
+    /// Everything that waits; sessions may still be leaving.
+    fn take_waiting(&mut self) -> Pending {
+        let leaving = self.leaving;
+        core::mem::replace(self, Pending { leaving, ..Pending::default() })
+    }
+}
+
 impl Account {
     pub(crate) fn loading(incarnation: u64) -> Self {
         Account {
             incarnation,
             resources: Vec::new(),
-            marks: SmallVec::new(),
+            marks: [0; MARKED],
             most_available: SmallVec::new(),
             slot_bits: 0,
             phase: Phase::Loading,
-            queue: VecDeque::new(),
-            lines: BTreeMap::new(),
+            pending: None,
             commits: 0,
             gates: 0,
             backlog: Backlog::default(),
-            leaving: 0,
             ending: 0,
             gone: BTreeSet::new(),
             asks: 0,
@@ -165,6 +189,64 @@ impl Account {
         Account { slot_bits, phase: Phase::Loaded(known, Stage::Open), ..Account::loading(0) }
     }
 
+    fn pending(&self) -> &Pending {
+        self.pending.as_deref().unwrap_or(&NOTHING)
+    }
+
+    fn pending_mut(&mut self) -> &mut Pending {
+        self.pending.get_or_insert_default()
+    }
+
+    /// Keeps no room for what does not wait any more.
+    fn tidy_pending(&mut self) {
+        self.pending
+            .take_if(|pending| pending.queue.is_empty() && pending.lines.is_empty() && pending.leaving == 0);
+    }
+
+    /// What waits for the phase to be `Open`.
+    pub(crate) fn queue(&self) -> &VecDeque<Waiting> {
+        &self.pending().queue
+    }
+
+    /// The same, to put more in.
+    pub(crate) fn queue_mut(&mut self) -> &mut VecDeque<Waiting> {
+        &mut self.pending_mut().queue
+    }
+
+    /// All that waits for that.
+    pub(crate) fn take_queue(&mut self) -> VecDeque<Waiting> {
+        let queue = self.pending.as_mut().map(|pending| core::mem::take(&mut pending.queue));
+        self.tidy_pending();
+        queue.unwrap_or_default()
+    }
+
+    /// The first of those, if it is one that is meant.
+    pub(crate) fn take_first(&mut self, is_meant: impl FnOnce(&mut Waiting) -> bool) -> Option<Waiting> {
+        let first = self.pending.as_mut()?.queue.pop_front_if(is_meant);
+        self.tidy_pending();
+        first
+    }
+
+    /// Sessions that are over and may still get messages: later ones wait for their fate.
+    pub(crate) fn leaving(&self) -> usize {
+        self.pending().leaving
+    }
+
+    /// So many more sessions are over and may still get messages.
+    pub(crate) fn add_leaving(&mut self, more: usize) {
+        if more > 0 {
+            self.pending_mut().leaving += more;
+        }
+    }
+
+    /// The fate of what so many of them had is known.
+    pub(crate) fn remove_leaving(&mut self, less: usize) {
+        if less > 0 {
+            self.pending_mut().leaving -= less;
+            self.tidy_pending();
+        }
+    }
+
     /// What is known of it, if it has been loaded.
     pub(crate) fn known(&self) -> Option<&Known> {
         self.phase.known()
@@ -177,7 +259,7 @@ impl Account {
     /// What is known of it, if nothing has to wait.
     pub(crate) fn open(&self) -> Option<&Known> {
         match &self.phase {
-            Phase::Loaded(known, Stage::Open) if self.queue.is_empty() => Some(known),
+            Phase::Loaded(known, Stage::Open) if self.queue().is_empty() => Some(known),
             _ => None,
         }
     }
@@ -185,18 +267,22 @@ impl Account {
     /// Whether a stanza that is addressed to it has its turn, as far as the whole account is concerned. What it sends to itself has
     /// waited before.
     pub(crate) fn takes(&self, stanza: &Stanza) -> bool {
-        self.phase.is_open() && (self.queue.is_empty() || is_to_itself(stanza))
+        self.phase.is_open() && (self.queue().is_empty() || is_to_itself(stanza))
     }
 
     /// Whether a message that is addressed to it has its turn.
     pub(crate) fn takes_message(&self, stanza: &Stanza) -> bool {
-        self.takes(stanza)
-            && (self.has_no_lines() && !self.holds_messages() || !self.is_held(stanza, false, None))
+        self.is_quiet() || self.takes(stanza) && !self.is_held(stanza, false, None)
+    }
+
+    /// Whether it is open, and nothing that comes for it has to wait.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.phase.is_open() && self.pending.is_none() && !self.backlog.is_wanted()
     }
 
     /// Whether messages wait for older ones, whose fate is not known.
     fn holds_messages(&self) -> bool {
-        self.leaving > 0 || self.backlog.is_wanted()
+        self.leaving() > 0 || self.backlog.is_wanted()
     }
 
     /// Whether a stanza that is addressed to it has to wait for what passes between its sender and the account: for changes that
@@ -205,7 +291,7 @@ impl Account {
     /// to itself has waited behind what it has sent before.
     pub(crate) fn is_held(&self, stanza: &Stanza, sees: bool, undecided: Option<u64>) -> bool {
         let fetching = self.holds_messages() && matches!(stanza.head.kind, Kind::Message(_));
-        let line = stanza.head.from.as_ref().and_then(|from| self.lines.get(from.bare_str()));
+        let line = stanza.head.from.as_ref().and_then(|from| self.pending().lines.get(from.bare_str()));
         fetching
             || self.holds_change(stanza, undecided)
             || line.is_some_and(|line| {
@@ -220,12 +306,14 @@ impl Account {
     fn holds_change(&self, stanza: &Stanza, undecided: Option<u64>) -> bool {
         matches!(stanza.head.kind, Kind::Presence(kind) if kind.is_subscription())
             && !is_to_itself(stanza)
-            && self.known().and_then(|known| self.lines.get(known.roster.owner())).is_some_and(|own| {
-                own.queue.front().is_some_and(|first| {
-                    matches!((first.task, first.stanza.head.kind), (Task::Sent(_), Kind::Iq(_)))
-                        && undecided.is_none_or(|undecided| undecided > first.charge.number())
-                })
-            })
+            && self.known().and_then(|known| self.pending().lines.get(known.roster.owner())).is_some_and(
+                |own| {
+                    own.queue.front().is_some_and(|first| {
+                        matches!((first.task, first.stanza.head.kind), (Task::Sent(_), Kind::Iq(_)))
+                            && undecided.is_none_or(|undecided| undecided > first.charge.number())
+                    })
+                },
+            )
     }
 
     /// Whether the first stanza of a line still has to wait; `is_own` if it is the account's own line, and `undecided` as for
@@ -259,25 +347,26 @@ impl Account {
         number: u64,
     ) -> bool {
         let is_request = is_own && matches!(stanza.head.kind, Kind::Iq(_));
-        self.lines.get(peer).is_some_and(|line| line.commits > 0 || !line.queue.is_empty())
+        self.pending().lines.get(peer).is_some_and(|line| line.commits > 0 || !line.queue.is_empty())
             || self.gates > 0
             || is_request && (self.commits > 0 || undecided.is_some_and(|undecided| undecided < number))
     }
 
     /// The line of an entity, if anything is in it or holds it up.
     pub(crate) fn line(&self, peer: &str) -> Option<&Line> {
-        self.lines.get(peer)
+        self.pending().lines.get(peer)
     }
 
     /// The line of an entity, to be changed. Afterwards call [`tidy`](Account::tidy), unless something is in it.
     pub(crate) fn line_mut(&mut self, peer: &BareJid) -> &mut Line {
-        self.lines.entry(peer.clone()).or_default()
+        self.pending_mut().lines.entry(peer.clone()).or_default()
     }
 
     /// Forgets a line in which nothing is, and that nothing holds up.
     pub(crate) fn tidy(&mut self, peer: &BareJid) {
-        if self.lines.get(peer).is_some_and(Line::is_idle) {
-            self.lines.remove(peer);
+        if self.pending().lines.get(peer).is_some_and(Line::is_idle) {
+            self.pending_mut().lines.remove(peer);
+            self.tidy_pending();
         }
     }
 
@@ -287,28 +376,30 @@ impl Account {
     }
 
     pub(crate) fn has_no_lines(&self) -> bool {
-        self.lines.is_empty()
+        self.pending.as_ref().is_none_or(|pending| pending.lines.is_empty())
     }
 
     pub(crate) fn lines(&self) -> impl Iterator<Item = &BareJid> {
-        self.lines.keys()
+        self.pending().lines.keys()
     }
 
     /// Whether something of this kind waits in a line.
     pub(crate) fn any_in_lines(&self, is_meant: impl Fn(Task) -> bool) -> bool {
-        self.lines.values().flat_map(|line| &line.queue).any(|waiting| is_meant(waiting.task))
+        self.pending().lines.values().flat_map(|line| &line.queue).any(|waiting| is_meant(waiting.task))
     }
 
     /// Everything that waits, to be disposed of.
     pub(crate) fn take_waiting(&mut self) -> impl Iterator<Item = Waiting> {
-        let lines = core::mem::take(&mut self.lines).into_values().flat_map(|line| line.queue);
-        core::mem::take(&mut self.queue).into_iter().chain(lines)
+        let Pending { queue, lines, .. } =
+            self.pending.as_mut().map(|pending| pending.take_waiting()).unwrap_or_default();
+        self.tidy_pending();
+        queue.into_iter().chain(lines.into_values().flat_map(|line| line.queue))
     }
 
     /// Whether the messages of its sessions need no look at it.
     pub(crate) fn is_plain(&self, shared: &Shared) -> bool {
         self.gates == 0
-            && self.lines.is_empty()
+            && self.has_no_lines()
             && self.open().is_some()
             && !shared.tables().looks_at_messages(self.slot_bits())
     }
@@ -401,8 +492,8 @@ impl Account {
         self.resources.is_empty()
             && self.asks == 0
             && self.commits == 0
-            && self.lines.is_empty()
-            && self.leaving == 0
+            && self.has_no_lines()
+            && self.leaving() == 0
             && self.ending == 0
             && (self.obsolete.is_empty() && self.backlog.is_deleted() || self.deletions.are_hopeless())
             && self.obsolete.is_tried()
@@ -420,26 +511,28 @@ impl Account {
     }
 
     pub(crate) fn take_resources(&mut self) -> Vec<Resource> {
-        self.marks.clear();
         core::mem::take(&mut self.resources)
     }
 
     pub(crate) fn by_name(&self, resource: &str) -> Option<&Resource> {
-        self.by_mark(mark(resource)).find(|r| r.jid.resourcepart() == resource)
+        self.by_mark(mark(resource)).find(|r| r.name.is(resource))
     }
 
-    /// What is looked at first to find one by its name.
-    pub(crate) fn first_mark(&self) -> Option<u32> {
-        self.marks.first().copied()
-    }
-
-    /// Those whose names have this [mark]: mostly one.
-    pub(crate) fn by_mark(&self, mark: u32) -> impl Iterator<Item = &Resource> {
-        self.marks
+    /// Those whose names may have this [mark]: mostly one.
+    pub(crate) fn by_mark(&self, mark: u8) -> impl Iterator<Item = &Resource> {
+        let has_it = move |own: Option<&u8>| own.is_none_or(|own| *own == mark);
+        self.resources
             .iter()
-            .zip(&self.resources)
-            .filter(move |(own, _)| **own == mark)
+            .enumerate()
+            .filter(move |(place, _)| has_it(self.marks.get(*place)))
             .map(|(_, resource)| resource)
+    }
+
+    /// The marks are those of the names.
+    fn mark_all(&mut self) {
+        for (own, resource) in self.marks.iter_mut().zip(&self.resources) {
+            *own = mark(resource.jid.resourcepart());
+        }
     }
 
     pub(crate) fn by_session(&mut self, session: SessionId) -> Option<&mut Resource> {
@@ -479,9 +572,9 @@ impl Account {
             // Mostly it is the only one.
             self.resources.reserve_exact(1);
         }
-        self.marks.push(mark(jid.resourcepart()));
         self.resources.push(Resource {
             session,
+            name: Text::new(jid.resourcepart()),
             jid,
             presence: None,
             directed: Directed::default(),
@@ -489,12 +582,13 @@ impl Account {
             is_connected: true,
             slots: Slots::default(),
         });
+        self.mark_all();
     }
 
     pub(crate) fn unbind(&mut self, session: SessionId) -> Option<Resource> {
         let index = self.resources.iter().position(|r| r.session == session)?;
-        self.marks.remove(index);
         let resource = self.resources.remove(index);
+        self.mark_all();
         self.count_slots();
         self.rank();
         Some(resource)
@@ -521,15 +615,15 @@ impl Account {
     }
 }
 
-/// By what the name of a resource is told from most others: its length, beginning and end. Whoever makes up several with the same mark
-/// has them compared, as any number of resources is bounded.
-pub(crate) fn mark(name: &str) -> u32 {
+/// By what the name of a resource is told from most others: its length, beginning and end. Of those that have the same mark the names are
+/// compared.
+pub(crate) fn mark(name: &str) -> u8 {
     let bytes = name.as_bytes();
     let number = |part: &[u8]| part.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
     let (first, last) = (&bytes[..bytes.len().min(8)], &bytes[bytes.len().saturating_sub(8)..]);
     let all = number(first) ^ number(last).rotate_left(29) ^ (bytes.len() as u64).rotate_left(54);
     // The bits above depend on all of them.
-    (all.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
+    (all.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8
 }
 
 /// Whether an account sends it to itself.
@@ -541,7 +635,17 @@ pub(crate) fn is_to_itself(stanza: &Stanza) -> bool {
 mod tests {
     use super::*;
     use balcony_stanza::PresenceType;
+    use core::mem::offset_of;
     use proptest::prelude::*;
+
+    // What a message looks at is in two lines of the processor's cache, of which the first begins with the name; of a resource, in half of one.
+    #[test]
+    fn what_every_message_needs_lies_together() {
+        let name = 2 * size_of::<u32>() + size_of::<crate::slab::Name>();
+        let last = name + offset_of!(Account, backlog);
+        assert!(last < 128, "{last}");
+        assert!(offset_of!(Resource, jid) <= 32);
+    }
 
     proptest! {
         // RFC 6121 §8.5.2.1.1 [D4b]: the set that is kept is the set that counting anew gives.

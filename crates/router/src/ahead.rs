@@ -59,24 +59,16 @@ impl Router {
 
     /// Reads what a message to each of these accounts has to do with, or to its resource of that name.
     pub(crate) fn look_at_recipients(&self, accounts: Recipients<'_>) {
-        for (account, name) in &accounts {
+        for (account, _) in &accounts {
             black_box((account.is_quiet(), account.most_available().len()));
-            black_box(name.map(|_| account.first_mark()));
         }
         let mut resources: SmallVec<[Option<&Resource>; TOGETHER]> = SmallVec::new();
         for (account, name) in &accounts {
             resources.push(name.and_then(|name| account.by_mark(mark(name)).next()));
         }
-        for resource in resources.iter().flatten() {
-            black_box(resource.session);
-        }
         let sessions =
             accounts.iter().zip(&resources).filter_map(|((account, _), resource)| match resource {
-                Some(resource) => {
-                    // Its end is compared.
-                    black_box(resource.jid.as_str().as_bytes().last());
-                    Some(resource.session)
-                }
+                Some(resource) => Some(resource.session),
                 None => account.most_available().first().copied(),
             });
         let sessions: SmallVec<[_; TOGETHER]> = sessions.collect();
@@ -88,10 +80,3 @@ impl Router {
 
 /// Accounts, and to which of their resources something goes.
 pub(crate) type Recipients<'a> = SmallVec<[(&'a Account, Option<&'a str>); TOGETHER]>;
-
-impl Account {
-    /// Whether nothing waits in it. Reads what a message looks at.
-    fn is_quiet(&self) -> bool {
-        self.phase.is_open() && self.queue.is_empty() && self.has_no_lines()
-    }
-}

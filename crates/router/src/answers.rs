@@ -187,7 +187,7 @@ impl Router {
     /// The account is known now. The probes of strangers wait for nothing more.
     fn deny_strangers(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get_mut(name) else { return };
-        let all = mem::take(&mut account.queue);
+        let all = account.take_queue();
         let (denied, mut others): (VecDeque<_>, VecDeque<_>) =
             all.into_iter().partition(|waiting| account.is_probed_by_stranger(&self.shared, &waiting.stanza));
         for Waiting { stanza, charge, .. } in denied {
@@ -196,8 +196,10 @@ impl Router {
         }
         if let Some(account) = self.accounts.get_mut(name) {
             // Behind them what has come of the denials.
-            others.append(&mut account.queue);
-            account.queue = others;
+            others.append(&mut account.take_queue());
+            if !others.is_empty() {
+                *account.queue_mut() = others;
+            }
         }
     }
 

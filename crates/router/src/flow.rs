@@ -38,7 +38,7 @@ impl Router {
         if self.accounts.get(&name).is_none_or(|account| account.open().is_none()) {
             let Some(charge) = self.charge_own(&stanza, origin, effects) else { return };
             let waiting = Waiting { task: Task::Sent(from), stanza, charge };
-            return self.load(&name, effects).queue.push_back(waiting);
+            return self.load(&name, effects).queue_mut().push_back(waiting);
         }
         self.depart_open(&name, from, stanza, origin, effects);
     }
@@ -231,7 +231,7 @@ impl Router {
         let Some(to) = &stanza.head.to else { return };
         let name = to.to_bare();
         let Some(charge) = self.charge(&stanza, origin, effects) else { return };
-        self.load(&name, effects).queue.push_back(Waiting { task: Task::Arrived, stanza, charge });
+        self.load(&name, effects).queue_mut().push_back(Waiting { task: Task::Arrived, stanza, charge });
     }
 
     /// The same for a message that comes back from a session which has not got it: before what has come later, in its sender's line if
@@ -247,7 +247,7 @@ impl Router {
         let (peer, name) = (from.to_bare(), to.to_bare());
         let Some(charge) = self.charge(&stanza, origin, effects) else { return };
         let account = self.load(&name, effects);
-        let queue = if has_line { &mut account.line_mut(&peer).queue } else { &mut account.queue };
+        let queue = if has_line { &mut account.line_mut(&peer).queue } else { account.queue_mut() };
         // They are told from each other by when they came first.
         let order = |charge: &Charge| charge.again.as_ref().map_or(0, |again| again.when.order);
         let place = queue.partition_point(|waiting| {
@@ -330,7 +330,7 @@ impl Router {
             self.remove(name, effects);
             self.fetch(name, effects);
             let account = self.accounts.get_mut(name).filter(|account| account.phase.is_open());
-            let Some(waiting) = account.and_then(|account| account.queue.pop_front()) else { break };
+            let Some(waiting) = account.and_then(|account| account.take_first(|_| true)) else { break };
             self.take_up(name, waiting, effects);
         }
         self.forget_obsolete(name, effects);
@@ -365,7 +365,7 @@ impl Router {
         self.fetch(name, effects);
         let is_returned = |waiting: &mut Waiting| matches!(waiting.task, Task::Returned);
         while let Some(account) = self.accounts.get_mut(name).filter(|account| account.phase.is_open())
-            && let Some(waiting) = account.queue.pop_front_if(is_returned)
+            && let Some(waiting) = account.take_first(is_returned)
         {
             self.take_up(name, waiting, effects);
         }

@@ -109,6 +109,7 @@ mod spent;
 mod store;
 mod strangers;
 mod subscription;
+mod text;
 mod undelivered;
 mod waits;
 

@@ -32,10 +32,14 @@ pub(crate) enum Stage {
     Acting,
     /// For what is kept of it, once more: what is known may not be what the store has. Nobody has been told of these changes of its
     /// roster.
-    Reloading(Vec<Doubt>),
+    Reloading(Box<Doubts>),
     /// For its end. If it does not end, and there are such changes, it is to be loaded again.
-    Removing(Option<Vec<Doubt>>),
+    Removing(Option<Box<Doubts>>),
 }
+
+/// Changes of a roster of which nobody has been told.
+#[derive(Debug, Default)]
+pub(crate) struct Doubts(Vec<Doubt>);
 
 /// What is known of an account and may not be what the store has.
 #[derive(Debug)]
@@ -78,7 +82,7 @@ impl Phase {
     pub(crate) fn loaded(&mut self, known: Box<Known>) -> Option<Outdated> {
         match mem::replace(self, Phase::Loaded(known, Stage::Acting)) {
             Phase::Loading => None,
-            Phase::Loaded(known, Stage::Reloading(doubts)) => Some(Outdated { known, doubts }),
+            Phase::Loaded(known, Stage::Reloading(doubts)) => Some(Outdated { known, doubts: doubts.0 }),
             Phase::Loaded(known, _) => Some(Outdated { known, doubts: Vec::new() }),
         }
     }
@@ -103,11 +107,11 @@ impl Phase {
         let Phase::Loaded(_, stage) = self else { return false };
         match stage {
             Stage::Open | Stage::Acting => {
-                *stage = Stage::Reloading(doubt.into_iter().collect());
+                *stage = Stage::Reloading(Box::new(Doubts(doubt.into_iter().collect())));
                 return true;
             }
-            Stage::Reloading(doubts) => doubts.extend(doubt),
-            Stage::Removing(doubts) => doubts.get_or_insert_default().extend(doubt),
+            Stage::Reloading(doubts) => doubts.0.extend(doubt),
+            Stage::Removing(doubts) => doubts.get_or_insert_default().0.extend(doubt),
         }
         false
     }

@@ -394,7 +394,7 @@ impl Router {
             && let Some(account) = self.accounts.get_mut(&left.account)
             && account.incarnation == left.incarnation
         {
-            account.leaving += usize::from(holds);
+            account.add_leaving(usize::from(holds));
             account.ending += usize::from(returns);
             (left.holds, left.returns) = (left.holds || holds, left.returns || returns);
         }
@@ -482,7 +482,7 @@ impl Router {
             incarnation = account.incarnation;
             // What comes next is stored, unless somebody else takes it: what is in there goes before it.
             holds |= returns && account.most_available().is_empty();
-            account.leaving += usize::from(holds);
+            account.add_leaving(usize::from(holds));
             account.ending += usize::from(returns);
         }
         if outbox.is_detached() {
@@ -581,7 +581,7 @@ impl Router {
             }
         }
         if let Some(account) = self.accounts.get_mut(&name) {
-            account.leaving -= holders.iter().filter(|of| **of == account.incarnation).count();
+            account.remove_leaving(holders.iter().filter(|of| **of == account.incarnation).count());
             account.ending -= returning.iter().filter(|of| **of == account.incarnation).count();
         }
         self.give_up_documents(&name, kept);

@@ -128,7 +128,10 @@ impl<V> fmt::Debug for Seats<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outbox::Outbox;
+    use crate::router::Session;
     use alloc::collections::BTreeMap;
+    use core::mem::offset_of;
     use proptest::prelude::*;
 
     /// Numbers as a server has them, with the same lower halves, and far away ones.
@@ -158,6 +161,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    // What a message needs of a session is in one line of the processor's cache, and all of it in two.
+    #[test]
+    fn a_session_takes_two_lines() {
+        assert_eq!(size_of::<Option<Seat<Session>>>(), 128);
+        assert!(offset_of!(Seat<Session>, value) + offset_of!(Session, outbox) + size_of::<Outbox>() <= 64);
     }
 
     // Places of those that are gone are used again, and given back with the last one.

@@ -12,10 +12,10 @@ use core::mem;
 
 use balcony_jid::BareJid;
 use hashbrown::DefaultHashBuilder;
-use smallvec::SmallVec;
 
 pub(crate) use crate::places::Place;
 use crate::places::Places;
+use crate::text::Text;
 
 /// So many values lie side by side. More begin elsewhere, so that few have to move when there are more; where each of these begins is to be
 /// in the processor's cache.
@@ -64,19 +64,19 @@ pub(crate) trait Finds<K>: Hash {
 }
 
 /// The address of an account, as a key: short ones lie in it.
-pub(crate) struct Name(SmallVec<[u8; 32]>);
+pub(crate) type Name = Text<38>;
 
 impl Finds<Name> for str {
     fn finds(&self, key: &Name) -> bool {
-        self.as_bytes() == key.0.as_slice()
+        key.is(self)
     }
 
     fn to_key(&self) -> Name {
-        Name(SmallVec::from_slice(self.as_bytes()))
+        Text::new(self)
     }
 
     fn hash_of(hasher: &DefaultHashBuilder, key: &Name) -> u64 {
-        hasher.hash_one(core::str::from_utf8(&key.0).unwrap_or_default())
+        hasher.hash_one(key.as_str())
     }
 }
 

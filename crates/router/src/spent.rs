@@ -30,6 +30,7 @@ pub(crate) struct SpentStanzas {
     /// Empty queues, for sessions that are about to get something: most have something in their queues for a moment only.
     buffers: Vec<VecDeque<Entry>>,
     /// The same, without what was in them.
+    #[expect(clippy::vec_box, reason = "a session takes the box")]
     queues: Vec<Box<Queue>>,
 }
 

@@ -372,7 +372,7 @@ impl Account {
         let Some(known) = self.known() else { return Vec::new() };
         let owner = known.roster.owner();
         // What is still on its way must not be crossed by a request that it answers. The contact's account sees to what waits there.
-        let is_quiet = |contact: &BareJid| self.queue.is_empty() && self.line(contact.as_str()).is_none();
+        let is_quiet = |contact: &BareJid| self.queue().is_empty() && self.line(contact.as_str()).is_none();
         let asked = known
             .roster
             .asked()

@@ -367,6 +367,6 @@ impl Account {
     /// Whether messages that have come back from sessions wait.
     fn has_returned(&self) -> bool {
         let is_returned = |task: Task| matches!(task, Task::Returned);
-        self.queue.iter().any(|waiting| is_returned(waiting.task)) || self.any_in_lines(is_returned)
+        self.queue().iter().any(|waiting| is_returned(waiting.task)) || self.any_in_lines(is_returned)
     }
 }
