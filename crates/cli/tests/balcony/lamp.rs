@@ -71,7 +71,7 @@ fn a_lamp_is_seen_and_switched() {
     let lamp = runtime.spawn(example::run(client));
 
     balcony.shows("juliet", "lamp@localhost/balcony is online: the lamp is off, 21.5 °C\n");
-    let all = "temperature  How warm it is\nswitch  Switch the lamp\nschedule  Switch it later\n";
+    let all = "temperature  How warm it is\nswitch       Switch the lamp\nschedule     Switch it later\n";
     assert_eq!(balcony.command("juliet", &[]), all);
     assert_eq!(balcony.command("nurse", &[]), "temperature  How warm it is\n");
     assert_eq!(balcony.command("paris", &[]), "");
