@@ -4,17 +4,19 @@
 //! without a gap in what stream management counts (XEP-0198). It is handled for its sender, and against the session's bounds. When
 //! something urgent comes, or there is too much of it, all of it goes into the queue, in the order in which it came.
 //!
-//! Messages wait there as well while older ones come for their session from the store, in parts: they go when the last of these has.
+//! Messages wait there as well while older ones come for their session from the store, in parts: they go when the last of these has. What else their
+//! senders send waits behind them.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
+use balcony_jid::Jid;
 use balcony_machine::Instant;
-use balcony_stanza::{Kind, Stanza};
+use balcony_stanza::Stanza;
 use balcony_xml::ElementRef;
 
 use crate::account::Resource;
@@ -40,13 +42,20 @@ pub(crate) struct Held {
     latest: BTreeMap<Key, u64>,
     next: u64,
     bytes: usize,
-    /// Messages that wait behind older ones, whatever extensions say: by their place among all that was delivered, and by when they came.
+    /// What waits behind older messages, whatever extensions say: by its place among all that was delivered, and by when it came.
     behind: BTreeMap<(u64, u64), Entry>,
+    /// Who has sent something of that.
+    senders: BTreeSet<Jid>,
 }
 
 impl Held {
-    /// Takes in a message that waits behind older ones.
+    /// Takes in something that waits behind older messages.
     pub(crate) fn push_behind(&mut self, entry: Entry) {
+        if let Some(from) = &entry.stanza.head.from
+            && !self.senders.contains(from)
+        {
+            self.senders.insert(from.clone());
+        }
         // One that comes back from another session may be older than others here; so may very many.
         let number = self.next;
         self.next += 1;
@@ -58,8 +67,14 @@ impl Held {
         self.behind.len()
     }
 
+    /// Whether something of this sender does.
+    pub(crate) fn is_behind(&self, from: &Jid) -> bool {
+        self.senders.contains(from)
+    }
+
     /// All of those.
     pub(crate) fn take_behind(&mut self) -> Vec<Entry> {
+        self.senders.clear();
         mem::take(&mut self.behind).into_values().collect()
     }
 
@@ -72,8 +87,8 @@ impl Held {
 
     /// The others go. What still waits behind older ones.
     pub(crate) fn split_behind(&mut self) -> Option<Box<Held>> {
-        let (behind, next) = (mem::take(&mut self.behind), self.next);
-        (!behind.is_empty()).then(|| Box::new(Held { behind, next, ..Held::default() }))
+        let (behind, senders) = (mem::take(&mut self.behind), mem::take(&mut self.senders));
+        (!behind.is_empty()).then(|| Box::new(Held { behind, senders, next: self.next, ..Held::default() }))
     }
 
     /// Takes one more in. What it takes the place of.
@@ -222,17 +237,19 @@ impl Router {
         self.watch(id, before, after);
     }
 
-    /// Whether a message that comes for a session waits behind stored ones, which are older.
-    pub(crate) fn waits_behind(&self, id: SessionId, stanza: &Stanza) -> bool {
-        let Some(own) = self.sessions.get(&id).filter(|_| matches!(stanza.head.kind, Kind::Message(_)))
-        else {
-            return false;
-        };
+    /// Whether something that comes for a session waits there: a message behind stored ones, which are older, and what else its sender sends behind
+    /// that (RFC 6120 section 10.1). Whoever is answered by the server need not wait for what others have sent.
+    pub(crate) fn waits_behind(&self, id: SessionId, entry: &Entry) -> bool {
+        let Some(own) = self.sessions.get(&id) else { return false };
+        if !entry.is_message() {
+            let from = entry.stanza.head.from.as_ref().filter(|_| !entry.is_answer());
+            return from.is_some_and(|from| own.outbox.is_behind(from));
+        }
         let account = self.accounts.get(own.jid.bare_str());
         own.outbox.behind() > 0 || account.is_some_and(|account| account.has_older_to_come() == Some(id))
     }
 
-    /// Has a message wait so.
+    /// Has it wait so.
     pub(crate) fn hold_behind(&mut self, id: SessionId, entry: Entry) -> Offer {
         let Some(own) = self.sessions.get_mut(&id) else { return Offer::Waits };
         self.queued += entry.bytes();
@@ -268,7 +285,8 @@ impl Router {
                 self.offer_late(id, entry, false);
                 continue;
             };
-            if has_connection && !entry.is_stamped && now.saturating_since(entry.at) >= FRESH {
+            let is_late = entry.is_message() && now.saturating_since(entry.at) >= FRESH;
+            if has_connection && !entry.is_stamped && is_late {
                 let late = stamped(self.accounts.get(own.jid.bare_str()), &entry.stanza, entry.at);
                 late.into_iter().for_each(|stanza| entry.change(stanza));
             }

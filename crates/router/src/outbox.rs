@@ -366,16 +366,21 @@ impl Outbox {
         before
     }
 
-    /// Keeps a message out of the queue that stored ones come before, which are not in it yet.
+    /// Keeps something out of the queue that stored messages come before, which are not in it yet.
     pub(crate) fn hold_behind(&mut self, entry: Entry) {
         let queue = self.queue_mut();
         queue.bytes += entry.bytes;
         queue.held.get_or_insert_default().push_behind(entry);
     }
 
-    /// How many messages wait so.
+    /// How many wait so.
     pub(crate) fn behind(&self) -> usize {
         self.queue().held.as_ref().map_or(0, |held| held.behind())
+    }
+
+    /// Whether something of this sender does.
+    pub(crate) fn is_behind(&self, from: &Jid) -> bool {
+        self.queue().held.as_ref().is_some_and(|held| held.is_behind(from))
     }
 
     /// All of these, to be put into the queue.

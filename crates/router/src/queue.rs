@@ -304,7 +304,7 @@ impl Router {
             replayed.map_or((None, false), |(_, number, is_last)| (Some(number), is_last));
         let mut entry = Entry::new(stanza, now, is_answer, number, others, kept).at(when);
         entry.maker = self.spent.maker;
-        if holds && number.is_none() && self.waits_behind(id, &entry.stanza) {
+        if holds && number.is_none() && self.waits_behind(id, &entry) {
             return self.hold_behind(id, entry);
         }
         let offer = self.admit(id, entry, is_returned, front, effects);

@@ -112,6 +112,11 @@ impl Entry {
         matches!(self.stanza.head.kind, Kind::Message(_))
     }
 
+    /// Whether a request of the session is answered with it, by its own account or its server.
+    pub(crate) const fn is_answer(&self) -> bool {
+        self.is_answer
+    }
+
     /// The number of the group of sessions that get the same, if there are several.
     pub(super) fn group(&self) -> Option<u64> {
         self.others.as_ref().map(|others| others.number)

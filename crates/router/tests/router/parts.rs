@@ -6,7 +6,7 @@ use core::time::Duration;
 use balcony_machine::Limits;
 use balcony_roster::Subscription;
 use balcony_router::{Effect, SessionId};
-use balcony_stanza::{IqType, Kind, MessageType, Stanza};
+use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 
 use crate::hibernated::{crash, detach, restart};
 use crate::world::{World, available, bare, config, content, jid, request, unavailable, wires};
@@ -96,6 +96,52 @@ impl Scene {
         let documents = self.world.store.documents(&bare(JULIET), "undelivered").count();
         (documents, self.world.kept(JULIET).len(), self.world.router.queued()) == (0, 0, 0)
     }
+}
+
+// RFC 6120 §10.1: what the sender of a message that waits behind the mail sends next waits behind that. What others send, and what the phone
+// has asked for itself, does not.
+#[test]
+fn nothing_overtakes_a_message_that_waits_behind_mail() {
+    let mut scene = scene();
+    let ping = |id: &str| {
+        let mut ping =
+            request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").with_to(jid("juliet@example.com/phone"));
+        ping.head.id = Some(id.into());
+        ping
+    };
+    let come = |effects: &[Effect], phone, what: &str| {
+        wires(effects, phone).iter().filter(|wire| wire.contains(what)).count()
+    };
+    let effects = scene.world.send(scene.romeo, ping("before"));
+    assert_eq!(come(&effects, scene.phone, "before"), 1);
+    scene.sent.extend(effects);
+    scene.writes(MAIL, JULIET);
+    let effects = scene.world.send(scene.romeo, ping("behind"));
+    assert_eq!(come(&effects, scene.phone, "behind"), 0);
+    let mut presence = content("<status>gone</status>").with_to(jid(JULIET));
+    presence.head.kind = Kind::Presence(PresenceType::Available);
+    let effects = scene.world.send(scene.romeo, presence);
+    assert_eq!(come(&effects, scene.phone, "gone"), 0);
+    let effects = scene.world.send(scene.hall, ping("from another"));
+    assert_eq!(come(&effects, scene.phone, "from another"), 1);
+    scene.sent.extend(effects);
+    let effects = scene.world.send(scene.phone, request(IqType::Get, "<query xmlns='jabber:iq:roster'/>"));
+    assert_eq!(come(&effects, scene.phone, "jabber:iq:roster"), 1);
+    scene.sent.extend(effects);
+    let mut order = Vec::new();
+    while !scene.sent.is_empty() {
+        let told = wires(&scene.sent, scene.phone);
+        let place =
+            |what: &str| told.iter().position(|wire| wire.contains(what)).map(|place| (order.len(), place));
+        let places = [place(&format!("<body>{MAIL} ")), place("'behind'"), place("gone")];
+        order.push(places);
+        let (now, count) = (scene.world.now, u32::try_from(told.len()).unwrap());
+        scene.sent.clear();
+        scene.world.router.acknowledged(now, scene.phone, count, &mut scene.sent);
+        scene.world.serve(&mut scene.sent);
+    }
+    let places: Vec<_> = (0..3).map(|what| order.iter().find_map(|places| places[what]).unwrap()).collect();
+    assert!(places.is_sorted(), "{places:?}");
 }
 
 // XEP-0280 §6, RFC 6121 §8.5.2.1.1, docs/guarantees.md: others of the account get what is new at once, as it is for them, and once; the one
