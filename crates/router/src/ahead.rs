@@ -42,11 +42,11 @@ impl Router {
             let Some(session) = self.sessions.get(&from) else { continue };
             match session.recent.as_ref().and_then(|recent| recent.index) {
                 Some(index) => indices.push((index, name)),
-                None => strangers.extend(session.recent_to.as_ref()),
+                None => strangers.push(&session.recent_to),
             }
         }
         for name in strangers {
-            black_box(name.as_str().as_bytes().first());
+            black_box(name.as_ref().and_then(|name| name.as_bytes().first()));
         }
         let accounts = indices.into_iter().filter_map(|(index, name)| Some((self.accounts.at(index)?, name)));
         self.look_at_recipients(accounts.collect());

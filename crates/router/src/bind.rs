@@ -136,7 +136,6 @@ impl Router {
         let own = Session {
             jid: jid.clone(),
             since: self.asks.now(),
-            before: 0,
             is_plain: false,
             holds: false,
             is_told: false,

@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 use core::mem;
 
-use balcony_jid::BareJid;
 use balcony_stanza::{ErrorCondition, Kind, Stanza, StanzaError};
 
 use crate::Effect;
@@ -12,6 +11,7 @@ use crate::asks::{Charge, cost};
 use crate::line::{Origin, Sent};
 use crate::router::{Recent, Router, Session};
 use crate::slab::Index;
+use crate::text::Text;
 use crate::waits::{Place, memory};
 
 impl Router {
@@ -150,7 +150,7 @@ impl Router {
             _ => None,
         };
         let lies_there = |index| self.accounts.is_at(index, to.bare_str());
-        let is_to = |name: &BareJid| name.as_str() == to.bare_str();
+        let is_to = |name: &Text<30>| name.is(to.bare_str());
         if let Some(Session { recent: Some(recent), recent_to, .. }) = session
             && recent.at + span > now
             && let is_there = recent.index.is_some_and(lies_there)
@@ -175,7 +175,8 @@ impl Router {
             && let Some(session) = self.sessions.get_mut(&sent.session)
         {
             let recent = Recent { at: now, index, sees: Some(sees_presence) };
-            (session.recent, session.recent_to) = (is_noted.then_some(recent), Some(name));
+            (session.recent, session.recent_to) =
+                (is_noted.then_some(recent), Some(Text::new(name.as_str())));
         }
         if !is_noted && !origin.is_said() && !matches!(origin, Origin::Remote) {
             self.refuse_busy(stanza, origin, effects);

@@ -27,6 +27,7 @@ use crate::shared::Shared;
 use crate::slab::{Index, Name, Slab};
 use crate::spent::SpentStanzas;
 use crate::strangers::Parked;
+use crate::text::Text;
 use crate::undelivered::Keeps;
 use crate::{Answer, Config, Effect, SessionId};
 
@@ -214,18 +215,17 @@ pub(crate) struct Session {
     /// What is on its way to it.
     pub(crate) outbox: Outbox,
     /// Whom it has written to last. It is not read as long as that one's account is where it was.
-    pub(crate) recent_to: Option<BareJid>,
+    pub(crate) recent_to: Option<Text<30>>,
     pub(crate) jid: FullJid,
     /// When it was bound, or taken over from a router before this one.
     pub(crate) since: Instant,
-    /// How long it had been bound then, in nanoseconds.
-    pub(crate) before: u64,
 }
 
 impl Session {
     /// How long it has been bound.
     pub(crate) fn age(&self, now: Instant) -> Duration {
-        Duration::from_nanos(self.before).saturating_add(now.saturating_since(self.since))
+        let before = self.outbox.management().managed().map_or(Duration::ZERO, |managed| managed.age);
+        before.saturating_add(now.saturating_since(self.since))
     }
 
     /// Since when it waits for its client, at this router, if it does.

@@ -147,7 +147,6 @@ impl Router {
             states,
             delivering,
             outbox,
-            age,
             delivered,
         } = saved;
         let name = jid.to_bare();
@@ -188,7 +187,6 @@ impl Router {
         let own = Session {
             jid: jid.clone(),
             since: self.asks.now(),
-            before: u64::try_from(age.as_nanos()).unwrap_or(u64::MAX),
             is_plain: false,
             holds: false,
             is_told: false,
@@ -239,8 +237,6 @@ struct Saved {
     /// Up to which number of their log stored messages are on their way to it.
     delivering: Option<u64>,
     outbox: Outbox,
-    /// How long it has been bound.
-    age: Duration,
     /// How many stored messages were on their way to it; 0 if that is not known.
     delivered: u64,
 }
@@ -277,7 +273,8 @@ impl Saved {
         let delivered = if record.is_at_end() { 0 } else { record.number()? };
         // Nor this.
         let behind = if record.is_at_end() { 0 } else { record.number()? };
-        let outbox = outbox.put_behind(behind)?;
+        let mut outbox = outbox.put_behind(behind)?;
+        outbox.set_age(age);
         router.delivered = router.delivered.max(outbox.last_order());
         let saved = Saved {
             jid,
@@ -289,7 +286,6 @@ impl Saved {
             states,
             delivering,
             outbox,
-            age,
             delivered,
         };
         record.is_at_end().then_some(saved)

@@ -30,6 +30,8 @@ pub(crate) struct Managed {
     pub(crate) first: u64,
     /// How long it waits for its client; it does not if that is zero.
     pub(crate) wait: Duration,
+    /// How long it had been bound when it was taken over from a router before this one, if it was.
+    pub(crate) age: Duration,
     /// Of which account it was when it was [saved](crate::Router::save), if it was: the account may be another by now.
     pub(crate) creation: Option<u64>,
     /// What has come back to it from other sessions while it has no connection, and is not in its place yet. Nothing between calls.
@@ -85,6 +87,7 @@ impl Management {
                 *self = Management::Attached(Box::new(Managed {
                     first,
                     wait,
+                    age: Duration::ZERO,
                     creation: None,
                     returned: Vec::new(),
                 }));

@@ -71,6 +71,13 @@ impl Outbox {
         Some(self)
     }
 
+    /// Its session, which acknowledges, had been bound so long when it was taken over.
+    pub(crate) fn set_age(&mut self, age: Duration) {
+        if let Some(managed) = self.queue.as_mut().and_then(|queue| queue.management.managed_mut()) {
+            managed.age = age;
+        }
+    }
+
     /// Makes the queue again, of a session that waits for its client until then, of so long altogether, and that was of the account which
     /// was the `creation`th. It has come now; since when its stanzas wait they say themselves. `None` if the record is damaged.
     pub(crate) fn read(
@@ -112,7 +119,13 @@ impl Outbox {
         }
         let bytes = entries.iter().map(|entry| entry.bytes).sum();
         let answers = entries.iter().filter(|entry| entry.is_answer).map(|entry| entry.bytes).sum();
-        let managed = Box::new(Managed { first, wait, creation: Some(creation), returned: Vec::new() });
+        let managed = Box::new(Managed {
+            first,
+            wait,
+            age: Duration::ZERO,
+            creation: Some(creation),
+            returned: Vec::new(),
+        });
         let rare = Rare { replay, replayed, ..Rare::default() };
         let queue = Queue {
             entries,
