@@ -7,17 +7,46 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::panic::RefUnwindSafe;
 
 use balcony_machine::{Deadline, Instant, Limits, Random, Reason, Seed, Ticket};
 use balcony_stanza::{StreamCondition, StreamError};
 use balcony_xml::{ReadError, Reader};
 
+use crate::client::ClientStreamConfig;
+use crate::component::{ComponentInitiatingConfig, ComponentReceivingConfig};
 use crate::error::Error;
 use crate::feature::sm::Managed;
 use crate::framing::Framing;
 use crate::header::{Header, PeerHeader};
+use crate::s2s::{S2sInitiatingConfig, S2sReceivingConfig};
 use crate::security::{Security, TlsPolicy};
+use crate::server::ServerStreamConfig;
 use crate::state::{Phase, Role, Step};
+
+/// The configuration of a stream, as far as it is the same for all roles. Many streams share one, so none has limits of its own.
+pub(crate) trait Bounded: Send + Sync + RefUnwindSafe {
+    fn limits(&self) -> &Limits;
+}
+
+macro_rules! bounded {
+    ($($config:ty),*) => {
+        $(impl Bounded for $config {
+            fn limits(&self) -> &Limits {
+                &self.limits
+            }
+        })*
+    };
+}
+
+bounded!(
+    ClientStreamConfig,
+    ServerStreamConfig,
+    S2sInitiatingConfig,
+    S2sReceivingConfig,
+    ComponentInitiatingConfig,
+    ComponentReceivingConfig
+);
 
 /// What streams of all roles have in common.
 pub struct Common {
@@ -25,7 +54,7 @@ pub struct Common {
     pub(crate) role: Role,
     pub(crate) framing: Framing,
     pub(crate) reader: Reader,
-    pub(crate) limits: Limits,
+    config: Arc<dyn Bounded>,
     pub(crate) random: Random,
     /// Whether the STARTTLS that was asked for had been offered.
     pub(crate) tls_offered: bool,
@@ -70,10 +99,11 @@ impl Common {
         role: Role,
         tls: TlsPolicy,
         framing: Framing,
-        limits: Limits,
+        config: Arc<dyn Bounded>,
         seed: &Seed,
         now: Instant,
     ) -> Self {
+        let limits = config.limits();
         Common {
             phase: if tls == TlsPolicy::Direct { Phase::Tls } else { Phase::Header },
             role,
@@ -90,8 +120,13 @@ impl Common {
             next_ticket: 0,
             unhandled: 0,
             managed: None,
-            limits,
+            config,
         }
+    }
+
+    /// The bounds that its configuration sets.
+    pub(crate) fn limits(&self) -> &Limits {
+        self.config.limits()
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -111,7 +146,7 @@ impl Common {
 
     /// Forgets the stream so far (RFC 6120 section 4.3.3): a new header is due from both sides.
     pub(crate) fn restart(&mut self, authenticated: bool) {
-        let limits = if authenticated { self.limits.after_auth } else { self.limits.before_auth };
+        let limits = if authenticated { self.limits().after_auth } else { self.limits().before_auth };
         match self.framing {
             // White space that came on the way may belong to the stream before, but not to one before TLS.
             Framing::Document if authenticated => self.reader = Reader::restarted(limits),
@@ -148,7 +183,7 @@ impl Common {
     /// The number of an ask that input has to wait for.
     pub(crate) fn ask(&mut self, now: Instant) -> Ticket {
         let ticket = self.ticket();
-        self.asked = Asked::Open(ticket, now + self.limits.answer);
+        self.asked = Asked::Open(ticket, now + self.limits().answer);
         ticket
     }
 
@@ -217,7 +252,7 @@ impl Common {
     /// Puts silence behind us: the peer has been heard.
     pub(crate) fn heard(&mut self, now: Instant) {
         if self.phase == Phase::Open {
-            match self.limits.idle {
+            match self.limits().idle {
                 Some(idle) => self.set_timer(now + idle, Reason::Idle),
                 None => self.stop_timer(),
             }
@@ -237,7 +272,7 @@ impl Common {
         self.step(Step::Close)?;
         self.framing.close(out);
         self.asked = Asked::Nothing;
-        self.set_timer(now + self.limits.closing, Reason::Closing);
+        self.set_timer(now + self.limits().closing, Reason::Closing);
         Ok(())
     }
 

@@ -157,7 +157,7 @@ impl<S: Side> Stream<S> {
                 return Ok(Progress::Event(event));
             }
             self.side.open(&mut self.common, out);
-            if out.len() >= self.common.limits.output {
+            if out.len() >= self.common.limits().output {
                 return Ok(Progress::Blocked(On::OutputFull));
             }
             let space = self.common.reader.whitespace();
@@ -476,7 +476,7 @@ impl<S: Side> Stream<S> {
                     }
                 };
                 self.ask_for_life(now, from, to, out);
-                self.common.set_timer(now + self.common.limits.answer, Reason::Idle);
+                self.common.set_timer(now + self.common.limits().answer, Reason::Idle);
                 Ok(())
             }
             // `connection-timeout` is for a peer that did not answer (section 4.9.3.4); one that never spoke was asked

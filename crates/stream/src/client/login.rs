@@ -220,7 +220,7 @@ impl Client {
                 #[cfg(feature = "fast")]
                 self.read_token(element);
                 common.step(Step::AuthenticatedInPlace)?;
-                common.reader.set_limits(common.limits.after_auth);
+                common.reader.set_limits(common.limits().after_auth);
             }
         }
         Ok(ClientEvent::Authenticated { account: self.config.account.clone(), mechanism })

@@ -182,8 +182,8 @@ impl Stream<Client> {
     /// A stream that opens itself.
     #[must_use]
     pub fn new(config: Arc<ClientStreamConfig>, seed: Seed, now: Instant) -> Self {
-        let limits = config.limits;
-        let common = Common::new(Role::Client, config.tls, config.framing, limits, &seed, now);
+        let bounds = Arc::<ClientStreamConfig>::clone(&config);
+        let common = Common::new(Role::Client, config.tls, config.framing, bounds, &seed, now);
         Stream::begin(common, Client::new(config))
     }
 

@@ -65,7 +65,7 @@ impl Initiator {
                 common.step(Step::Accepted)?;
                 self.attached = true;
                 common.stop_timer();
-                common.reader.set_limits(common.limits.after_auth);
+                common.reader.set_limits(common.limits().after_auth);
                 Ok(Some(ComponentEvent::Attached(self.config.domain.clone())))
             }
             Phase::Open => match Incoming::read(common)? {

@@ -98,18 +98,18 @@ impl Stream<Component> {
     /// The end of the component, which opens the stream.
     #[must_use]
     pub fn initiating(config: Arc<ComponentInitiatingConfig>, seed: Seed, now: Instant) -> Self {
-        let limits = config.limits;
+        let bounds = Arc::<ComponentInitiatingConfig>::clone(&config);
         let common =
-            Common::new(Role::Component, tls(config.direct_tls), Framing::Document, limits, &seed, now);
+            Common::new(Role::Component, tls(config.direct_tls), Framing::Document, bounds, &seed, now);
         Stream::begin(common, Component(End::Initiating(Initiator::new(config))))
     }
 
     /// The end of its server.
     #[must_use]
     pub fn receiving(config: Arc<ComponentReceivingConfig>, seed: Seed, now: Instant) -> Self {
-        let limits = config.limits;
+        let bounds = Arc::<ComponentReceivingConfig>::clone(&config);
         let common =
-            Common::new(Role::Component, tls(config.direct_tls), Framing::Document, limits, &seed, now);
+            Common::new(Role::Component, tls(config.direct_tls), Framing::Document, bounds, &seed, now);
         Stream::begin(common, Component(End::Receiving(Receiver::new(config))))
     }
 }

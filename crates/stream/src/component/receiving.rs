@@ -140,7 +140,7 @@ impl Receiver {
         out.extend_from_slice(b"<handshake/>");
         common.step(Step::Accepted)?;
         self.attached = true;
-        common.reader.set_limits(common.limits.after_auth);
+        common.reader.set_limits(common.limits().after_auth);
         common.heard(now);
         Ok(ComponentEvent::Attached(component))
     }

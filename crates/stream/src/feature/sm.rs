@@ -161,7 +161,7 @@ impl Common {
             return false;
         }
         write(self.framing, &Request.to_element(), out);
-        let expires = now + self.limits.answer;
+        let expires = now + self.limits().answer;
         if let Some(managed) = &mut self.managed {
             managed.asked = managed.asked.saturating_add(1);
             managed.expires.get_or_insert(expires);
@@ -171,9 +171,11 @@ impl Common {
 
     /// Something has come, which shows that the peer lives even if it is no answer yet.
     pub(crate) fn heard_while_asked(&mut self, now: Instant) {
-        let expires = now + self.limits.answer;
-        if let Some(managed) = &mut self.managed {
-            managed.expires = managed.expires.map(|_| expires);
+        if self.managed.is_some() {
+            let expires = now + self.limits().answer;
+            if let Some(managed) = &mut self.managed {
+                managed.expires = managed.expires.map(|_| expires);
+            }
         }
     }
 
@@ -192,7 +194,7 @@ impl Common {
             )
             .into());
         };
-        let expires = now + self.limits.answer;
+        let expires = now + self.limits().answer;
         let Some(managed) = self.managed.as_mut().filter(|managed| managed.sends) else { return Ok(0) };
         let sent = &mut managed.counts.sent;
         let Some(count) = sent.settle(h) else { return Err(Error::HandledTooHigh { h, sent: sent.total() }) };

@@ -126,7 +126,7 @@ impl Managed {
         if common.phase() != Phase::Open {
             return None;
         }
-        let expires = now + common.limits.answer;
+        let expires = now + common.limits().answer;
         match self.state {
             State::Offered => {
                 if let Some(earlier) = &self.earlier {

@@ -149,16 +149,16 @@ impl Stream<S2s> {
     /// The end that opens the stream, and sends stanzas.
     #[must_use]
     pub fn initiating(config: Arc<S2sInitiatingConfig>, seed: Seed, now: Instant) -> Self {
-        let limits = config.limits;
-        let common = Common::new(Role::S2s, config.tls, Framing::Document, limits, &seed, now);
+        let bounds = Arc::<S2sInitiatingConfig>::clone(&config);
+        let common = Common::new(Role::S2s, config.tls, Framing::Document, bounds, &seed, now);
         Stream::begin(common, S2s(End::Initiating(Initiator::new(config))))
     }
 
     /// The end that accepts the stream, and only receives stanzas, unless it [goes both ways](Stream::is_bidirectional).
     #[must_use]
     pub fn receiving(config: Arc<S2sReceivingConfig>, seed: Seed, now: Instant) -> Self {
-        let limits = config.limits;
-        let common = Common::new(Role::S2s, config.tls, Framing::Document, limits, &seed, now);
+        let bounds = Arc::<S2sReceivingConfig>::clone(&config);
+        let common = Common::new(Role::S2s, config.tls, Framing::Document, bounds, &seed, now);
         Stream::begin(common, S2s(End::Receiving(Receiver::new(config))))
     }
 

@@ -135,7 +135,7 @@ impl Receiver {
             Some(from) => self.complete(common, now, from, served, out).map(Some),
             None if self.is_to_be_vouched_for(common) => Ok(self.claimed.clone().map(|claimed| {
                 let ticket = common.ticket();
-                self.vouching = Vouching::Asked(ticket, now + common.limits.answer);
+                self.vouching = Vouching::Asked(ticket, now + common.limits().answer);
                 S2sEvent::Ask(ticket, S2sAsk::Vouch(claimed))
             })),
             None => self.write_features(common, out).map(|()| None),
@@ -417,7 +417,7 @@ impl Receiver {
             return Ok(());
         }
         self.failures += times;
-        match times > 0 && self.failures >= common.limits.sasl_attempts.into() {
+        match times > 0 && self.failures >= common.limits().sasl_attempts.into() {
             true => {
                 Err(StreamError::new(StreamCondition::PolicyViolation, "too many failed authentications"))
             }
@@ -453,7 +453,7 @@ impl Receiver {
                 self.judge(&from, &to, &id, &key, out);
                 if common.phase() == Phase::Negotiate {
                     // A stream for keys only is in order without ever being opened, but nobody has shown who they are.
-                    let negotiation = common.limits.negotiation;
+                    let negotiation = common.limits().negotiation;
                     let end = *self.end.get_or_insert(now + negotiation.saturating_mul(KEYS_ONLY));
                     common.set_timer(end.min(now + negotiation), Reason::Idle);
                 }
@@ -478,7 +478,7 @@ impl Receiver {
             if matches!(pair.state, State::Valid) {
                 dialback::write_verdict(&to, &from, None, Verdict::Valid, out);
             }
-        } else if self.pairs.len() >= common.limits.domain_pairs {
+        } else if self.pairs.len() >= common.limits().domain_pairs {
             let verdict = Verdict::Error(ErrorCondition::ResourceConstraint);
             dialback::write_verdict(&to, &from, None, verdict, out);
         } else {
@@ -490,7 +490,7 @@ impl Receiver {
     /// left.
     fn ask(&mut self, common: &mut Common, now: Instant) -> Option<S2sEvent> {
         let asked = self.pairs.iter().filter(|pair| matches!(pair.state, State::Asked(..))).count();
-        let attempts = usize::from(common.limits.sasl_attempts).max(1);
+        let attempts = usize::from(common.limits().sasl_attempts).max(1);
         if common.phase() != Phase::Open && self.failures + asked >= attempts {
             return None;
         }
@@ -498,7 +498,7 @@ impl Receiver {
             let State::Wanted(key) = &mut pair.state else { return None };
             let (from, to, key) = (pair.from.clone(), pair.to.clone(), core::mem::take(key));
             let ticket = common.ticket();
-            pair.state = State::Asked(ticket, now + common.limits.answer);
+            pair.state = State::Asked(ticket, now + common.limits().answer);
             let verification = Verification { from, to, id: self.id.clone(), key };
             Some(S2sEvent::Ask(ticket, S2sAsk::VerifyDialback(verification)))
         })
@@ -525,7 +525,7 @@ impl Receiver {
             Verdict::Valid => {
                 if common.phase() == Phase::Negotiate {
                     common.step(Step::Verified)?;
-                    common.reader.set_limits(common.limits.after_auth);
+                    common.reader.set_limits(common.limits().after_auth);
                     common.heard(now);
                 }
                 let (from, to) = (pair.from.clone(), pair.to.clone());

@@ -167,7 +167,7 @@ impl Server {
             common.step(Step::BindRefused)?;
             self.account = None;
             self.bare = None;
-            common.reader.set_limits(common.limits.before_auth);
+            common.reader.set_limits(common.limits().before_auth);
             let failure = Failure::new(SaslCondition::TemporaryAuthFailure, "no resource could be bound");
             return self.sasl_failure(common, failure, out);
         };

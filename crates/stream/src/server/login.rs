@@ -313,7 +313,7 @@ impl Server {
         common.step(Step::AuthFailed)?;
         iap::write_mismatch(common.framing, out);
         self.binding_failures = self.binding_failures.saturating_add(1);
-        if self.binding_failures >= common.limits.sasl_attempts {
+        if self.binding_failures >= common.limits().sasl_attempts {
             return Err(too_many_failures());
         }
         Ok(None)
@@ -344,7 +344,7 @@ impl Server {
         // A client that has to find out which channel binding works has not guessed at a password.
         let failures = if failure.is_of_binding { &mut self.binding_failures } else { &mut self.failures };
         *failures = failures.saturating_add(1);
-        if *failures >= common.limits.sasl_attempts {
+        if *failures >= common.limits().sasl_attempts {
             return Err(too_many_failures());
         }
         Ok(Some(ServerEvent::AuthenticationFailed { reason: failure.reason }))
@@ -381,7 +381,7 @@ impl Server {
             }
             Profile::Extensible => {
                 common.step(Step::AuthenticatedInPlace)?;
-                common.reader.set_limits(common.limits.after_auth);
+                common.reader.set_limits(common.limits().after_auth);
                 self.succeed_in_place(common, data, out);
             }
         }

@@ -147,8 +147,8 @@ impl Stream<Server> {
     /// A stream that a client is about to open.
     #[must_use]
     pub fn new(config: Arc<ServerStreamConfig>, seed: Seed, now: Instant) -> Self {
-        let limits = config.limits;
-        let common = Common::new(Role::Server, config.tls, config.framing, limits, &seed, now);
+        let bounds = Arc::<ServerStreamConfig>::clone(&config);
+        let common = Common::new(Role::Server, config.tls, config.framing, bounds, &seed, now);
         Stream::begin(common, Server::new(config))
     }
 
@@ -348,7 +348,7 @@ impl Side for Server {
                     "registration is not possible right now",
                 )),
             };
-            let most = common.limits.sasl_attempts;
+            let most = common.limits().sasl_attempts;
             return self.registration.finish(common.framing, result, most, out).map(|()| None);
         }
         self.login_answered(common, now, answer, out)

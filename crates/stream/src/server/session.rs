@@ -89,7 +89,7 @@ impl Server {
     /// One more request for a resource or a session that is not granted.
     pub(super) fn refused_bind(&mut self, common: &Common) -> Result<(), Error> {
         self.bind_refusals = self.bind_refusals.saturating_add(1);
-        if self.bind_refusals >= common.limits.bind_attempts {
+        if self.bind_refusals >= common.limits().bind_attempts {
             return Err(StreamError::new(
                 StreamCondition::PolicyViolation,
                 "too many refused attempts to bind",
