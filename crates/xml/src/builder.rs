@@ -68,14 +68,11 @@ impl Builder {
         self.borrows
     }
 
-    /// Hands out the header's tree. What comes next are top-level elements.
-    pub(crate) fn finish_header(&mut self) -> Tree {
-        let mut header = core::mem::take(&mut self.tree);
-        self.scope.keep(&header);
-        header.shrink();
+    /// The tree is that of the header, and complete. What comes next are top-level elements.
+    pub(crate) fn finish_header(&mut self) {
+        self.scope.keep(&self.tree);
         self.open.clear();
         self.base = 1;
-        header
     }
 
     /// The default namespace that the header declared, or what was said instead.

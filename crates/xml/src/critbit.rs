@@ -71,9 +71,9 @@ impl CritBit {
         CritBit { root: None, branches: Vec::new() }
     }
 
-    /// Makes room for so many more keys.
+    /// Makes room for so many more keys. The first of all needs none.
     pub(crate) fn try_reserve(&mut self, keys: usize) -> Result<(), TryReserveError> {
-        self.branches.try_reserve(keys)
+        self.branches.try_reserve(keys - usize::from(self.root.is_none() && keys > 0))
     }
 
     fn link(&self, slot: Slot) -> Option<Link> {

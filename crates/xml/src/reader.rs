@@ -59,7 +59,6 @@ pub struct Reader {
     tokenizer: Tokenizer,
     assembly: Assembly,
     phase: Phase,
-    header: Tree,
     /// What has come of a token that is not complete, from its first `<`. The bytes of one that is are its tree's.
     partial: Vec<u8>,
     /// So many of them are known to be UTF-8.
@@ -97,7 +96,9 @@ pub enum Token {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     BeforeHeader,
-    /// The header was an empty tag, so its end follows at once.
+    /// `builder` holds the header for the caller.
+    Header,
+    /// The same. It was an empty tag, so its end follows at once.
     EmptyStream,
     /// Between top-level elements or inside of one.
     Open,
@@ -105,6 +106,9 @@ enum Phase {
     Complete,
     Ended,
 }
+
+/// Where there is no element.
+static BLANK: Tree = Tree::new();
 
 const ONE_ELEMENT: ReadError = ReadError::NotWellFormed("a message holds exactly one element");
 
@@ -133,7 +137,6 @@ impl Reader {
             tokenizer: Tokenizer::new(),
             assembly: Assembly::new(limits),
             phase: Phase::BeforeHeader,
-            header: Tree::new(),
             partial: Vec::new(),
             valid: 0,
             content_end: 0,
@@ -220,11 +223,12 @@ impl Reader {
 
     fn step(&mut self, input: &mut &[u8]) -> Result<Option<Token>, ReadError> {
         match self.phase {
-            Phase::Complete => {
+            Phase::Complete | Phase::Header => {
                 self.forget();
                 self.phase = Phase::Open;
             }
             Phase::EmptyStream => {
+                self.forget();
                 self.phase = Phase::Ended;
                 return Ok(Some(Token::End));
             }
@@ -257,8 +261,9 @@ impl Reader {
                 Some(Part::Declaration) => self.forget(),
                 Some(Part::Header) => {
                     self.tokenizer.enter_header(self.assembly.builder.tree().source.as_bytes());
-                    self.header = self.assembly.finish_header();
-                    self.phase = if self.tokenizer.is_empty_tag() { Phase::EmptyStream } else { Phase::Open };
+                    self.assembly.finish_header();
+                    self.phase =
+                        if self.tokenizer.is_empty_tag() { Phase::EmptyStream } else { Phase::Header };
                     return Ok(Some(Token::Header));
                 }
                 Some(Part::Element) => return Ok(Some(self.complete())),
@@ -443,10 +448,14 @@ impl Reader {
         self.rewritten = Vec::new();
     }
 
-    /// The stream header, after [`Token::Header`] and for the reader's whole life: name, namespace and attributes.
+    /// The stream header, after [`Token::Header`] and until the next [`read`](Reader::read): name, namespace and attributes.
     #[must_use]
     pub fn header(&self) -> ElementRef<'_> {
-        ElementRef { tree: &self.header, node: 0 }
+        ElementRef { tree: if self.has_header() { self.assembly.builder.tree() } else { &BLANK }, node: 0 }
+    }
+
+    fn has_header(&self) -> bool {
+        matches!(self.phase, Phase::Header | Phase::EmptyStream)
     }
 
     /// The default namespace that the header declared, empty if none. In a stream in order it is the content namespace
@@ -471,7 +480,7 @@ impl Reader {
     /// The last [`Token::Element`], or the start tag of the last [`Token::Refused`], until the next [`read`](Reader::read).
     #[must_use]
     pub fn element(&self) -> ElementRef<'_> {
-        ElementRef { tree: self.assembly.builder.tree(), node: 0 }
+        ElementRef { tree: if self.has_header() { &BLANK } else { self.assembly.builder.tree() }, node: 0 }
     }
 
     /// Its exact bytes, from `<` to `>`.

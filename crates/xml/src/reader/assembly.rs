@@ -9,7 +9,7 @@ use balcony_machine::XmlLimits;
 use crate::ReadError;
 use crate::builder::Builder;
 use crate::tokenizer::{Event, Place, Sink};
-use crate::tree::{Tree, place};
+use crate::tree::place;
 
 /// What stands at the end of the bytes that have been taken.
 pub(super) enum Part {
@@ -75,10 +75,10 @@ impl Assembly {
         self.builder = Builder::within(content);
     }
 
-    /// Hands out the header, which is complete.
-    pub(super) fn finish_header(&mut self) -> Tree {
+    /// The header is complete.
+    pub(super) fn finish_header(&mut self) {
         self.before_header = false;
-        self.builder.finish_header()
+        self.builder.finish_header();
     }
 
     pub(super) const fn stray_text(&self) -> ReadError {

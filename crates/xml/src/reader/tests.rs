@@ -20,7 +20,6 @@ impl Reader {
         size_of::<Reader>()
             + self.partial.capacity()
             + self.rewritten.capacity()
-            + self.header.footprint()
             + self.assembly.footprint()
             + self.tokenizer.footprint()
     }
