@@ -341,6 +341,7 @@ fn sessions(mut world: World, count: usize, contacts: usize) -> usize {
         }
     }
     world.expect(count);
+    world.lend_nothing();
     let before = heap::used();
     for account in &accounts {
         world.online(account, "desk");

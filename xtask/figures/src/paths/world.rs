@@ -35,6 +35,9 @@ pub(crate) struct World {
     /// Resources that were bound.
     pub(crate) bound: usize,
     output: Vec<u8>,
+    /// Whether connections get the buffer of what was written before. A server brings an empty one each time, which costs an allocation
+    /// that is not the machine's.
+    lends_output: bool,
 }
 
 impl World {
@@ -61,6 +64,7 @@ impl World {
             stored: 0,
             bound: 0,
             output: Vec::new(),
+            lends_output: true,
         }
     }
 
@@ -103,6 +107,11 @@ impl World {
         self.connections.reserve_exact(connections);
         self.written.reserve_exact(connections);
         self.stalled.reserve_exact(connections);
+    }
+
+    /// Connections keep no buffer for what they say, as in a server.
+    pub(crate) fn lend_nothing(&mut self) {
+        self.lends_output = false;
     }
 
     /// A connection on which nothing is said yet.
@@ -221,8 +230,10 @@ impl World {
                         self.feed(&output);
                     }
                 }
-                output.clear();
-                self.output = output;
+                if self.lends_output {
+                    output.clear();
+                    self.output = output;
+                }
             }
             Action::Ask(ticket, Ask::Stream(ServerAsk::Credentials { hash, .. })) => {
                 let keys = self.credentials.get(hash).cloned();
