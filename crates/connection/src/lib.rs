@@ -39,6 +39,7 @@ mod url;
 #[cfg(feature = "websocket")]
 mod websocket;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -154,7 +155,7 @@ pub struct Connection<S: Side> {
     output_limit: usize,
     closed: bool,
     /// Set once, returned for ever.
-    failed: Option<Error>,
+    failed: Option<Box<Error>>,
     /// TLS did not take something that was to be sent.
     has_lost_output: bool,
 }
@@ -285,7 +286,7 @@ impl<S: Side> Connection<S> {
 
     /// The end is the end: whatever still comes touches neither the stream nor TLS.
     fn is_over(&self) -> Result<bool, Error> {
-        self.failed.clone().map_or(Ok(self.closed), Err)
+        self.failed.as_ref().map_or(Ok(self.closed), |error| Err((**error).clone()))
     }
 
     fn is_due(&self, now: Instant) -> bool {
@@ -307,7 +308,7 @@ impl<S: Side> Connection<S> {
         if matches!(result, Ok(Progress::Closed) | Err(_)) {
             self.end(out);
         }
-        self.failed = result.as_ref().err().cloned();
+        self.failed = result.as_ref().err().cloned().map(Box::new);
         result
     }
 
@@ -409,7 +410,7 @@ impl<S: Side> Connection<S> {
         let result = self.stream.eof(now, &mut self.output).map_err(Error::from);
         // What the stream has still to say goes the way of all that it says.
         let result = self.flush(out).and(result);
-        self.failed = result.as_ref().err().cloned();
+        self.failed = result.as_ref().err().cloned().map(Box::new);
         result
     }
 
@@ -526,7 +527,7 @@ impl<S: Side> Connection<S> {
     /// Why the connection has ended before its time; `None` if it has not, or in good order.
     #[must_use]
     pub fn failure(&self) -> Option<&Error> {
-        self.failed.as_ref()
+        self.failed.as_deref()
     }
 
     /// TLS ends after the stream (RFC 6120 section 4.4).

@@ -3,7 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -55,11 +55,15 @@ pub struct Common {
     pub(crate) framing: Framing,
     pub(crate) reader: Reader,
     config: Arc<dyn Bounded>,
-    pub(crate) random: Random,
+    pub(crate) random: Chance,
     /// Whether the STARTTLS that was asked for had been offered.
     pub(crate) tls_offered: bool,
-    /// What TLS said of itself; `None` in the clear.
-    pub(crate) security: Option<Security>,
+    /// Whether the stream is on TLS.
+    pub(crate) is_secured: bool,
+    /// What TLS said of itself, as long as somebody wants to know it.
+    pub(crate) security: Option<Box<Security>>,
+    /// When the certificate expires on which this stream stands.
+    expires: Option<Instant>,
     /// Whether our header stands at the start of the current stream.
     pub(crate) header_sent: bool,
     /// Whether the peer's header has been read.
@@ -74,6 +78,34 @@ pub struct Common {
     pub(crate) unhandled: u32,
     /// What is counted (XEP-0198); `None` if nothing is.
     pub(crate) managed: Option<Box<Managed>>,
+}
+
+/// Where a stream has its random values from.
+pub(crate) enum Chance {
+    /// It needs some now and then.
+    Many(Box<Random>),
+    /// It needs hardly any more: what the next ones come from is a tenth as large.
+    Few(Seed),
+}
+
+impl Chance {
+    /// See [`Random::token`].
+    pub(crate) fn token(&mut self, length: usize) -> String {
+        match self {
+            Chance::Many(random) => random.token(length),
+            Chance::Few(seed) => {
+                let mut random = seed.random();
+                *seed = random.seed();
+                random.token(length)
+            }
+        }
+    }
+
+    fn rest(&mut self) {
+        if let Chance::Many(random) = self {
+            *self = Chance::Few(random.seed());
+        }
+    }
 }
 
 /// The ask that input waits for.
@@ -109,9 +141,11 @@ impl Common {
             role,
             framing,
             reader: framing.reader(role, limits.before_auth),
-            random: seed.random(),
+            random: Chance::Many(Box::new(seed.random())),
             tls_offered: false,
+            is_secured: false,
             security: None,
+            expires: None,
             header_sent: false,
             header_read: false,
             peer_lang: None,
@@ -138,6 +172,9 @@ impl Common {
         match self.phase.after(self.role, step) {
             Some(phase) => {
                 self.phase = phase;
+                if phase == Phase::Open {
+                    self.random.rest();
+                }
                 Ok(())
             }
             None => Err(StreamError::from(StreamCondition::InternalServerError).into()),
@@ -225,15 +262,22 @@ impl Common {
         self.timer.filter(|timer| now >= timer.at).map(|timer| timer.reason)
     }
 
-    /// When the certificate expires on which this stream stands.
-    fn expires(&self) -> Option<Instant> {
-        self.security.as_ref().and_then(|security| security.expires)
+    /// The stream is on TLS from now on, which says this of itself.
+    pub(crate) fn secure(&mut self, security: Security) {
+        self.is_secured = true;
+        self.expires = security.expires;
+        self.security = Some(Box::new(security));
+    }
+
+    /// The peer has proven who it is, and proves nothing more.
+    pub(crate) fn forget_security(&mut self) {
+        self.security = None;
     }
 
     /// Whether it has.
     pub(crate) fn has_expired(&self, now: Instant) -> bool {
         !matches!(self.phase, Phase::Tls | Phase::Closing | Phase::Closed)
-            && self.expires().is_some_and(|expires| now >= expires)
+            && self.expires.is_some_and(|expires| now >= expires)
     }
 
     pub(crate) fn deadline(&self) -> Option<Deadline> {
@@ -243,7 +287,7 @@ impl Common {
         };
         let certificate = match self.phase {
             Phase::Tls | Phase::Closing | Phase::Closed => None,
-            _ => self.expires().map(|at| Deadline { at, reason: Reason::Certificate }),
+            _ => self.expires.map(|at| Deadline { at, reason: Reason::Certificate }),
         };
         let ack = self.ack_expires().map(|at| Deadline { at, reason: Reason::Answer });
         self.timer.into_iter().chain(answer).chain(certificate).chain(ack).min()

@@ -49,7 +49,7 @@ impl Offered {
         let bindings = features.child("sasl-channel-binding", ns::SASL_CHANNEL_BINDING);
         let bindings = bindings.into_iter().flat_map(|list| list.children());
         Offered {
-            under_tls: common.security.is_some(),
+            under_tls: common.is_secured,
             starttls: starttls::is_offered(features),
             mechanisms: names(sasl::offer(features)),
             sasl2: names(sasl2::offer(features)),

@@ -1,5 +1,6 @@
 //! What a stream does whatever its role: it reads, keeps time, closes and fails.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -94,13 +95,13 @@ pub struct Stream<S: Side> {
     pub(crate) common: Common,
     pub(crate) side: S,
     /// The answer to the ask that input waits for.
-    answer: Option<S::Answer>,
+    answer: Option<Box<S::Answer>>,
     /// Set once, returned for ever.
-    failed: Option<Error>,
+    failed: Option<Box<Error>>,
     /// Whether the peer has been asked if it still lives.
     pinged: bool,
     /// How the ids of the stream's own pings begin, once there has been one, and how many there have been.
-    pings: Option<(String, u64)>,
+    pings: Option<Box<(String, u64)>>,
 }
 
 impl<S: Side> Stream<S> {
@@ -120,7 +121,7 @@ impl<S: Side> Stream<S> {
         out: &mut Vec<u8>,
     ) -> Result<Progress<S::Event>, Error> {
         if let Some(error) = &self.failed {
-            return Err(error.clone());
+            return Err((**error).clone());
         }
         self.run(now, input, out).map_err(|error| self.fail(error, out))
     }
@@ -144,7 +145,7 @@ impl<S: Side> Stream<S> {
                     Over::Answered => self.answer.take(),
                     Over::Expired => None,
                 };
-                let answer = answer.unwrap_or_else(S::unavailable);
+                let answer = answer.map_or_else(S::unavailable, |answer| *answer);
                 match self.side.answered(&mut self.common, now, answer, out)? {
                     Some(event) => return Ok(Progress::Event(event)),
                     None => continue,
@@ -260,7 +261,7 @@ impl<S: Side> Stream<S> {
     /// [`Error::Truncated`] if the stream had not been closed by then, or the error that ended it.
     pub fn eof(&mut self, _now: Instant, out: &mut Vec<u8>) -> Result<Progress<S::Event>, Error> {
         if let Some(error) = &self.failed {
-            return Err(error.clone());
+            return Err((**error).clone());
         }
         match self.common.phase() {
             Phase::Closing | Phase::Closed => {
@@ -295,7 +296,7 @@ impl<S: Side> Stream<S> {
         if self.common.phase() != Phase::Tls || self.common.step(Step::Secured).is_err() {
             return Err(ApiMisuse::NoHandshakeDue);
         }
-        self.common.security = Some(security);
+        self.common.secure(security);
         self.common.restart(false);
         Ok(())
     }
@@ -307,7 +308,7 @@ impl<S: Side> Stream<S> {
     /// [`ApiMisuse`] if the ask is not open; it may have expired.
     pub fn answer(&mut self, ticket: Ticket, answer: S::Answer) -> Result<(), ApiMisuse> {
         if self.common.close_ask(ticket) {
-            self.answer = Some(answer);
+            self.answer = Some(Box::new(answer));
             return Ok(());
         }
         if self.ends() || !self.side.put_answer(ticket, answer) {
@@ -324,7 +325,7 @@ impl<S: Side> Stream<S> {
                 .pings
                 .as_ref()
                 .zip(stanza.head.id.as_ref())
-                .is_some_and(|((prefix, _), id)| id.starts_with(&**prefix))
+                .is_some_and(|(pings, id)| id.starts_with(&*pings.0))
     }
 
     /// Appends a stanza to `out`.
@@ -430,7 +431,7 @@ impl<S: Side> Stream<S> {
             (_, _) => self.write_close(out),
         }
         self.common.end();
-        self.failed = Some(error.clone());
+        self.failed = Some(Box::new(error.clone()));
         error
     }
 
@@ -522,7 +523,7 @@ impl<S: Side> Stream<S> {
     /// A ping (XEP-0199) of the stream's own. Whatever comes back shows that the peer lives.
     fn write_ping(&mut self, from: Option<BareJid>, to: Option<BareJid>, out: &mut Vec<u8>) {
         let random = &mut self.common.random;
-        let (prefix, count) = self.pings.get_or_insert_with(|| (random.token(8), 0));
+        let (prefix, count) = &mut **self.pings.get_or_insert_with(|| Box::new((random.token(8), 0)));
         let id = if *count == 0 { prefix.clone() } else { format!("{prefix}-{count}") };
         *count += 1;
         let mut ping = Stanza::iq(IqType::Get).with_id(&id).with_child(Ping.to_element());

@@ -98,7 +98,7 @@ impl Client {
             Mechanism::HtSha256None => wish != ChannelBinding::Required && !self.channel.has_to_be_told(),
             _ => wish != ChannelBinding::Off,
         };
-        fits_wish && common.security.is_some() && may_use_token(mechanism, &bindings(common))
+        fits_wish && common.is_secured && may_use_token(mechanism, &bindings(common))
     }
 
     /// Begins a login by a token, if there is one. The mechanism, and what comes with it.
@@ -188,7 +188,7 @@ impl Client {
 
 /// What TLS has to bind to.
 fn bindings(common: &Common) -> Vec<Binding> {
-    let security = common.security.as_ref();
+    let security = common.security.as_deref();
     let exporter = security.and_then(|security| security.exporter).map(Binding::TlsExporter);
     let end_point = security.and_then(|security| security.end_point.as_deref());
     exporter.into_iter().chain(end_point.map(|digest| Binding::TlsServerEndPoint(digest.into()))).collect()

@@ -59,7 +59,7 @@ impl Client {
                 && match mechanism {
                     // A refusal, which may be anybody's, never brings out the password itself.
                     Mechanism::Plain => {
-                        common.security.is_some()
+                        common.is_secured
                             && !(required || self.channel.is_refused() || self.channel.has_to_be_told())
                     }
                     plus if plus.is_plus() => self.channel.is_left(),
@@ -81,7 +81,7 @@ impl Client {
                 .map_err(|error| self.sasl_error(&error))?;
         #[cfg(feature = "downgrade")]
         if let Some(offered) = &self.offer.offered {
-            let version = common.security.as_ref().and_then(|security| security.version);
+            let version = common.security.as_deref().and_then(|security| security.version);
             let offered = offered.clone().with_tls_version(version);
             exchange = match self.channel.has_to_be_told() {
                 true => exchange.with_offer_that_has_to_be_told(offered),

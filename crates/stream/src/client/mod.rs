@@ -311,7 +311,7 @@ impl Side for Client {
         }
         let header = Header {
             // Who we are is for protected eyes only (RFC 6120 section 4.7.1).
-            from: common.security.is_some().then(|| self.config.account.as_str()),
+            from: common.is_secured.then(|| self.config.account.as_str()),
             to: Some(self.config.account.domainpart()),
             id: None,
             version: true,
@@ -439,7 +439,7 @@ impl Side for Client {
     }
 
     fn sent_elsewhere(&mut self, common: &Common) {
-        let secure = common.security.is_some();
+        let secure = common.is_secured;
         let uri = common.reader.element().attr("see-other-uri").filter(|uri| may_follow(secure, uri));
         self.redirect = uri.map(String::from);
     }
@@ -490,7 +490,7 @@ impl Client {
         }
         let features = common.reader.element();
         let extensible = sasl2::offer(features);
-        let extensible = extensible.filter(|_| self.config.sasl2 && common.security.is_some());
+        let extensible = extensible.filter(|_| self.config.sasl2 && common.is_secured);
         self.profile = if extensible.is_some() { Profile::Extensible } else { Profile::Classic };
         self.offer = Offer::read(features, extensible);
         #[cfg(feature = "fast")]
@@ -503,7 +503,7 @@ impl Client {
         if !has_sasl && features.children().any(is_required) {
             return Err(unsupported_feature());
         }
-        self.channel = Channel::new(&self.config, common.security.as_ref(), &self.offer, self.profile)?;
+        self.channel = Channel::new(&self.config, common.security.as_deref(), &self.offer, self.profile)?;
         #[cfg(feature = "fast")]
         if self.was_ahead(common) {
             self.profile = Profile::Extensible;

@@ -38,6 +38,9 @@ pub(crate) enum Outcome {
 }
 
 impl Registration {
+    /// None has been asked for.
+    pub(crate) const NONE: Registration = Registration { pending: None, failures: 0 };
+
     pub(crate) fn is_pending(&self) -> bool {
         self.pending.is_some()
     }

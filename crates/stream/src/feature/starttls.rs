@@ -12,16 +12,16 @@ use crate::state::{Phase, Step};
 
 /// Whether the policy lets authentication begin on this stream as it is.
 pub(crate) fn is_secure_enough(common: &Common, policy: TlsPolicy) -> bool {
-    common.security.is_some() || matches!(policy, TlsPolicy::Optional | TlsPolicy::None)
+    common.is_secured || matches!(policy, TlsPolicy::Optional | TlsPolicy::None)
 }
 
 /// The receiving entity's offer, if there is one (section 5.4.1).
 pub(crate) fn write_feature(common: &Common, policy: TlsPolicy, out: &mut Vec<u8>) {
     out.extend_from_slice(match policy {
-        TlsPolicy::Required if common.security.is_none() => {
+        TlsPolicy::Required if !common.is_secured => {
             b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>"
         }
-        TlsPolicy::Optional if common.security.is_none() => {
+        TlsPolicy::Optional if !common.is_secured => {
             b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
         }
         _ => b"",
@@ -30,7 +30,7 @@ pub(crate) fn write_feature(common: &Common, policy: TlsPolicy, out: &mut Vec<u8
 
 /// Grants what was offered (section 5.4.2).
 pub(crate) fn grant(common: &mut Common, policy: TlsPolicy, out: &mut Vec<u8>) -> Result<(), Error> {
-    let offered = common.security.is_none() && matches!(policy, TlsPolicy::Required | TlsPolicy::Optional);
+    let offered = !common.is_secured && matches!(policy, TlsPolicy::Required | TlsPolicy::Optional);
     let is_empty = common.reader.element().nodes().next().is_none();
     if !offered || !is_empty || common.phase() != Phase::Negotiate {
         // Section 5.4.2.2: a failure, then the end of the stream. It is not a stream error.
@@ -53,7 +53,7 @@ pub(crate) fn request(
     features: bool,
     out: &mut Vec<u8>,
 ) -> Result<bool, Error> {
-    if common.security.is_some() {
+    if common.is_secured {
         return Ok(false);
     }
     match (policy, features) {

@@ -299,7 +299,7 @@ impl Initiator {
             self.bidi = true;
         }
         // Whoever offers it has seen our certificate, and believes it (XEP-0178 section 3).
-        let external = common.security.is_some() && sasl::offer(features).is_some_and(external::is_offered);
+        let external = common.is_secured && sasl::offer(features).is_some_and(external::is_offered);
         if external && self.config.authorize {
             let authzid = self.config.from.as_str().as_bytes();
             sasl::write_auth(common.framing, external::NAME, Some(authzid), out);

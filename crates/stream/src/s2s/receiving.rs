@@ -144,7 +144,7 @@ impl Receiver {
 
     /// Whether the peer has shown a certificate that proves nothing by itself, and nothing else would do.
     fn is_to_be_vouched_for(&self, common: &Common) -> bool {
-        let has_shown = common.security.is_some() && self.claimed.is_some() && !self.is_proven(common);
+        let has_shown = common.is_secured && self.claimed.is_some() && !self.is_proven(common);
         has_shown && self.config.vouching && self.config.dialback.is_none()
     }
 
@@ -289,7 +289,7 @@ impl Receiver {
     fn write_features(&self, common: &Common, out: &mut Vec<u8>) -> Result<(), Error> {
         let secure = starttls::is_secure_enough(common, self.config.tls);
         let (external, dialback) = (self.is_proven(common), self.config.dialback.is_some());
-        let tls_is_over = common.security.is_some() || self.config.tls == TlsPolicy::None;
+        let tls_is_over = common.is_secured || self.config.tls == TlsPolicy::None;
         if tls_is_over && !external && !dialback {
             // RFC 6120 section 6.4.5: without a certificate that fits there is nothing left to offer. Features with
             // nothing in them would mean that all is well (section 4.3.5).
@@ -323,7 +323,7 @@ impl Receiver {
 
     /// Whether the certificate proves the domain that the peer says it is, by itself or since somebody vouches for it.
     fn is_proven(&self, common: &Common) -> bool {
-        match (&common.security, &self.claimed) {
+        match (common.security.as_deref(), &self.claimed) {
             (Some(security), Some(claimed)) => {
                 security.proves(claimed) || matches!(self.vouching, Vouching::Yes)
             }
@@ -352,7 +352,7 @@ impl Receiver {
     }
 
     fn authenticate(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<Option<S2sEvent>, Error> {
-        if common.security.is_none() {
+        if !common.is_secured {
             let reason = "authentication was tried before TLS";
             return self.sasl_failure(common, SaslCondition::EncryptionRequired, reason, out);
         }

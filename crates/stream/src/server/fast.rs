@@ -79,7 +79,7 @@ impl Server {
     pub(super) fn token_mechanisms(&self, common: &Common) -> Vec<Mechanism> {
         let bindings: Vec<_> = bindings(common).collect();
         let fits = |mechanism: &Mechanism| may_use_token(*mechanism, &bindings);
-        let is_on = common.security.is_some();
+        let is_on = common.is_secured;
         self.config.tokens.iter().copied().filter(|mechanism| is_on && fits(mechanism)).collect()
     }
 
@@ -102,18 +102,18 @@ impl Server {
             Err(failure) => return self.sasl_failure(common, failure, out),
         };
         let account = self.account_of(proof.username(), None).ok().flatten();
-        let (Some(fast), Some(account)) = (&mut self.fast, account) else {
+        let (Some(fast), Some(account)) = (&mut self.login.fast, account) else {
             return self.sasl_failure(common, no_token(), out);
         };
         fast.proof = Some(proof);
-        self.candidate = Some(account.clone());
-        let ask = ServerAsk::Tokens { account, agent: fast.agent.clone() };
+        let ask = ServerAsk::Tokens { account: account.clone(), agent: fast.agent.clone() };
+        self.login.candidate = Some(account);
         Ok(Some(ServerEvent::Ask(common.ask(now), Box::new(ask))))
     }
 
     /// Whether an ask about tokens is open.
     pub(super) fn asks_for_tokens(&self) -> bool {
-        self.fast.as_ref().is_some_and(|fast| fast.is_keeping || fast.proof.is_some() && fast.used.is_none())
+        self.login.fast.as_ref().is_some_and(|fast| fast.is_keeping || fast.proof.is_some() && fast.used.is_none())
     }
 
     /// The owner's answer to that.
@@ -128,14 +128,14 @@ impl Server {
             ServerAnswer::Tokens(tokens) => self.check_token(common, now, &tokens, out),
             ServerAnswer::TokenKept(token) => {
                 if let Some(NewToken { token, expires }) = token {
-                    fast::write_token(&token, expires, &mut self.issued);
+                    fast::write_token(&token, expires, &mut self.login.issued);
                 }
                 self.let_in_with_token(common, out)
             }
             // Somebody has ended it meanwhile.
             ServerAnswer::TokenGone => self.sasl_failure(common, no_token(), out),
             // A login without a token is none the worse for getting none.
-            _ if self.fast.as_ref().is_some_and(|fast| fast.proof.is_none()) => {
+            _ if self.login.fast.as_ref().is_some_and(|fast| fast.proof.is_none()) => {
                 self.let_in_with_token(common, out)
             }
             _ => {
@@ -152,7 +152,7 @@ impl Server {
         tokens: &[HeldToken],
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
-        let Some(fast) = &mut self.fast else { return Ok(None) };
+        let Some(fast) = &mut self.login.fast else { return Ok(None) };
         let Some(proof) = &fast.proof else { return Ok(None) };
         // As many are looked at as a client can have, whether or not it has them.
         let mut found = None;
@@ -187,7 +187,8 @@ impl Server {
         data: Option<Vec<u8>>,
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
-        let (Some(fast), Some(account)) = (&mut self.fast, &self.candidate) else {
+        let login = &mut *self.login;
+        let (Some(fast), Some(account)) = (&mut login.fast, &login.candidate) else {
             return self.authenticated(common, data, out).map(Some);
         };
         fast.data = data;
@@ -208,7 +209,7 @@ impl Server {
         common: &mut Common,
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
-        let data = self.fast.as_mut().and_then(|fast| fast.data.take());
+        let data = self.login.fast.as_mut().and_then(|fast| fast.data.take());
         self.authenticated(common, data, out).map(Some)
     }
 }

@@ -81,7 +81,7 @@ impl Inline {
 impl Server {
     /// The client is known. It is told so now, or, if it wants a resource or a session as well, when it has that.
     pub(super) fn succeed_in_place(&mut self, common: &Common, data: Option<Vec<u8>>, out: &mut Vec<u8>) {
-        match &mut self.inline {
+        match &mut self.login.inline {
             Some(inline) => inline.success = data,
             None => self.write_success(common, data.as_deref(), None, out),
         }
@@ -98,7 +98,7 @@ impl Server {
         let identity = self.account.as_ref().map(BareJid::as_str).unwrap_or_default();
         let refused = refused.map(Failed::to_element);
         let management = refused.as_ref();
-        Success { data, identity, management, bound: None, token: &self.issued }.write(common.framing, out);
+        Success { data, identity, management, bound: None, token: &self.login.issued }.write(common.framing, out);
         self.write_features(common, out);
     }
 
@@ -109,21 +109,21 @@ impl Server {
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
-        let Some(inline) = &mut self.inline else { return Ok(None) };
+        let Some(inline) = &mut self.login.inline else { return Ok(None) };
         if let Some(resume) = inline.resume.take() {
             return self.ask_to_resume(common, now, resume);
         }
         if inline.bind.is_some() {
             return self.bind_inline(common, now);
         }
-        if let Some(inline) = self.inline.take() {
+        if let Some(inline) = self.login.inline.take() {
             self.write_success(common, inline.success.as_deref(), inline.refused, out);
         }
         Ok(None)
     }
 
     fn bind_inline(&self, common: &mut Common, now: Instant) -> Result<Option<ServerEvent>, Error> {
-        let (Some(inline), Some(account)) = (&self.inline, &self.account) else { return Ok(None) };
+        let (Some(inline), Some(account)) = (&self.login.inline, &self.account) else { return Ok(None) };
         let Some(request) = &inline.bind else { return Ok(None) };
         // XEP-0386 section 3.2.1: the client's tag, and something of ours that makes it one of its kind. An installation that
         // comes back gets the resource that it had, and so takes the place of its old session, which is dead most likely.
@@ -159,14 +159,13 @@ impl Server {
         answer: ServerAnswer,
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
-        let Some(inline) = self.inline.take() else { return Ok(None) };
+        let Some(inline) = self.login.inline.take() else { return Ok(None) };
         let wanted = inline.bind.as_ref().is_some_and(|bind| bind.enable.is_some());
         let Some(granted) = Server::granted(common, wanted, answer) else {
             // Neither specification says what a client gets that is known but can have no resource. It has no session, so
             // it has not succeeded.
             common.step(Step::BindRefused)?;
             self.account = None;
-            self.bare = None;
             common.reader.set_limits(common.limits().before_auth);
             let failure = Failure::new(SaslCondition::TemporaryAuthFailure, "no resource could be bound");
             return self.sasl_failure(common, failure, out);
@@ -177,12 +176,12 @@ impl Server {
             identity: granted.jid.as_str(),
             management: refused.as_ref(),
             bound: Some(granted.enabled.as_ref()),
-            token: &self.issued,
+            token: &self.login.issued,
         };
         success.write(common.framing, out);
         common.step(Step::Bound)?;
         common.heard(now);
-        self.is_bound(granted.jid.clone());
+        self.is_bound(common, granted.jid.clone());
         self.write_features(common, out);
         Ok(Some(ServerEvent::Bound(granted.jid)))
     }

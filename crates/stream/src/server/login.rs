@@ -52,13 +52,13 @@ impl Server {
     fn offer(&self, common: &Common) -> Offered {
         let mechanisms = self.offered(common).map(Mechanism::name);
         let bindings = self.offers_plus(common).then(|| bindings(common).map(|binding| binding.name()));
-        let version = common.security.as_ref().and_then(|security| security.version);
+        let version = common.security.as_deref().and_then(|security| security.version);
         Offered::new(mechanisms, bindings).with_tls_version(version)
     }
 
     /// SASL2 is for protected streams only (XEP-0388 section 3), and there is some mechanism.
     fn offers_sasl2(&self, common: &Common) -> bool {
-        common.security.is_some() && self.offered(common).next().is_some()
+        common.is_secured && self.offered(common).next().is_some()
     }
 
     /// STARTTLS, SASL and registration: everything before the client is known.
@@ -77,7 +77,7 @@ impl Server {
                 self.begin(common, now, Profile::Extensible, out)
             }
             (namespace, "response") if self.is_under_way(common, namespace) => {
-                let step = match (&mut self.exchange, self.profile.decode(element)) {
+                let step = match (&mut self.login.exchange, self.profile.decode(element)) {
                     (Some(exchange), Ok(data)) => exchange.response(&data.unwrap_or_default()),
                     (_, Err(condition)) => Err(Failure::new(condition, "bad base64")),
                     (None, _) => {
@@ -131,21 +131,21 @@ impl Server {
             Profile::Extensible => sasl2::initial_response(element),
         };
         // A new attempt discards the one before (section 6.4.2).
-        self.inline = Inline::read(profile, element, self.config.management).map(Box::new);
-        self.upgrade = Upgrade::read(profile, element, &self.config.upgrades).map(Box::new);
+        self.login.inline = Inline::read(profile, element, self.config.management).map(Box::new);
+        self.login.upgrade = Upgrade::read(profile, element, &self.config.upgrades).map(Box::new);
         if profile == Profile::Extensible && self.knows_another_offer(common) {
             return self.refuse_unknown_offer(common, out);
         }
         let tokens = self.token_mechanisms(common);
-        self.fast = Fast::read(profile, element, &tokens).map(Box::new);
-        self.issued.clear();
+        self.login.fast = Fast::read(profile, element, &tokens).map(Box::new);
+        self.login.issued.clear();
         self.profile = profile;
-        self.exchange = None;
+        self.login.exchange = None;
         common.step(Step::Auth)?;
         if let Some(mechanism) =
             token.filter(|token| profile == Profile::Extensible && tokens.contains(token))
         {
-            self.upgrade = None;
+            self.login.upgrade = None;
             return self.begin_with_token(common, now, mechanism, data, out);
         }
         let offered = mechanism.filter(|wanted| self.offered(common).any(|mechanism| mechanism == *wanted));
@@ -163,14 +163,14 @@ impl Server {
             Ok(data) => exchange.initial(data.as_deref()),
             Err(condition) => Err(Failure::new(condition, "bad base64")),
         };
-        self.exchange = Some(exchange);
+        self.login.exchange = Some(exchange);
         self.sasl_step(common, now, step, out)
     }
 
     fn start_tls(&mut self, common: &mut Common, out: &mut Vec<u8>) -> Result<ServerEvent, Error> {
         starttls::grant(common, self.config.tls, out)?;
-        self.domain = None;
-        self.claimed = None;
+        self.login.domain = None;
+        self.login.claimed = None;
         Ok(ServerEvent::StartTls)
     }
 
@@ -187,14 +187,14 @@ impl Server {
                 Ok(None)
             }
             Ok(ServerStep::AskCredentials { username, authzid }) => {
-                let Some(hash) = self.exchange.as_ref().and_then(|exchange| exchange.mechanism().hash())
+                let Some(hash) = self.login.exchange.as_ref().and_then(|exchange| exchange.mechanism().hash())
                 else {
                     return Err(StreamError::from(StreamCondition::InternalServerError).into());
                 };
                 match self.account_of(&username, authzid.as_deref()) {
                     Err(failure) => self.sasl_failure(common, failure, out),
                     Ok(Some(account)) => {
-                        self.candidate = Some(account.clone());
+                        self.login.candidate = Some(account.clone());
                         Ok(Some(ServerEvent::Ask(
                             common.ask(now),
                             Box::new(ServerAsk::Credentials { account, hash }),
@@ -213,7 +213,7 @@ impl Server {
                 match self.account_of(&username, authzid.as_deref()) {
                     Err(failure) => self.sasl_failure(common, failure, out),
                     Ok(Some(account)) => {
-                        self.candidate = Some(account.clone());
+                        self.login.candidate = Some(account.clone());
                         Ok(Some(ServerEvent::Ask(
                             common.ask(now),
                             Box::new(ServerAsk::Verify { account, password }),
@@ -240,20 +240,20 @@ impl Server {
     ) -> Result<Option<ServerEvent>, Error> {
         let step = match answer {
             ServerAnswer::Credentials(keys) => {
-                let hash = self.exchange.as_ref().and_then(|exchange| exchange.mechanism().hash());
-                let (Some(hash), Some(account)) = (hash, &self.candidate) else {
+                let hash = self.login.exchange.as_ref().and_then(|exchange| exchange.mechanism().hash());
+                let (Some(hash), Some(account)) = (hash, &self.login.candidate) else {
                     return Err(StreamError::from(StreamCondition::InternalServerError).into());
                 };
                 let keys = keys.unwrap_or_else(|| {
                     fake_keys(self.config.decoy.expose(), account.as_str(), hash, self.config.iterations)
                 });
-                if let Some(fast) = &mut self.fast {
+                if let Some(fast) = &mut self.login.fast {
                     fast.proven_by(keys.salt());
                 }
                 self.with_exchange(|exchange| exchange.credentials(keys))
             }
             ServerAnswer::Verified(salt) => {
-                if let Some((fast, salt)) = self.fast.as_mut().zip(salt.as_deref()) {
+                if let Some((fast, salt)) = self.login.fast.as_mut().zip(salt.as_deref()) {
                     fast.proven_by(salt);
                 }
                 self.with_exchange(|exchange| exchange.verified(salt.is_some()))
@@ -265,14 +265,14 @@ impl Server {
 
     /// Whether the client has proven who it is, and is not let in yet.
     pub(super) fn exchange_is_over(&self) -> bool {
-        self.exchange.as_ref().is_some_and(ServerExchange::is_over)
+        self.login.exchange.as_ref().is_some_and(ServerExchange::is_over)
     }
 
     fn with_exchange(
         &mut self,
         act: impl FnOnce(&mut ServerExchange) -> Result<ServerStep, Failure>,
     ) -> Result<ServerStep, Failure> {
-        match &mut self.exchange {
+        match &mut self.login.exchange {
             Some(exchange) => act(exchange),
             None => Err(Failure::new(SaslCondition::MalformedRequest, "no exchange is going on")),
         }
@@ -286,7 +286,7 @@ impl Server {
         username: &str,
         authzid: Option<&str>,
     ) -> Result<Option<BareJid>, Failure> {
-        let Some(domain) = &self.domain else { return Ok(None) };
+        let Some(domain) = &self.login.domain else { return Ok(None) };
         let account = BareJid::from_parts(Some(username), domain.domainpart()).ok();
         if let Some(authzid) = authzid {
             let wanted = BareJid::parse(authzid).ok();
@@ -307,13 +307,13 @@ impl Server {
         common: &mut Common,
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
-        (self.profile, self.exchange, self.candidate) = (Profile::Extensible, None, None);
-        (self.inline, self.upgrade, self.fast) = (None, None, None);
+        (self.profile, self.login.exchange, self.login.candidate) = (Profile::Extensible, None, None);
+        (self.login.inline, self.login.upgrade, self.login.fast) = (None, None, None);
         common.step(Step::Auth)?;
         common.step(Step::AuthFailed)?;
         iap::write_mismatch(common.framing, out);
-        self.binding_failures = self.binding_failures.saturating_add(1);
-        if self.binding_failures >= common.limits().sasl_attempts {
+        self.login.binding_failures = self.login.binding_failures.saturating_add(1);
+        if self.login.binding_failures >= common.limits().sasl_attempts {
             return Err(too_many_failures());
         }
         Ok(None)
@@ -325,12 +325,12 @@ impl Server {
         failure: Failure,
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
-        self.exchange = None;
-        self.candidate = None;
-        self.inline = None;
-        self.upgrade = None;
-        self.fast = None;
-        self.issued.clear();
+        self.login.exchange = None;
+        self.login.candidate = None;
+        self.login.inline = None;
+        self.login.upgrade = None;
+        self.login.fast = None;
+        self.login.issued.clear();
         if matches!(common.phase(), Phase::Sasl | Phase::Tasks) {
             common.step(Step::AuthFailed)?;
         }
@@ -342,7 +342,7 @@ impl Server {
         };
         self.profile.write_failure(common.framing, failure.condition, text, out);
         // A client that has to find out which channel binding works has not guessed at a password.
-        let failures = if failure.is_of_binding { &mut self.binding_failures } else { &mut self.failures };
+        let failures = if failure.is_of_binding { &mut self.login.binding_failures } else { &mut self.login.failures };
         *failures = failures.saturating_add(1);
         if *failures >= common.limits().sasl_attempts {
             return Err(too_many_failures());
@@ -356,28 +356,27 @@ impl Server {
         data: Option<Vec<u8>>,
         out: &mut Vec<u8>,
     ) -> Result<ServerEvent, Error> {
-        let fast = self.fast.take();
-        let mechanism = self.exchange.take().map(|exchange| exchange.mechanism());
+        let fast = self.login.fast.take();
+        let mechanism = self.login.exchange.take().map(|exchange| exchange.mechanism());
         let mechanism = mechanism.or(fast.and_then(|fast| fast.mechanism()));
-        let (Some(account), Some(mechanism)) = (self.candidate.take(), mechanism) else {
+        let (Some(account), Some(mechanism)) = (self.login.candidate.take(), mechanism) else {
             return Err(StreamError::from(StreamCondition::InternalServerError).into());
         };
         // RFC 6120 section 6.4.6: the identity must be the one that the (protected) header claimed.
-        if common.security.is_some() && self.claimed.as_ref().is_some_and(|claimed| *claimed != account) {
+        if common.is_secured && self.login.claimed.as_ref().is_some_and(|claimed| *claimed != account) {
             return Err(StreamError::new(
                 StreamCondition::InvalidFrom,
                 "the `from` of the stream is not who logged in",
             )
             .into());
         }
-        self.bare = Some(account.to_jid());
         self.account = Some(account.clone());
         match self.profile {
             Profile::Classic => {
                 self.profile.write(common.framing, "success", data.as_deref(), out);
                 common.step(Step::Authenticated)?;
                 common.restart(true);
-                self.claimed = None;
+                self.login.claimed = None;
             }
             Profile::Extensible => {
                 common.step(Step::AuthenticatedInPlace)?;
@@ -411,13 +410,14 @@ impl Server {
         };
         let query =
             common.reader.element().child("query", balcony_xep::register::NS).ok_or_else(not_authorized)?;
-        let domain = self.domain.as_ref().ok_or_else(not_authorized)?;
+        let login = &mut *self.login;
+        let domain = login.domain.as_ref().ok_or_else(not_authorized)?;
         // The domain of the stream is all that a client may speak to before its login (RFC 6120 section 4.9.3.12): what is for others, be
         // it another domain that is served here, is not for this one to answer.
         if stanza.head.to.as_ref().is_some_and(|to| *to != domain.to_jid()) {
             return Err(not_authorized());
         }
-        match self.registration.request(common.framing, &stanza, query, domain, out) {
+        match login.registration.request(common.framing, &stanza, query, domain, out) {
             register::Outcome::Answered => Ok(None),
             register::Outcome::Ask(ask) => Ok(Some(ServerEvent::Ask(common.ask(now), Box::new(ask)))),
         }
@@ -431,7 +431,7 @@ fn too_many_failures() -> Error {
 /// Whether a mechanism fits this stream: -PLUS needs a channel to bind to, PLAIN needs TLS.
 fn offers(common: &Common, mechanism: Mechanism) -> bool {
     match mechanism {
-        Mechanism::Plain => common.security.is_some(),
+        Mechanism::Plain => common.is_secured,
         mechanism if mechanism.is_plus() => bindings(common).next().is_some(),
         _ => true,
     }
@@ -439,7 +439,7 @@ fn offers(common: &Common, mechanism: Mechanism) -> bool {
 
 /// What -PLUS mechanisms can bind to, best first.
 pub(super) fn bindings(common: &Common) -> impl Iterator<Item = Binding> {
-    let security = common.security.as_ref().filter(|security| !security.is_before_1_3());
+    let security = common.security.as_deref().filter(|security| !security.is_before_1_3());
     let exporter = security.and_then(|security| security.exporter).map(Binding::TlsExporter);
     let end_point = security.and_then(|security| security.end_point.as_deref());
     exporter.into_iter().chain(end_point.map(|digest| Binding::TlsServerEndPoint(digest.into())))

@@ -154,7 +154,7 @@ impl Server {
     ) -> Result<Option<ServerEvent>, Error> {
         let Some(account) = self.account.clone() else { return Ok(None) };
         let ask = ServerAsk::Resume { account, previd: String::from(&*resume.previd), h: resume.h };
-        self.resume = Some(Box::new(resume));
+        self.login.resume = Some(Box::new(resume));
         common.step(Step::Resume)?;
         Ok(Some(ServerEvent::Ask(common.ask(now), Box::new(ask))))
     }
@@ -167,7 +167,7 @@ impl Server {
         answer: ServerAnswer,
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
-        let Some(resume) = self.resume.take() else { return Ok(None) };
+        let Some(resume) = self.login.resume.take() else { return Ok(None) };
         let failed = match answer {
             ServerAnswer::Resumed { jid, counts } if self.owns(&jid) => {
                 return self.resumed(common, now, *resume, jid, &counts, out).map(Some);
@@ -178,7 +178,7 @@ impl Server {
             _ => Failed { condition: ErrorCondition::InternalServerError, h: None },
         };
         common.step(Step::ResumeRefused)?;
-        match &mut self.inline {
+        match &mut self.login.inline {
             Some(inline) => inline.refused = Some(failed),
             None => sm::write(common.framing, &failed.to_element(), out),
         }
@@ -203,14 +203,14 @@ impl Server {
             return Err(Error::HandledTooHigh { h: resume.h, sent: counts.sent.total() });
         };
         let element = Resumed { previd: resume.previd, h: counts.h() }.to_element();
-        match self.inline.take() {
-            Some(inline) => inline.write_resumed(common.framing, &jid, &element, &self.issued, out),
+        match self.login.inline.take() {
+            Some(inline) => inline.write_resumed(common.framing, &jid, &element, &self.login.issued, out),
             None => sm::write(common.framing, &element, out),
         }
         common.step(Step::Resumed)?;
         common.go_on_counting(counts.resumed(resume.h));
         common.heard(now);
-        self.is_bound(jid.clone());
+        self.is_bound(common, jid.clone());
         Ok(ServerEvent::Resumed { jid, acknowledged })
     }
 

@@ -4,8 +4,9 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::{Deref, DerefMut};
 
-use balcony_jid::{BareJid, FullJid, Jid};
+use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Instant, Seed};
 use balcony_sasl::ServerExchange;
 use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError, ns};
@@ -42,13 +43,22 @@ use upgrade::Upgrade;
 /// The role of a server on a client's stream. The client's is [`Client`](crate::client::Client).
 pub struct Server {
     config: Arc<ServerStreamConfig>,
+    login: LoggingIn,
+    /// The way in which the client has logged in, or tries to.
+    profile: Profile,
+    account: Option<BareJid>,
+    jid: Option<FullJid>,
+    bind_refusals: u8,
+}
+
+/// What is known of a client that has no resource yet, and is of no use afterwards.
+#[derive(Default)]
+struct Login {
     /// The domain that the client asked for.
     domain: Option<BareJid>,
     /// Who the client says it is, in its header.
     claimed: Option<BareJid>,
     exchange: Option<ServerExchange>,
-    /// The way in which the exchange is carried.
-    profile: Profile,
     /// What the client wants done as soon as it is authenticated (XEP-0388).
     inline: Option<Box<Inline>>,
     /// The keys that it gives before that (XEP-0480).
@@ -64,14 +74,42 @@ pub struct Server {
     failures: u8,
     /// Tries that were refused for their channel binding.
     binding_failures: u8,
-    account: Option<BareJid>,
-    bare: Option<Jid>,
-    full: Option<Jid>,
-    jid: Option<FullJid>,
     /// The id of the bind request that waits for its answer.
     bind_id: Option<Arc<str>>,
-    bind_refusals: u8,
     registration: Registration,
+}
+
+/// A [`Login`], which is there from when the client has said something until it has a resource. Before and after that it is blank.
+#[derive(Default)]
+struct LoggingIn(Option<Box<Login>>);
+
+impl Deref for LoggingIn {
+    type Target = Login;
+
+    fn deref(&self) -> &Login {
+        static BLANK: Login = Login {
+            domain: None,
+            claimed: None,
+            exchange: None,
+            inline: None,
+            upgrade: None,
+            fast: None,
+            issued: Vec::new(),
+            resume: None,
+            candidate: None,
+            failures: 0,
+            binding_failures: 0,
+            bind_id: None,
+            registration: Registration::NONE,
+        };
+        self.0.as_deref().unwrap_or(&BLANK)
+    }
+}
+
+impl DerefMut for LoggingIn {
+    fn deref_mut(&mut self) -> &mut Login {
+        self.0.get_or_insert_default()
+    }
 }
 
 /// A client's stream, at its server. To what every [`Stream`] has it adds:
@@ -163,25 +201,11 @@ impl Server {
     fn new(config: Arc<ServerStreamConfig>) -> Self {
         Server {
             config,
-            domain: None,
-            claimed: None,
-            exchange: None,
+            login: LoggingIn::default(),
             profile: Profile::default(),
-            inline: None,
-            upgrade: None,
-            fast: None,
-            issued: Vec::new(),
-            resume: None,
-            candidate: None,
-            failures: 0,
-            binding_failures: 0,
             account: None,
-            bare: None,
-            full: None,
             jid: None,
-            bind_id: None,
             bind_refusals: 0,
-            registration: Registration::default(),
         }
     }
 }
@@ -231,7 +255,7 @@ impl Side for Server {
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
         let header = common.peer_header();
-        self.claimed = header.claimed();
+        self.login.claimed = header.claimed();
         let served = header.served(&self.config.domains);
         // After authentication the account decides which domain this is.
         let served = match &self.account {
@@ -239,7 +263,7 @@ impl Side for Server {
             None => served,
         }
         .cloned();
-        self.domain = served.clone().or_else(|| self.domain.take());
+        self.login.domain = served.clone().or_else(|| self.login.domain.take());
         self.write_header(common, Some(&header), out);
         check_namespaces(common)?;
         if served.is_none() {
@@ -256,9 +280,9 @@ impl Side for Server {
         let is_of_another = |claimed: &BareJid| {
             served.as_ref().is_some_and(|domain| domain.domainpart() != claimed.domainpart())
         };
-        if common.security.is_some()
+        if common.is_secured
             && self.account.is_none()
-            && self.claimed.as_ref().is_some_and(is_of_another)
+            && self.login.claimed.as_ref().is_some_and(is_of_another)
         {
             return Err(StreamError::new(
                 StreamCondition::InvalidFrom,
@@ -322,25 +346,25 @@ impl Side for Server {
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
         match common.phase() {
-            Phase::Sasl | Phase::Tasks if self.upgrade.is_some() && self.exchange_is_over() => {
+            Phase::Sasl | Phase::Tasks if self.login.upgrade.is_some() && self.exchange_is_over() => {
                 return self.upgrade_answered(common, now, answer, out);
             }
             Phase::Sasl | Phase::Tasks if self.asks_for_tokens() => {
                 return self.token_answered(common, now, answer, out);
             }
-            Phase::Bind if self.inline.is_some() => return self.bound_inline(common, now, answer, out),
+            Phase::Bind if self.login.inline.is_some() => return self.bound_inline(common, now, answer, out),
             Phase::Resume => return self.resume_answered(common, now, answer, out),
             // On an open stream nothing else is asked.
             Phase::Open => return Ok(self.enable_answered(common, answer, out)),
             _ => {}
         }
-        if self.bind_id.is_some() {
+        if self.login.bind_id.is_some() {
             return match answer {
                 ServerAnswer::Bound(result) => self.bound(common, now, result, out),
                 _ => self.bound(common, now, Err(ErrorCondition::InternalServerError.into()), out),
             };
         }
-        if self.registration.is_pending() {
+        if self.login.registration.is_pending() {
             let result = match answer {
                 ServerAnswer::Registered(result) => result,
                 _ => Err(StanzaError::new(
@@ -349,7 +373,7 @@ impl Side for Server {
                 )),
             };
             let most = common.limits().sasl_attempts;
-            return self.registration.finish(common.framing, result, most, out).map(|()| None);
+            return self.login.registration.finish(common.framing, result, most, out).map(|()| None);
         }
         self.login_answered(common, now, answer, out)
     }
@@ -362,7 +386,7 @@ impl Side for Server {
 impl Server {
     /// Our header; in answer to `peer`'s, if one has been read.
     fn write_header(&mut self, common: &mut Common, peer: Option<&PeerHeader>, out: &mut Vec<u8>) {
-        let domain = self.domain.as_ref().or(self.config.domains.first());
+        let domain = self.login.domain.as_ref().or(self.config.domains.first());
         let id = common.random.token(26);
         let header = Header {
             from: domain.map(BareJid::as_str),
@@ -446,9 +470,10 @@ impl Server {
     }
 
     /// The client has a resource.
-    fn is_bound(&mut self, jid: FullJid) {
-        self.full = Some(jid.to_jid());
+    fn is_bound(&mut self, common: &mut Common, jid: FullJid) {
         self.jid = Some(jid);
+        self.login = LoggingIn::default();
+        common.forget_security();
     }
 
     fn may_authenticate(&self, common: &Common) -> bool {

@@ -43,7 +43,7 @@ impl Server {
             );
             return Ok(None);
         };
-        self.bind_id = stanza.head.id.clone();
+        self.login.bind_id = stanza.head.id.clone();
         common.step(Step::Bind)?;
         Ok(Some(ServerEvent::Ask(
             common.ask(now),
@@ -64,7 +64,7 @@ impl Server {
         result: Result<FullJid, StanzaError>,
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
-        let id = self.bind_id.take();
+        let id = self.login.bind_id.take();
         match result {
             Ok(jid) => {
                 if let Some(id) = &id {
@@ -72,7 +72,7 @@ impl Server {
                 }
                 common.step(Step::Bound)?;
                 common.heard(now);
-                self.is_bound(jid.clone());
+                self.is_bound(common, jid.clone());
                 Ok(Some(ServerEvent::Bound(jid)))
             }
             Err(error) => {
@@ -155,8 +155,9 @@ impl Server {
 
     /// Makes an event of a stanza, its `from` stamped with what was authenticated (section 8.1.2.1).
     fn stamp(&self, common: &mut Common, mut stanza: Stanza) -> Result<Option<ServerEvent>, Error> {
-        let (Some(bare), Some(full)) = (&self.bare, &self.full) else { return Ok(None) };
-        if stanza.head.from.as_ref().is_some_and(|from| from != full && from != bare) {
+        let (Some(bare), Some(full)) = (&self.account, &self.jid) else { return Ok(None) };
+        let own = [full.as_str(), bare.as_str()];
+        if stanza.head.from.as_ref().is_some_and(|from| !own.contains(&from.as_str())) {
             return Err(StreamError::new(
                 StreamCondition::InvalidFrom,
                 "`from` is not the JID of this stream",
@@ -165,7 +166,7 @@ impl Server {
         }
         // Subscriptions belong to the account, all else to the resource.
         let subscription = matches!(stanza.head.kind, Kind::Presence(presence) if presence.is_subscription());
-        stanza.head.from = Some(if subscription { bare.clone() } else { full.clone() });
+        stanza.head.from = Some(if subscription { bare.to_jid() } else { full.to_jid() });
         if stanza.head.lang.is_none() {
             stanza.head.lang = common.peer_lang.clone();
         }

@@ -67,7 +67,8 @@ impl Server {
         data: Option<Vec<u8>>,
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
-        let (Some(upgrade), Some(account)) = (&mut self.upgrade, &self.candidate) else {
+        let login = &mut *self.login;
+        let (Some(upgrade), Some(account)) = (&mut login.upgrade, &login.candidate) else {
             return self.keep_tokens(common, now, data, out);
         };
         upgrade.data = data;
@@ -83,15 +84,16 @@ impl Server {
         answer: ServerAnswer,
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
+        let login = &mut *self.login;
         if let (Some(upgrade), ServerAnswer::KeysLacking { hashes, salt, iterations }) =
-            (&mut self.upgrade, answer)
+            (&mut login.upgrade, answer)
         {
             upgrade.tasks.retain(|task| hashes.contains(task));
-            if let Some(fast) = &mut self.fast {
+            if let Some(fast) = &mut login.fast {
                 fast.proven_by(&salt);
             }
             (upgrade.salt, upgrade.iterations) = (salt, iterations);
-        } else if let Some(upgrade) = self.upgrade.as_mut().filter(|upgrade| upgrade.state == State::Lookup) {
+        } else if let Some(upgrade) = login.upgrade.as_mut().filter(|upgrade| upgrade.state == State::Lookup) {
             // Nobody is kept out because it can't be found out now.
             upgrade.tasks.clear();
         }
@@ -105,7 +107,7 @@ impl Server {
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
-        let Some(upgrade) = &mut self.upgrade else { return Ok(None) };
+        let Some(upgrade) = &mut self.login.upgrade else { return Ok(None) };
         let data = upgrade.data.take();
         match upgrade.tasks.last() {
             Some(task) => {
@@ -114,7 +116,7 @@ impl Server {
                 common.step(Step::Continue).map(|()| None)
             }
             None => {
-                self.upgrade = None;
+                self.login.upgrade = None;
                 self.keep_tokens(common, now, data, out)
             }
         }
@@ -134,7 +136,8 @@ impl Server {
             (ns::SASL2, _) => {}
             _ => return Err(StreamError::new(StreamCondition::NotAuthorized, "do the task first").into()),
         }
-        let (Some(upgrade), Some(account)) = (&mut self.upgrade, &self.candidate) else { return Ok(None) };
+        let login = &mut *self.login;
+        let (Some(upgrade), Some(account)) = (&mut login.upgrade, &login.candidate) else { return Ok(None) };
         let Some(task) = upgrade.tasks.last().copied() else { return Ok(None) };
         let malformed = |reason| Failure::new(SaslCondition::MalformedRequest, reason);
         match (upgrade.state, element.name()) {
