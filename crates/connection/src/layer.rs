@@ -28,7 +28,7 @@ pub(crate) struct Layer {
 enum End {
     /// TLS is somebody else's: whoever owns the connection.
     Absent,
-    Client(TlsTrust, String),
+    Client(Box<(TlsTrust, String)>),
     Server(TlsIdentity),
 }
 
@@ -38,7 +38,7 @@ impl Layer {
     }
 
     pub(crate) fn client(config: TlsTrust, domain: &str) -> Self {
-        Layer::new(End::Client(config, String::from(domain)))
+        Layer::new(End::Client(Box::new((config, String::from(domain)))))
     }
 
     pub(crate) fn server(config: TlsIdentity) -> Self {
@@ -99,7 +99,7 @@ impl Layer {
     /// Puts TLS in.
     pub(crate) fn start(&mut self) -> Result<(), Error> {
         let session = match &self.end {
-            End::Client(config, domain) => Session::client(config, domain),
+            End::Client(trust) => Session::client(&trust.0, &trust.1),
             End::Server(config) => Session::server(config),
             End::Absent => return Err(Error::Stream(balcony_stream::Error::NoTls)),
         };

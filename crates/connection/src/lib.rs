@@ -50,6 +50,7 @@ use balcony_stream::component::Component;
 use balcony_stream::s2s::S2s;
 use balcony_stream::server::Server;
 use balcony_stream::{Security, Side, Stream};
+use balcony_xml::Workspace;
 
 #[cfg(feature = "tls")]
 use layer::Layer;
@@ -396,6 +397,16 @@ impl<S: Side> Connection<S> {
             self.stream.abort(error.clone(), &mut self.output);
         }
         result
+    }
+
+    /// Bytes are about to come; see [`Stream::wake`].
+    pub fn wake(&mut self, workspace: &mut Workspace) {
+        self.stream.wake(workspace);
+    }
+
+    /// No bytes are about to come; see [`Stream::rest`].
+    pub fn rest(&mut self, workspace: &mut Workspace) {
+        self.stream.rest(workspace);
     }
 
     /// The transport has ended.

@@ -6,6 +6,7 @@
 
 use alloc::collections::VecDeque;
 use core::net::IpAddr;
+use core::num::NonZeroU32;
 
 use balcony_connection::ServerConnection;
 use balcony_machine::{Instant, Limits, Reason};
@@ -124,7 +125,7 @@ pub(crate) struct Unhandled {
     /// All stanzas before this one are handled.
     first: u64,
     /// What it and those behind it have cost; those that are handled cost nothing more.
-    costs: VecDeque<Option<usize>>,
+    costs: VecDeque<Option<NonZeroU32>>,
     stanzas: usize,
     bytes: usize,
     pub(crate) is_full: bool,
@@ -144,9 +145,12 @@ impl Unhandled {
     /// One more stanza waits, which costs so much. Its number.
     pub(crate) fn add(&mut self, bytes: usize, limits: &Limits) -> u64 {
         let number = self.first + self.costs.len() as u64;
-        self.costs.push_back(Some(bytes));
+        // No stanza has as many bytes as do not fit, nor none.
+        let cost = u32::try_from(bytes)
+            .map_or(NonZeroU32::MAX, |bytes| NonZeroU32::MIN.saturating_add(bytes.saturating_sub(1)));
+        self.costs.push_back(Some(cost));
         self.stanzas += 1;
-        self.bytes += bytes;
+        self.bytes += cost.get() as usize;
         self.is_full = self.stanzas >= limits.window || self.bytes >= limits.window_bytes;
         number
     }
@@ -155,12 +159,12 @@ impl Unhandled {
     pub(crate) fn handled(&mut self, number: u64, limits: &Limits) -> bool {
         let place = number.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
         let cost = place.and_then(|place| self.costs.get_mut(place)).and_then(Option::take);
-        let Some(bytes) = cost else { return false };
+        let Some(cost) = cost else { return false };
         while self.costs.pop_front_if(|cost| cost.is_none()).is_some() {
             self.first += 1;
         }
         self.stanzas -= 1;
-        self.bytes -= bytes;
+        self.bytes -= cost.get() as usize;
         let is_full = self.stanzas >= limits.window || self.bytes >= limits.window_bytes;
         core::mem::replace(&mut self.is_full, is_full) && !is_full
     }

@@ -169,6 +169,11 @@ impl<S: Side> Link<S> {
         }
     }
 
+    /// Whether something was left for later.
+    pub(crate) const fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
     /// No more will come, and all that has come is dealt with, or never will be.
     pub(crate) fn end_of_input(&mut self, now: Instant) -> Result<Progress<S::Event>, Error> {
         self.connection.eof(now, &mut self.out).map(|_| Progress::Closed)

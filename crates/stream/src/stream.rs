@@ -12,7 +12,7 @@ use balcony_machine::{ApiMisuse, Deadline, Instant, On, Progress, Reason, Ticket
 use balcony_stanza::{IqType, Kind, Stanza, StreamCondition, StreamError, ns};
 use balcony_xep::ping::Ping;
 use balcony_xep::sm::TooHigh;
-use balcony_xml::{ReadError, Token};
+use balcony_xml::{ReadError, Token, Workspace};
 
 use crate::common::{Common, Over};
 use crate::error::Error;
@@ -376,6 +376,17 @@ impl<S: Side> Stream<S> {
     #[must_use]
     pub fn element_limits(&self) -> XmlLimits {
         self.common.reader.limits()
+    }
+
+    /// Bytes are about to come, which are read in memory of this workspace if the stream has none; see [`Reader::wake`](balcony_xml::Reader::wake).
+    /// Many streams can have a workspace in common.
+    pub fn wake(&mut self, workspace: &mut Workspace) {
+        self.common.reader.wake(workspace);
+    }
+
+    /// No bytes are about to come: gives the memory in which they are read to this workspace, if the stream is between two elements.
+    pub fn rest(&mut self, workspace: &mut Workspace) {
+        self.common.reader.rest(workspace);
     }
 
     /// Closes the stream in good order: writes `</stream:stream>` and waits, for a bounded time, for the peer's. What

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::ReadError;
 use crate::critbit::{CritBit, Key};
-use crate::scope::{Declared, Scope};
+use crate::scope::{Declared, Kept, Scope};
 use crate::tokenizer::{LEVELS, QName};
 use crate::tree::{AttrNode, Span, Texts, Tree, index};
 
@@ -22,7 +22,7 @@ pub(crate) struct Builder {
     /// Attributes and declarations of the start tag that is being read.
     attributes: usize,
     /// What the owner says that the content namespace is, where the header declares none.
-    content: Option<Box<str>>,
+    pub(crate) content: Option<Box<str>>,
     /// The content of the tree's root depends on declarations outside of that content.
     borrows: bool,
     /// The attributes of an element that has many.
@@ -72,6 +72,18 @@ impl Builder {
     pub(crate) fn finish_header(&mut self) {
         self.scope.keep(&self.tree);
         self.open.clear();
+        self.base = 1;
+    }
+
+    /// Hands out what the header declared.
+    pub(crate) fn rest(&mut self) -> Kept {
+        self.scope.rest()
+    }
+
+    /// What comes next are top-level elements behind a header that declared this.
+    pub(crate) fn wake(&mut self, kept: Kept, content: Option<Box<str>>) {
+        self.scope.wake(kept);
+        self.content = content;
         self.base = 1;
     }
 

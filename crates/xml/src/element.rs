@@ -7,8 +7,9 @@ use core::fmt;
 
 use balcony_machine::XmlLimits;
 
+use crate::reader::Body;
 use crate::tree::{AttrNode, Node, Span, Tree, index};
-use crate::{ElementRef, Name, ReadError, Reader, Token, XML_NS, XMLNS_NS, escape_attr};
+use crate::{ElementRef, Name, ReadError, Token, XML_NS, XMLNS_NS, escape_attr};
 
 /// An element with everything in it, in four allocations at most however much that is.
 ///
@@ -166,7 +167,7 @@ impl Element {
     ///
     /// As [`Reader::read`], and [`ReadError::NotWellFormed`] if there is not exactly one whole element.
     pub fn parse(mut bytes: &[u8], limits: XmlLimits) -> Result<Element, ReadError> {
-        let mut reader = Reader::fragment(limits);
+        let mut reader = Body::fragment(limits);
         match reader.read(&mut bytes)? {
             Some(Token::Element) if bytes.trim_ascii().is_empty() => Ok(Element(reader.take_tree())),
             Some(Token::Element) => Err(ReadError::NotWellFormed("something follows the element")),
@@ -211,7 +212,7 @@ pub fn remove_elements(
 }
 
 /// A reader that has read a fragment in a frame.
-fn read_payload(payload: &[u8], ns: &str, limits: XmlLimits) -> Result<Reader, ReadError> {
+fn read_payload(payload: &[u8], ns: &str, limits: XmlLimits) -> Result<Body, ReadError> {
     const OPEN: &[u8] = b"<payload xmlns='";
     const CLOSE: &[u8] = b"</payload>";
     let mut framed = Vec::with_capacity(OPEN.len() + ns.len() + 2 + payload.len() + CLOSE.len());
@@ -221,7 +222,7 @@ fn read_payload(payload: &[u8], ns: &str, limits: XmlLimits) -> Result<Reader, R
     let frame = framed.len() + CLOSE.len();
     framed.extend_from_slice(payload);
     framed.extend_from_slice(CLOSE);
-    let mut reader = Reader::fragment(XmlLimits {
+    let mut reader = Body::fragment(XmlLimits {
         bytes: limits.bytes.saturating_add(frame),
         depth: limits.depth.saturating_add(1),
         attributes: limits.attributes.max(1),

@@ -52,7 +52,7 @@ pub use error::ReadError;
 pub use escape::{escape_attr, escape_text, forbidden_char};
 pub use name::{InvalidName, Name};
 pub use outline::{Outline, Outlined, outline};
-pub use reader::{Reader, Token};
+pub use reader::{Reader, Token, Workspace};
 pub use writer::Writer;
 
 /// The namespace that the prefix `xml` always stands for (Namespaces in XML section 3): that of `xml:lang`.

@@ -1,25 +1,21 @@
 //! From the bytes of a stream to its header, its elements and its end (RFC 6120 sections 4 and 11), wherever the bytes are cut.
 //!
-//! It keeps to the limits, and says what is wrong as soon as that is certain. The grammar is known to `tokenizer.rs`, namespaces
-//! and the tree of an element to `builder.rs`; what an element means is decided by others.
+//! How that is read is in `body.rs`. Here is what of a reader lasts from one element to the next, and the memory that many of them share.
 
-use alloc::string::String;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Range;
-use core::{hint, mem};
 
 use balcony_machine::XmlLimits;
 
-use crate::tokenizer::Tokenizer;
+use crate::scope::Kept;
+use crate::tokenizer::Between;
 use crate::tree::Tree;
 use crate::{ElementRef, ReadError};
-use assembly::{Assembly, Part};
+pub(crate) use body::Body;
 
 mod assembly;
-
-/// However generous the limits, positions in an element fit into 32 bits.
-const MAX_BYTES: usize = 1 << 30;
+mod body;
 
 /// Cuts a stream into its parts: the header, whole top-level elements, the closing tag (RFC 6120 section 4).
 ///
@@ -32,6 +28,8 @@ const MAX_BYTES: usize = 1 << 30;
 /// White space before the header and between elements is skipped; before an XML declaration there can be none. An element is
 /// held until it is complete, its exact bytes beside its parsed form, so the memory taken is at most a small multiple of
 /// [`XmlLimits::bytes`]; between elements it is a few kilobytes.
+///
+/// Whoever has many readers gives them a [`Workspace`] in common: one that is [between elements](Reader::rest) has then some hundred bytes.
 ///
 /// Memory is asked for in a way that can be refused, where what gives it can refuse ([`ReadError::NoMemory`]).
 ///
@@ -55,29 +53,71 @@ const MAX_BYTES: usize = 1 << 30;
 ///
 /// assert_eq!(reader.read(&mut input), Err(ReadError::Restricted("a comment")));
 /// ```
-pub struct Reader {
-    tokenizer: Tokenizer,
-    assembly: Assembly,
-    phase: Phase,
-    /// What has come of a token that is not complete, from its first `<`. The bytes of one that is are its tree's.
-    partial: Vec<u8>,
-    /// So many of them are known to be UTF-8.
-    valid: usize,
-    /// Where in the element's bytes its end tag begins.
-    content_end: usize,
-    /// The content written anew, if it borrows.
-    rewritten: Vec<u8>,
-    /// Whether somebody wants that.
-    makes_payload: bool,
-    whitespace: u64,
-    /// White space before the document is that of another stream.
-    is_restart: bool,
-    /// Elements come in messages of their own (RFC 7395).
-    framed: bool,
-    /// Elements in the message that is being read.
-    in_message: u32,
-    error: Option<ReadError>,
+pub struct Reader(State);
+
+enum State {
+    Awake(Box<Body>),
+    Resting(Resting),
 }
+
+/// What lasts from one element of a stream to the next.
+struct Resting {
+    limits: XmlLimits,
+    /// What the header declares.
+    kept: Kept,
+    /// What the owner says that the content namespace is.
+    content: Option<Box<str>>,
+    /// The name of the header.
+    header: Option<Box<[u8]>>,
+    place: Between,
+    whitespace: u64,
+    in_message: u32,
+    is_restart: bool,
+    framed: bool,
+}
+
+/// Memory in which readers read, one after the other. It is for whoever has many of them and reads from one at a time: who
+/// [lends](Reader::wake) it to a reader that is about to read, and has the reader [give it back](Reader::rest) when it has read all that has come.
+///
+/// It has some kilobytes, and keeps what up to 16 readers have needed at once.
+///
+/// ```
+/// use balcony_machine::XmlLimits;
+/// use balcony_xml::{Reader, Token, Workspace};
+///
+/// let mut workspace = Workspace::new();
+/// let mut readers = [(); 2].map(|()| Reader::new(XmlLimits::STANZA));
+/// for input in ["<s xmlns='u'>", "<a/>", "<b", "/>"] {
+///     for reader in &mut readers {
+///         reader.wake(&mut workspace);
+///         let mut input = input.as_bytes();
+///         while let Some(token) = reader.read(&mut input)? {
+///             assert!(token == Token::Header || reader.element().namespace() == "u");
+///         }
+///         reader.rest(&mut workspace);
+///     }
+/// }
+/// # Ok::<(), balcony_xml::ReadError>(())
+/// ```
+#[derive(Default)]
+pub struct Workspace(Vec<Box<Body>>);
+
+impl Workspace {
+    /// Without any memory yet.
+    #[must_use]
+    pub const fn new() -> Workspace {
+        Workspace(Vec::new())
+    }
+}
+
+impl fmt::Debug for Workspace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Workspace").field(&self.0.len()).finish()
+    }
+}
+
+/// So many readers may be in the middle of an element while others read.
+const PLACES: usize = 16;
 
 /// A part of a stream, complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,68 +133,21 @@ pub enum Token {
     End,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    BeforeHeader,
-    /// `builder` holds the header for the caller.
-    Header,
-    /// The same. It was an empty tag, so its end follows at once.
-    EmptyStream,
-    /// Between top-level elements or inside of one.
-    Open,
-    /// `builder` holds an element for the caller.
-    Complete,
-    Ended,
-}
-
 /// Where there is no element.
 static BLANK: Tree = Tree::new();
-
-const ONE_ELEMENT: ReadError = ReadError::NotWellFormed("a message holds exactly one element");
-
-/// How many bytes of input are first put behind an element that has begun before; then twice as many each time.
-const WINDOW: usize = 512;
-
-/// Whoever keeps the content of an element will need as much memory again, and can't say that there is none: for a content of so many
-/// bytes that is found out before.
-const LARGE: usize = 2_048;
-/// What the memory of something shared has beside it.
-const COUNTS: usize = 2 * size_of::<usize>();
-
-/// Whether there is so much memory in one piece. A compiler that sees that nobody uses it may not leave out the question.
-fn has_memory(bytes: usize) -> bool {
-    let mut piece = Vec::<u8>::new();
-    let has_memory = piece.try_reserve_exact(bytes).is_ok();
-    hint::black_box(&piece);
-    has_memory
-}
 
 impl Reader {
     /// A reader at the start of a stream.
     #[must_use]
     pub fn new(limits: XmlLimits) -> Reader {
-        Reader {
-            tokenizer: Tokenizer::new(),
-            assembly: Assembly::new(limits),
-            phase: Phase::BeforeHeader,
-            partial: Vec::new(),
-            valid: 0,
-            content_end: 0,
-            rewritten: Vec::new(),
-            makes_payload: true,
-            whitespace: 0,
-            is_restart: false,
-            framed: false,
-            in_message: 0,
-            error: None,
-        }
+        Reader::of(Body::new(limits))
     }
 
     /// A reader of a stream that is the restart of another on the same connection (RFC 6120 section 4.3.3). White space at its
     /// beginning belongs to the one before, as some peers end every element with a new line.
     #[must_use]
     pub fn restarted(limits: XmlLimits) -> Reader {
-        Reader { is_restart: true, ..Reader::new(limits) }
+        Reader::of(Body::restarted(limits))
     }
 
     /// A reader of messages that hold one element each, as on a WebSocket (RFC 7395 section 3.3.3). Each message is
@@ -162,34 +155,63 @@ impl Reader {
     /// [`Token::Element`]. One that declares no default namespace is in `content`.
     #[must_use]
     pub fn framed(limits: XmlLimits, content: &str) -> Reader {
-        let mut reader = Reader::new(limits);
-        reader.framed = true;
-        reader.phase = Phase::Open;
-        reader.assembly.open_within(content);
-        reader
+        Reader::of(Body::framed(limits, content))
+    }
+
+    fn of(body: Body) -> Reader {
+        Reader(State::Awake(Box::new(body)))
+    }
+
+    fn body(&self) -> Option<&Body> {
+        match &self.0 {
+            State::Awake(body) => Some(body),
+            State::Resting(_) => None,
+        }
+    }
+
+    /// It is about to read, in memory of this workspace, if that has any and the reader none. (One that has none makes some when it reads.)
+    pub fn wake(&mut self, workspace: &mut Workspace) {
+        if let State::Resting(_) = self.0
+            && let Some(body) = workspace.0.pop()
+        {
+            self.wake_in(body);
+        }
+    }
+
+    fn wake_in(&mut self, body: Box<Body>) {
+        let before = core::mem::replace(&mut self.0, State::Awake(body));
+        if let (State::Awake(body), State::Resting(resting)) = (&mut self.0, before) {
+            body.wake(resting);
+        }
+    }
+
+    /// It reads nothing for now: gives its memory to this workspace if it is between two elements of a stream, or else keeps it. From then on there
+    /// is no [element](Reader::element) and no [header](Reader::header).
+    pub fn rest(&mut self, workspace: &mut Workspace) {
+        if let State::Awake(body) = &mut self.0
+            && let Some(resting) = body.rest()
+            && let State::Awake(body) = core::mem::replace(&mut self.0, State::Resting(resting))
+            && workspace.0.len() < PLACES
+        {
+            workspace.0.push(body);
+        }
     }
 
     /// Changes the limits, for what is read from now on.
     pub fn set_limits(&mut self, limits: XmlLimits) {
-        self.assembly.limits = limits;
+        match &mut self.0 {
+            State::Awake(body) => body.set_limits(limits),
+            State::Resting(resting) => resting.limits = limits,
+        }
     }
 
     /// The limits of what is read from now on.
     #[must_use]
     pub fn limits(&self) -> XmlLimits {
-        self.assembly.limits
-    }
-
-    /// A reader of elements around which there is nothing, no declaration neither. Only the elements themselves are wanted,
-    /// and where their children stand.
-    pub(crate) fn fragment(limits: XmlLimits) -> Reader {
-        let mut reader = Reader::new(limits);
-        reader.phase = Phase::Open;
-        reader.assembly.open_within("");
-        reader.assembly.keeps_children = true;
-        reader.tokenizer = Tokenizer::within();
-        reader.makes_payload = false;
-        reader
+        match &self.0 {
+            State::Awake(body) => body.limits(),
+            State::Resting(resting) => resting.limits,
+        }
     }
 
     /// Takes input until one token is complete, and not a byte after its closing `>`: what follows belongs to the next
@@ -200,296 +222,61 @@ impl Reader {
     ///
     /// [`ReadError`] if the peer broke a rule or passed a limit, as soon as that is certain; from then on always the same.
     pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Token>, ReadError> {
-        if let Some(error) = self.error {
-            return Err(error);
-        }
-        self.step(input).inspect_err(|error| {
-            self.error = Some(*error);
-            self.forget();
-            self.release();
-        })
-    }
-
-    /// Reads a fragment of just one element, which has these bytes.
-    pub(crate) fn read_whole(&mut self, bytes: Vec<u8>) -> Result<Option<Token>, ReadError> {
-        let len = bytes.len();
-        if len > self.assembly.limits.bytes.min(MAX_BYTES) {
-            return self.read(&mut &bytes[..]);
-        }
-        self.partial = bytes;
-        let token = self.read(&mut &[][..])?;
-        Ok(token.filter(|_| self.tokenizer.position() == len))
-    }
-
-    fn step(&mut self, input: &mut &[u8]) -> Result<Option<Token>, ReadError> {
-        match self.phase {
-            Phase::Complete | Phase::Header => {
-                self.forget();
-                self.phase = Phase::Open;
-            }
-            Phase::EmptyStream => {
-                self.forget();
-                self.phase = Phase::Ended;
-                return Ok(Some(Token::End));
-            }
-            Phase::Ended => {
-                *input = &[];
-                return Ok(None);
-            }
-            Phase::BeforeHeader | Phase::Open => {}
-        }
         loop {
-            let read = if self.partial.is_empty() {
-                if !self.skip_whitespace(input)? {
-                    self.release();
-                    return Ok(None);
+            match &mut self.0 {
+                State::Awake(body) => return body.read(input),
+                State::Resting(_) if input.is_empty() => return Ok(None),
+                State::Resting(resting) => {
+                    let body = Box::new(Body::new(resting.limits));
+                    self.wake_in(body);
                 }
-                if let [0, rest @ ..] = *input {
-                    *input = rest;
-                    self.end_message()?;
-                    continue;
-                }
-                if self.framed && self.in_message > 0 && matches!(input.first(), Some(b'<' | b'&')) {
-                    return Err(ONE_ELEMENT);
-                }
-                self.tokenizer.restart();
-                self.read_in_place(input)?
-            } else {
-                self.read_on(input)?
-            };
-            match read {
-                Some(Part::Declaration) => self.forget(),
-                Some(Part::Header) => {
-                    self.tokenizer.enter_header(self.assembly.builder.tree().source.as_bytes());
-                    self.assembly.finish_header();
-                    self.phase =
-                        if self.tokenizer.is_empty_tag() { Phase::EmptyStream } else { Phase::Header };
-                    return Ok(Some(Token::Header));
-                }
-                Some(Part::Element) => return Ok(Some(self.complete())),
-                Some(Part::End) => {
-                    self.phase = Phase::Ended;
-                    self.forget();
-                    return Ok(Some(Token::End));
-                }
-                None if input.is_empty() => return Ok(None),
-                None if self.room() == 0 => return Err(ReadError::TooLong),
-                None => {}
             }
         }
-    }
-
-    /// How many more bytes the token may have.
-    fn room(&self) -> usize {
-        self.assembly.limits.bytes.min(MAX_BYTES).saturating_sub(self.partial.len())
-    }
-
-    /// Reads a token that begins with the input; what there is of it is kept if that isn't all.
-    fn read_in_place(&mut self, input: &mut &[u8]) -> Result<Option<Part>, ReadError> {
-        let source = &input[..input.len().min(self.room())];
-        let part = self.tokens(source)?;
-        let (taken, rest) =
-            input.split_at(if part.is_some() { self.tokenizer.position() } else { source.len() });
-        *input = rest;
-        if part.is_some() {
-            let taken = core::str::from_utf8(taken).map_err(|_| ReadError::Encoding)?;
-            crate::work::looked_at(taken.len());
-            let kept = &mut self.assembly.builder.tree_mut().source;
-            kept.try_reserve(taken.len())?;
-            kept.push_str(taken);
-        } else {
-            crate::work::looked_at(taken.len());
-            self.partial.try_reserve(taken.len())?;
-            self.partial.extend_from_slice(taken);
-        }
-        Ok(part)
-    }
-
-    /// Reads on in a token that has begun before.
-    fn read_on(&mut self, input: &mut &[u8]) -> Result<Option<Part>, ReadError> {
-        // Little more than belongs to it, most times: the rest is cut off again.
-        let window = WINDOW.max(self.partial.len()).min(self.room()).min(input.len());
-        let before = self.partial.len();
-        let mut source = mem::take(&mut self.partial);
-        crate::work::looked_at(window);
-        source.try_reserve(window)?;
-        source.extend_from_slice(&input[..window]);
-        let part = self.tokens(&source);
-        let end = self.tokenizer.position();
-        match part {
-            Ok(Some(_)) => {
-                *input = &input[end.saturating_sub(before)..];
-                source.truncate(end);
-                let source = String::from_utf8(source).map_err(|_| ReadError::Encoding)?;
-                // Its room is what the next such token is put together in.
-                self.partial =
-                    mem::replace(&mut self.assembly.builder.tree_mut().source, source).into_bytes();
-                self.partial.clear();
-            }
-            Ok(None) => {
-                *input = &input[window..];
-                self.partial = source;
-            }
-            Err(_) => {}
-        }
-        part
-    }
-
-    /// Takes all events up to the end of a part. `source` is what has come of it.
-    fn tokens(&mut self, source: &[u8]) -> Result<Option<Part>, ReadError> {
-        let part = self.tokenizer.run(source, &mut self.assembly);
-        let part = part.map_err(|error| self.explain(error, source));
-        match part {
-            // Who keeps it will look.
-            Ok(Some(_)) => self.valid = 0,
-            Ok(None) => self.check_utf8(source)?,
-            // What stands before an error comes first.
-            Err(_) => self.check_utf8(source.get(..self.tokenizer.position()).unwrap_or(source))?,
-        }
-        part
-    }
-
-    /// Whether the bytes are UTF-8, as far as that is certain (RFC 6120 section 11.6).
-    fn check_utf8(&mut self, source: &[u8]) -> Result<(), ReadError> {
-        let new = source.get(self.valid..).unwrap_or_default();
-        crate::work::looked_at(new.len());
-        match core::str::from_utf8(new) {
-            Ok(_) => self.valid = source.len(),
-            // A character of which more is to come.
-            Err(error) if error.error_len().is_none() => self.valid += error.valid_up_to(),
-            Err(_) => return Err(ReadError::Encoding),
-        }
-        Ok(())
-    }
-
-    /// Whether something else is left.
-    fn skip_whitespace(&mut self, input: &mut &[u8]) -> Result<bool, ReadError> {
-        let rest = input.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
-        let (space, rest) = input.split_at(rest.unwrap_or(input.len()));
-        self.whitespace += space.len() as u64;
-        if !space.is_empty() && !self.is_restart {
-            self.tokenizer.passed_space();
-        }
-        *input = rest;
-        match rest.first() {
-            None => Ok(false),
-            // A reference is text too, but it may be one that XMPP forbids.
-            Some(b'<' | b'&') => Ok(true),
-            // The end of a message.
-            Some(0) if self.framed => Ok(true),
-            // UTF-16 begins like this.
-            Some(0x00 | 0xfe | 0xff) if self.phase == Phase::BeforeHeader => Err(ReadError::Encoding),
-            // It may not even be text.
-            Some(0x80..) if self.phase == Phase::Open => Ok(true),
-            Some(_) => Err(self.assembly.stray_text()),
-        }
-    }
-
-    /// A message is over: it must have held one element. The next is a document of its own.
-    fn end_message(&mut self) -> Result<(), ReadError> {
-        if mem::take(&mut self.in_message) != 1 {
-            return Err(ONE_ELEMENT);
-        }
-        self.tokenizer.begin_document();
-        Ok(())
-    }
-
-    fn complete(&mut self) -> Token {
-        self.in_message = self.in_message.saturating_add(1);
-        self.phase = Phase::Complete;
-        self.content_end = self.tokenizer.markup();
-        if self.assembly.builder.borrows() && self.makes_payload {
-            let mut written = mem::take(&mut self.rewritten);
-            let room = self.assembly.limits.bytes;
-            let is_whole = self.element().write_content_within(room, &mut written, self.content_namespace());
-            self.rewritten = written;
-            if !is_whole {
-                self.rewritten = Vec::new();
-                // Nothing has been declared since the element was complete.
-                self.assembly.builder.drop_content(&[]);
-                self.assembly.refusal = Some(ReadError::TooLong);
-            }
-        }
-        // Of what is small nobody doubts it.
-        let content = self.payload().len();
-        if self.makes_payload && content >= LARGE && !has_memory(content + COUNTS) {
-            self.assembly.builder.drop_content(&[]);
-            self.assembly.builder.shrink();
-            self.assembly.refusal = Some(ReadError::NoMemory);
-        }
-        self.assembly.refusal.map_or(Token::Element, Token::Refused)
-    }
-
-    /// The tokenizer does not know what a byte of zero means.
-    fn explain(&self, error: ReadError, source: &[u8]) -> ReadError {
-        let last = self.tokenizer.position().checked_sub(1).and_then(|at| source.get(at));
-        match (last, self.phase) {
-            // UTF-16 is full of them.
-            (Some(0), Phase::BeforeHeader) => ReadError::Encoding,
-            (Some(0), _) if self.framed => ReadError::NotWellFormed("the message ends inside of its element"),
-            _ => error,
-        }
-    }
-
-    /// Drops the element.
-    fn forget(&mut self) {
-        self.partial.clear();
-        self.valid = 0;
-        self.content_end = 0;
-        self.rewritten.clear();
-        self.assembly.forget();
-    }
-
-    /// Nothing is being read: keep little.
-    fn release(&mut self) {
-        self.tokenizer.release();
-        self.assembly.release();
-        self.partial.shrink_to(1024);
-        self.rewritten = Vec::new();
     }
 
     /// The stream header, after [`Token::Header`] and until the next [`read`](Reader::read): name, namespace and attributes.
     #[must_use]
     pub fn header(&self) -> ElementRef<'_> {
-        ElementRef { tree: if self.has_header() { self.assembly.builder.tree() } else { &BLANK }, node: 0 }
-    }
-
-    fn has_header(&self) -> bool {
-        matches!(self.phase, Phase::Header | Phase::EmptyStream)
+        self.body().map_or(ElementRef { tree: &BLANK, node: 0 }, Body::header)
     }
 
     /// The default namespace that the header declared, empty if none. In a stream in order it is the content namespace
     /// (RFC 6120 section 4.8.2).
     #[must_use]
     pub fn content_namespace(&self) -> &str {
-        self.assembly.builder.content_namespace()
+        match &self.0 {
+            State::Awake(body) => body.content_namespace(),
+            State::Resting(resting) => {
+                resting.content.as_deref().unwrap_or_else(|| resting.kept.default_namespace())
+            }
+        }
     }
 
     /// The header declares no content namespace, which it need not (RFC 6120 section 4.8.2): each first-level element declares its
     /// own. From now on this one is [the content namespace](Reader::content_namespace), of which elements depend on no declaration.
     pub fn set_content_namespace(&mut self, content: &str) {
-        self.assembly.builder.set_content_namespace(content);
+        match &mut self.0 {
+            State::Awake(body) => body.set_content_namespace(content),
+            State::Resting(resting) => resting.content = Some(content.into()),
+        }
     }
 
     /// The limit that the last element passes, if it is a [`Token::Refused`], until the next [`read`](Reader::read).
     #[must_use]
     pub fn refusal(&self) -> Option<ReadError> {
-        self.assembly.refusal.filter(|_| self.phase == Phase::Complete)
+        self.body().and_then(Body::refusal)
     }
 
     /// The last [`Token::Element`], or the start tag of the last [`Token::Refused`], until the next [`read`](Reader::read).
     #[must_use]
     pub fn element(&self) -> ElementRef<'_> {
-        ElementRef { tree: if self.has_header() { &BLANK } else { self.assembly.builder.tree() }, node: 0 }
+        self.body().map_or(ElementRef { tree: &BLANK, node: 0 }, Body::element)
     }
 
     /// Its exact bytes, from `<` to `>`.
     #[must_use]
     pub fn raw(&self) -> &[u8] {
-        match self.phase {
-            Phase::Complete => self.assembly.builder.tree().source.as_bytes(),
-            _ => &[],
-        }
+        self.body().map_or(&[], Body::raw)
     }
 
     /// Its content as XML that stands on its own in any element whose default namespace is the
@@ -501,49 +288,27 @@ impl Reader {
     /// whose content would then be longer than [`XmlLimits::bytes`] is [refused](Token::Refused) as too long.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
-        let raw = self.raw();
-        if self.assembly.refusal.is_some() {
-            return &[];
-        }
-        if self.assembly.builder.borrows() {
-            return &self.rewritten;
-        }
-        // That of an empty tag begins before the content.
-        raw.get(self.assembly.content..self.content_end).unwrap_or_default()
-    }
-
-    /// Its child elements, each with its place in the exact bytes.
-    pub(crate) fn children(&self) -> impl Iterator<Item = (ElementRef<'_>, Range<usize>)> {
-        let places = self.assembly.children.iter().map(|child| child.start as usize..child.end as usize);
-        self.element().children().zip(places)
-    }
-
-    /// Where in the exact bytes its content begins.
-    pub(crate) fn content_start(&self) -> usize {
-        self.assembly.content
+        self.body().map_or(&[], Body::payload)
     }
 
     /// Bytes of white space skipped so far outside of top-level elements. Some peers send it to keep a connection alive
     /// (RFC 6120 section 4.6.1).
     #[must_use]
     pub fn whitespace(&self) -> u64 {
-        self.whitespace
-    }
-
-    /// Hands out the complete element.
-    pub(crate) fn take_tree(mut self) -> Tree {
-        mem::take(self.assembly.builder.tree_mut())
+        match &self.0 {
+            State::Awake(body) => body.whitespace(),
+            State::Resting(resting) => resting.whitespace,
+        }
     }
 }
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Neither stanzas nor credentials belong into logs.
-        f.debug_struct("Reader")
-            .field("phase", &self.phase)
-            .field("bytes", &(self.raw().len() + self.partial.len()))
-            .field("error", &self.error)
-            .finish_non_exhaustive()
+        match &self.0 {
+            State::Awake(body) => body.fmt(f),
+            State::Resting(_) => f.debug_struct("Reader").finish_non_exhaustive(),
+        }
     }
 }
 

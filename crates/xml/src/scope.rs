@@ -3,6 +3,7 @@
 //! A prefix is found in time that grows with its own length and not with the declarations in scope, and the default namespace
 //! at once.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -13,8 +14,8 @@ use crate::{ReadError, XML_NS, XMLNS_NS};
 
 /// The declarations in scope.
 pub(crate) struct Scope {
-    /// The texts of declarations at level 0, which outlive the tree that they are read into.
-    kept: String,
+    /// The declarations at level 0, which outlive the tree that they are read into.
+    kept: Kept,
     /// Innermost last.
     bindings: Vec<Binding>,
     /// The innermost declaration of each prefix.
@@ -27,6 +28,22 @@ pub(crate) struct Scope {
     xml: InTree,
     /// Which tree is being built, counted.
     tree: u64,
+}
+
+/// The declarations of a stream header.
+#[derive(Default)]
+pub(crate) struct Kept {
+    texts: String,
+    /// Prefixes and namespaces.
+    declared: Box<[(Span, Span)]>,
+}
+
+impl Kept {
+    /// The default namespace; empty if there is none.
+    pub(crate) fn default_namespace(&self) -> &str {
+        let default = self.declared.iter().find(|(prefix, _)| prefix.is_empty());
+        default.and_then(|(_, namespace)| self.texts.get(namespace.range())).unwrap_or_default()
+    }
 }
 
 struct Binding {
@@ -60,9 +77,9 @@ pub(crate) enum Declared {
 }
 
 impl Scope {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Scope {
-            kept: String::new(),
+            kept: Kept::default(),
             bindings: Vec::new(),
             by_prefix: CritBit::new(),
             default: None,
@@ -79,15 +96,9 @@ impl Scope {
 
     /// Declares a default namespace around all that is read.
     pub(crate) fn declare_content(&mut self, namespace: &str) {
-        let namespace = intern(&mut self.kept, namespace);
-        self.push(Binding {
-            level: 0,
-            prefix: Span::EMPTY,
-            namespace,
-            is_kept: true,
-            hides: None,
-            in_tree: InTree::default(),
-        });
+        let namespace = intern(&mut self.kept.texts, namespace);
+        self.kept.declared = [(Span::EMPTY, namespace)].into();
+        self.push(Binding::kept(Span::EMPTY, namespace));
     }
 
     /// Takes a declaration of the element at `level`; the default namespace has an empty prefix.
@@ -117,7 +128,7 @@ impl Scope {
         let in_tree = InTree { tree: self.tree, namespace };
         let at = self.push(Binding { level, prefix, namespace, is_kept: false, hides, in_tree });
         if !prefix.is_empty() {
-            let (bindings, kept) = (&self.bindings, &*self.kept);
+            let (bindings, kept) = (&self.bindings, &*self.kept.texts);
             self.by_prefix.insert(Key(name, b""), at, |at| prefix_of(bindings, kept, at, texts));
         }
         Ok(())
@@ -142,7 +153,7 @@ impl Scope {
 
     /// The innermost declaration of a prefix.
     fn find<'a>(&'a self, prefix: &'a [u8], texts: Texts<'a>) -> Option<u32> {
-        self.by_prefix.find(Key(prefix, b""), |at| prefix_of(&self.bindings, &self.kept, at, texts))
+        self.by_prefix.find(Key(prefix, b""), |at| prefix_of(&self.bindings, &self.kept.texts, at, texts))
     }
 
     /// What a prefix stands for, the empty one that of an element without prefix.
@@ -169,7 +180,7 @@ impl Scope {
     pub(crate) fn namespace<'a>(&'a self, declared: Declared, texts: Texts<'a>) -> &'a [u8] {
         match declared {
             Declared::By(at) => {
-                self.get(at).map_or(&[], |binding| binding.text(binding.namespace, &self.kept, texts))
+                self.get(at).map_or(&[], |binding| binding.text(binding.namespace, &self.kept.texts, texts))
             }
             Declared::Nothing => &[],
             Declared::Xml => XML_NS.as_bytes(),
@@ -179,7 +190,7 @@ impl Scope {
     /// The default namespace that the stream header declared.
     pub(crate) fn header_default(&self) -> &str {
         let binding = self.header_default.and_then(|at| self.get(at));
-        let namespace = binding.and_then(|binding| self.kept.get(binding.namespace.range()));
+        let namespace = binding.and_then(|binding| self.kept.texts.get(binding.namespace.range()));
         namespace.unwrap_or_default()
     }
 
@@ -201,7 +212,7 @@ impl Scope {
             },
         };
         if in_tree.tree != self.tree {
-            let namespace = kept.map_or(XML_NS, |span| self.kept.get(span.range()).unwrap_or_default());
+            let namespace = kept.map_or(XML_NS, |span| self.kept.texts.get(span.range()).unwrap_or_default());
             tree.pool.try_reserve(namespace.len())?;
             *in_tree = InTree { tree: self.tree, namespace: tree.intern(namespace) };
         }
@@ -214,7 +225,7 @@ impl Scope {
             if binding.prefix.is_empty() {
                 self.default = binding.hides;
             } else {
-                let prefix = binding.text(binding.prefix, &self.kept, texts);
+                let prefix = binding.text(binding.prefix, &self.kept.texts, texts);
                 self.by_prefix.take_back(Key(prefix, b""), binding.hides);
             }
         }
@@ -222,11 +233,38 @@ impl Scope {
 
     /// The tree that is complete is that of the header, whose declarations stay.
     pub(crate) fn keep(&mut self, header: &Tree) {
+        let texts = &mut self.kept.texts;
         for binding in &mut self.bindings {
-            binding.prefix = intern(&mut self.kept, header.get(binding.prefix));
-            binding.namespace = intern(&mut self.kept, header.get(binding.namespace));
+            binding.prefix = intern(texts, header.get(binding.prefix));
+            binding.namespace = intern(texts, header.get(binding.namespace));
             binding.is_kept = true;
         }
+        texts.shrink_to_fit();
+        self.kept.declared =
+            self.bindings.iter().map(|binding| (binding.prefix, binding.namespace)).collect();
+        self.new_tree();
+    }
+
+    /// Hands out the declarations of the header, which are all that there are.
+    pub(crate) fn rest(&mut self) -> Kept {
+        self.bindings.clear();
+        self.by_prefix.clear();
+        (self.default, self.header_default) = (None, None);
+        core::mem::take(&mut self.kept)
+    }
+
+    /// Has the declarations of a header, and none beside them.
+    pub(crate) fn wake(&mut self, kept: Kept) {
+        for &(prefix, namespace) in &kept.declared {
+            let at = self.push(Binding::kept(prefix, namespace));
+            if !prefix.is_empty() {
+                let texts = Texts { source: &[], pool: &kept.texts };
+                let bindings = &self.bindings;
+                let name = Key(texts.get(prefix), b"");
+                self.by_prefix.insert(name, at, |at| prefix_of(bindings, &kept.texts, at, texts));
+            }
+        }
+        self.kept = kept;
         self.new_tree();
     }
 
@@ -238,7 +276,9 @@ impl Scope {
 
     #[cfg(test)]
     pub(crate) fn footprint(&self) -> usize {
-        self.kept.capacity() + self.bindings.capacity() * size_of::<Binding>() + self.by_prefix.footprint()
+        self.kept.texts.capacity()
+            + self.bindings.capacity() * size_of::<Binding>()
+            + self.by_prefix.footprint()
     }
 
     /// From now on another tree is built.
@@ -248,6 +288,12 @@ impl Scope {
 }
 
 impl Binding {
+    /// One of the header.
+    const fn kept(prefix: Span, namespace: Span) -> Binding {
+        let in_tree = InTree { tree: 0, namespace: Span::EMPTY };
+        Binding { level: 0, prefix, namespace, is_kept: true, hides: None, in_tree }
+    }
+
     fn text<'a>(&self, span: Span, kept: &'a str, texts: Texts<'a>) -> &'a [u8] {
         if self.is_kept { Texts { source: &[], pool: kept }.get(span) } else { texts.get(span) }
     }

@@ -202,6 +202,13 @@ pub(crate) struct Tokenizer {
     is_after_space: bool,
 }
 
+/// Where in a document a tokenizer is that has nothing to read.
+#[derive(Clone, Copy)]
+pub(crate) struct Between {
+    is_fresh: bool,
+    is_after_space: bool,
+}
+
 impl Tokenizer {
     /// At the beginning of a document.
     pub(crate) fn new() -> Self {
@@ -267,6 +274,18 @@ impl Tokenizer {
         if let Some((start, end)) = self.open.pop() {
             self.header = source.get(start as usize..end as usize).map(Box::from);
         }
+    }
+
+    /// Hands out the name of the header, and where it is in the document.
+    pub(crate) fn rest(&mut self) -> (Option<Box<[u8]>>, Between) {
+        let Tokenizer { is_fresh, is_after_space, .. } = *self;
+        (self.header.take(), Between { is_fresh, is_after_space })
+    }
+
+    /// Goes on where another one has come to.
+    pub(crate) fn wake(&mut self, header: Option<Box<[u8]>>, place: Between) {
+        self.header = header;
+        Between { is_fresh: self.is_fresh, is_after_space: self.is_after_space } = place;
     }
 
     /// Takes input and tells of all that is in it until a part is complete, and not a byte more. `None`: all input taken.

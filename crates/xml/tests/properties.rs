@@ -4,10 +4,10 @@ mod common;
 
 use balcony_machine::XmlLimits;
 use balcony_xml::{
-    Element, ElementRef, Name, NodeRef, Reader, Token, Writer, escape_attr, escape_text, outline,
+    Element, ElementRef, Name, NodeRef, Reader, Token, Workspace, Writer, escape_attr, escape_text, outline,
     remove_elements,
 };
-use common::{HEADER, canonical, document, reading, soup, stream};
+use common::{HEADER, canonical, document, reading, reading_with, soup, stream};
 use proptest::prelude::*;
 
 const SMALL: XmlLimits = XmlLimits { bytes: 120, depth: 3, attributes: 2, nodes: 6 };
@@ -42,6 +42,23 @@ proptest! {
             let whole = reading([&input[..]], limits);
             prop_assert_eq!(&reading(input.chunks(1), limits), &whole);
             prop_assert_eq!(&reading(cut(&input, &cuts), limits), &whole);
+            let rested = |chunks: Vec<&[u8]>| {
+                // Its memory goes to another reader, which has read something, and is in the middle of something else.
+                let (mut workspace, mut other) = (Workspace::new(), Reader::new(XmlLimits::STANZA));
+                assert_eq!(other.read(&mut HEADER.as_bytes()), Ok(Some(Token::Header)));
+                reading_with(chunks, limits, |reader| {
+                    reader.rest(&mut workspace);
+                    other.wake(&mut workspace);
+                    let mut input = &b"<x:a xmlns:x='x' xmlns='y'>&lt;</x:a> "[..];
+                    assert_eq!(other.read(&mut input), Ok(Some(Token::Element)));
+                    assert_eq!((other.element().namespace(), other.payload()), ("x", &b"&lt;"[..]));
+                    assert_eq!(other.read(&mut input), Ok(None));
+                    other.rest(&mut workspace);
+                    reader.wake(&mut workspace);
+                })
+            };
+            prop_assert_eq!(&rested(input.chunks(1).collect()), &whole);
+            prop_assert_eq!(&rested(cut(&input, &cuts)), &whole);
         }
     }
 

@@ -18,6 +18,7 @@ use balcony_machine::{Instant, Progress, Random, Ticket};
 use balcony_router::SessionId;
 use balcony_stanza::{IqType, Kind, Stanza, StreamCondition, StreamError};
 use balcony_stream::server::{ServerAsk, ServerEvent};
+use balcony_xml::Workspace;
 
 pub use down::Down;
 pub use up::{BindRequest, ResumeRequest, Up, Via};
@@ -107,6 +108,8 @@ pub struct Connections {
     up: VecDeque<Up>,
     /// Connections of which more may be taken again.
     ready: VecDeque<ConnectionId>,
+    /// In which one of them reads after the other.
+    workspace: Workspace,
     /// If somebody wants them: the stanzas that were written into outputs since this was last taken.
     pub(crate) written: Option<Written>,
 }
@@ -138,6 +141,7 @@ impl Connections {
             has_request: false,
             up: VecDeque::new(),
             ready: VecDeque::new(),
+            workspace: Workspace::new(),
             written: None,
         }
     }
@@ -372,6 +376,11 @@ impl Connections {
         fresh: &mut &[u8],
         actions: &mut Vec<Action>,
     ) -> bool {
+        if let Some(conn) = self.conns.get_mut(id)
+            && (!fresh.is_empty() || conn.link.has_input())
+        {
+            conn.link.connection.wake(&mut self.workspace);
+        }
         loop {
             if self.up.len() >= self.most || self.has_request {
                 return true;
@@ -406,6 +415,9 @@ impl Connections {
             return false;
         }
         *fresh = &[];
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.link.connection.rest(&mut self.workspace);
+        }
         self.settle(now, id, actions);
         false
     }

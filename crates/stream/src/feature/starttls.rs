@@ -21,9 +21,7 @@ pub(crate) fn write_feature(common: &Common, policy: TlsPolicy, out: &mut Vec<u8
         TlsPolicy::Required if !common.is_secured => {
             b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>"
         }
-        TlsPolicy::Optional if !common.is_secured => {
-            b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
-        }
+        TlsPolicy::Optional if !common.is_secured => b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
         _ => b"",
     });
 }

@@ -113,7 +113,10 @@ impl Server {
 
     /// Whether an ask about tokens is open.
     pub(super) fn asks_for_tokens(&self) -> bool {
-        self.login.fast.as_ref().is_some_and(|fast| fast.is_keeping || fast.proof.is_some() && fast.used.is_none())
+        self.login
+            .fast
+            .as_ref()
+            .is_some_and(|fast| fast.is_keeping || fast.proof.is_some() && fast.used.is_none())
     }
 
     /// The owner's answer to that.

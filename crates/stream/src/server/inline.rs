@@ -98,7 +98,8 @@ impl Server {
         let identity = self.account.as_ref().map(BareJid::as_str).unwrap_or_default();
         let refused = refused.map(Failed::to_element);
         let management = refused.as_ref();
-        Success { data, identity, management, bound: None, token: &self.login.issued }.write(common.framing, out);
+        Success { data, identity, management, bound: None, token: &self.login.issued }
+            .write(common.framing, out);
         self.write_features(common, out);
     }
 

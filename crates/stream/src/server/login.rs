@@ -187,7 +187,8 @@ impl Server {
                 Ok(None)
             }
             Ok(ServerStep::AskCredentials { username, authzid }) => {
-                let Some(hash) = self.login.exchange.as_ref().and_then(|exchange| exchange.mechanism().hash())
+                let Some(hash) =
+                    self.login.exchange.as_ref().and_then(|exchange| exchange.mechanism().hash())
                 else {
                     return Err(StreamError::from(StreamCondition::InternalServerError).into());
                 };
@@ -342,7 +343,8 @@ impl Server {
         };
         self.profile.write_failure(common.framing, failure.condition, text, out);
         // A client that has to find out which channel binding works has not guessed at a password.
-        let failures = if failure.is_of_binding { &mut self.login.binding_failures } else { &mut self.login.failures };
+        let failures =
+            if failure.is_of_binding { &mut self.login.binding_failures } else { &mut self.login.failures };
         *failures = failures.saturating_add(1);
         if *failures >= common.limits().sasl_attempts {
             return Err(too_many_failures());

@@ -93,7 +93,8 @@ impl Server {
                 fast.proven_by(&salt);
             }
             (upgrade.salt, upgrade.iterations) = (salt, iterations);
-        } else if let Some(upgrade) = login.upgrade.as_mut().filter(|upgrade| upgrade.state == State::Lookup) {
+        } else if let Some(upgrade) = login.upgrade.as_mut().filter(|upgrade| upgrade.state == State::Lookup)
+        {
             // Nobody is kept out because it can't be found out now.
             upgrade.tasks.clear();
         }

@@ -81,6 +81,12 @@ impl Assembly {
         self.builder.finish_header();
     }
 
+    /// Goes on behind a header that another one has read.
+    pub(super) fn wake(&mut self, limits: XmlLimits) {
+        self.limits = limits;
+        self.before_header = false;
+    }
+
     pub(super) const fn stray_text(&self) -> ReadError {
         if self.before_header {
             ReadError::NotWellFormed("text before the stream header")

@@ -8,7 +8,7 @@ use alloc::{format, vec};
 use balcony_machine::XmlLimits;
 use proptest::prelude::*;
 
-use super::{Reader, Token};
+use super::{Body, Reader, Token, Workspace};
 use crate::Element;
 use crate::tokenizer::Tokenizer;
 
@@ -17,11 +17,7 @@ mod linear;
 impl Reader {
     /// Bytes that it holds.
     fn footprint(&self) -> usize {
-        size_of::<Reader>()
-            + self.partial.capacity()
-            + self.rewritten.capacity()
-            + self.assembly.footprint()
-            + self.tokenizer.footprint()
+        size_of::<Reader>() + self.body().map_or(0, Body::footprint)
     }
 }
 
@@ -87,6 +83,9 @@ fn an_idle_reader_is_small() {
     assert_eq!(reader.read(&mut input), Ok(None));
     assert!(reader.footprint() < 8_000, "{}", reader.footprint());
     assert!(size_of::<Tokenizer>() < 1_000);
+    // Where others read as well it needs no memory to read in.
+    reader.rest(&mut Workspace::new());
+    assert!(reader.body().is_none() && size_of::<Reader>() <= 136, "{}", size_of::<Reader>());
 }
 
 #[test]

@@ -135,6 +135,15 @@ pub struct Reading {
 pub type Seen = (Token, Vec<String>, Vec<u8>, Vec<u8>);
 
 pub fn reading<'i>(chunks: impl IntoIterator<Item = &'i [u8]>, limits: XmlLimits) -> Reading {
+    reading_with(chunks, limits, |_| {})
+}
+
+/// The same; between two chunks this is done with the reader.
+pub fn reading_with<'i>(
+    chunks: impl IntoIterator<Item = &'i [u8]>,
+    limits: XmlLimits,
+    mut between: impl FnMut(&mut Reader),
+) -> Reading {
     let mut reader = Reader::new(limits);
     let mut reading = Reading { tokens: Vec::new(), whitespace: 0, error: None };
     for mut chunk in chunks {
@@ -157,6 +166,7 @@ pub fn reading<'i>(chunks: impl IntoIterator<Item = &'i [u8]>, limits: XmlLimits
             }
         }
         assert!(chunk.is_empty());
+        between(&mut reader);
     }
     reading.whitespace = reader.whitespace();
     reading
