@@ -43,6 +43,43 @@ impl Connection {
         }
     }
 
+    /// Tells the peer of an error that is its fault, where rustls has not: it breaks off without an alert (RFC 8446 section 6.2) at its bounds on
+    /// what costs and brings nothing, such as empty records, and at some rules on records. It has no call for alerts, so it is shown what
+    /// it does answer with one, in the place of `input`, which is of no use any more: a change_cipher_spec where none may be
+    /// (`unexpected_message`), and where that is not looked at, what is no record (`decode_error`).
+    pub(crate) fn tell(&mut self, mut input: Vec<u8>, buffers: &mut Buffers<'_>) {
+        // No less than there was: rustls goes on where it has stopped, which may be at the end.
+        let length = input.len().max(CHANGE.len()) + HEADER;
+        input.clear();
+        input.resize(length, 0xff);
+        input[..CHANGE.len()].copy_from_slice(&CHANGE);
+        if self.common().is_handshaking() {
+            // Of TLS 1.3, where one may come, but not with this value.
+            input[CHANGE.len() - 1] = 2;
+        }
+        let mut taken = 0;
+        // What it has still to look at of a record comes first, a message each time.
+        for _ in 0..MESSAGES {
+            if self.common().wants_write() {
+                break;
+            }
+            taken += self.step(&mut input[taken..], buffers).0;
+        }
+        self.flush(&mut input[taken..], buffers);
+    }
+
+    /// Writes what there is to be sent after an error: an alert.
+    pub(crate) fn flush(&mut self, input: &mut [u8], buffers: &mut Buffers<'_>) {
+        let mut taken = 0;
+        while self.common().wants_write() {
+            let (more, sent) = self.step(&mut input[taken..], buffers);
+            taken += more;
+            if sent != Ok(true) {
+                break;
+            }
+        }
+    }
+
     /// Does the next thing. `input` is what has come and was not taken yet; what is taken of it now, so many bytes from its beginning, must not
     /// be there the next time, and the rest must. `Ok(false)`: there is nothing to be done until more has come, or the owner wants something.
     pub(crate) fn step(
@@ -97,6 +134,12 @@ fn done<Side>(
 
 /// Plaintext in a record.
 const RECORD: usize = 16_384;
+/// What stands before each record: type, version and length.
+const HEADER: usize = 5;
+/// A change_cipher_spec.
+const CHANGE: [u8; 6] = [20, 3, 3, 0, 1, 1];
+/// Handshake messages that a record can hold.
+const MESSAGES: usize = RECORD / 4 + 1;
 /// Room for what TLS puts around it: header, explicit nonce, tag, type.
 const AROUND: usize = 5 + 8 + 16 + 1;
 

@@ -162,8 +162,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// What is wrong with the peer or its certificate, for good; the alert, if there is one, is in `out`, and what came before the fault
-    /// in `plain`.
+    /// What is wrong with the peer or its certificate, for good; unless the peer has ended the session itself ([`Error::Alert`]), the alert
+    /// that tells it is in `out` (RFC 8446 section 6.2), and what came before the fault in `plain`.
     pub fn read(
         &mut self,
         input: &mut &[u8],
@@ -185,6 +185,9 @@ impl Session {
         self.establish();
         result?;
         if self.incomplete.len() > MOST {
+            let rest = core::mem::take(&mut self.incomplete);
+            let mut buffers = Buffers { plain, out, say: None, peer_closed: false };
+            self.connection.tell(rest, &mut buffers);
             return Err(self.fail(Error::Protocol("a TLS message is too long".into())));
         }
         Ok(self.status())
@@ -203,14 +206,11 @@ impl Session {
                 Err(error) => break Err(error),
             }
         };
-        if result.is_err() {
-            // There may be an alert.
-            while self.connection.common().wants_write() {
-                let (more, sent) = self.connection.step(&mut self.incomplete[taken..], &mut buffers);
-                taken += more;
-                if sent != Ok(true) {
-                    break;
-                }
+        if let Err(error) = &result {
+            let mut rest = self.incomplete.split_off(taken);
+            match self.connection.common().wants_write() {
+                false if is_of_the_peer(error) => self.connection.tell(rest, &mut buffers),
+                _ => self.connection.flush(&mut rest, &mut buffers),
             }
         }
         let unsaid = buffers.say.is_some();
@@ -312,6 +312,12 @@ impl Session {
         self.error = Some(error.clone());
         error
     }
+}
+
+/// Whether an error is one that the peer has made, and has to be told of.
+const fn is_of_the_peer(error: &rustls::Error) -> bool {
+    use rustls::Error as Tls;
+    matches!(error, Tls::InvalidMessage(_) | Tls::PeerMisbehaved(_) | Tls::PeerIncompatible(_))
 }
 
 impl fmt::Debug for Session {
