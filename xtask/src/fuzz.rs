@@ -24,7 +24,8 @@ Runs fuzz targets, all of them unless some are named, on the stable toolchain.
 Inputs come from fuzz/seeds/TARGET (written by people) and fuzz/corpus/TARGET (found); new ones go to
 target/fuzz/found/TARGET, so that the checkout stays as it is.
 Targets run with the address sanitizer, but for `adversary`, `federation` and `server`: these run without, at eight times
-the speed, and then all their inputs once with it.";
+the speed, and then all their inputs once with it.
+The first run builds for some 13 minutes on two cores, beside the time that it is told.";
 
 /// Coverage as libFuzzer wants it.
 const COVERAGE: [&str; 5] = [

@@ -12,7 +12,7 @@ pub(crate) const USAGE: &str = "[--seconds N] [--seed S] | --seeds N";
 pub(crate) const HELP: &str = "\
 Simulates servers with their people, while networks break, the store is slow and the server crashes: what a client was
 told must be on disk, and what was stored for somebody must arrive.
-  --seconds N  goes on for about N seconds; 60 unless told otherwise
+  --seconds N  goes on for about N seconds, beside what it takes to build (some 2 minutes the first time); 60 unless told otherwise
   --seed S     begins with this seed; without --seconds it is the only one, so that a failure is repeated
   --seeds N    instead: the first N seeds of sessions, devices, networks, links, certificates, parts and lives, one kind after the other
 More than five minutes, and many seeds, are built for speed first, with all checks: that takes some minutes, and goes twenty times as fast.";

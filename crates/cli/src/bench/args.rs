@@ -23,6 +23,8 @@ are missing, where the server lets strangers do that (XEP-0077). For a server of
   for i in $(seq 0 1019); do echo \"bench$i,$BALCONY_PASSWORD\"; done > accounts.csv
   balcony user import accounts.csv
 
+Measure a release build: a debug build spends most of its time on hashing and encrypting.
+
 Every message is checked: whether it arrives at whom it was sent to, once, in order, and as it was sent. It is for servers that are yours. One that is \
 not on this machine or in a private network is refused without --yes-this-is-mine. A server that dies meanwhile is told, with what was measured by then.
 
@@ -85,7 +87,8 @@ pub(crate) enum Load {
     },
     /// Sessions that do nothing: what the memory of the server grows by (with --pid), and whether all still live at the end
     ///
-    /// SESSIONS accounts, or fewer with --resources.
+    /// SESSIONS accounts, or fewer with --resources. Start the server anew before it: memory that earlier sessions have left is used again, and
+    /// would not be counted.
     Idle {
         /// So many sessions
         #[arg(long, value_name = "SESSIONS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -164,7 +167,8 @@ pub(crate) enum Load {
     },
     /// Bad clients: wrong passwords, garbage, half-open connections, some that never read; and what good ones feel, who chat meanwhile
     ///
-    /// The first third of the time is quiet. Two accounts for each pair, and two for those who never read.
+    /// The first third of the time is quiet. Two accounts for each pair, and two for those who never read. Start the server anew before it, so
+    /// that nothing of an earlier storm is in its figures.
     Storm {
         /// So many pairs of good clients
         #[arg(long, value_name = "PAIRS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
