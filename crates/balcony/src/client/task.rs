@@ -41,7 +41,7 @@ pub(super) struct Task<R: Runtime> {
     /// Dropped with the task, be it that the runtime ends before it has begun.
     pub(super) over: Over,
     /// The last connection, for the sake of its session.
-    pub(super) connection: Option<ConnectedClient<R>>,
+    pub(super) connection: Option<Box<ConnectedClient<R>>>,
 }
 
 /// Why a session is over.
@@ -53,9 +53,11 @@ enum End {
 }
 
 impl<R: Runtime> Task<R> {
+    /// All that a client does. Steps that are short and need much room, such as to find the server and log in, are futures of their own: without
+    /// that an idle client would hold the room of the largest one.
     pub(super) async fn run(mut self) {
         while self.time_to_connect().await {
-            let why = match self.connect().await {
+            let why = match Box::pin(self.connect()).await {
                 None => break,
                 Some(Ok((mut connection, is_resumed))) => {
                     if !(is_resumed && self.shared.resumed()) {
@@ -63,7 +65,7 @@ impl<R: Runtime> Task<R> {
                     }
                     let end = self.serve(&mut connection).await;
                     if let End::Closed = end {
-                        self.goodbye(&mut connection).await;
+                        Box::pin(self.goodbye(&mut connection)).await;
                     }
                     self.connection = Some(connection);
                     match end {
@@ -88,7 +90,7 @@ impl<R: Runtime> Task<R> {
         while self.tell_kept() {}
         let unacknowledged = self.connection.iter().flat_map(|last| last.machine().unacknowledged());
         let unacknowledged = unacknowledged.filter(|stanza| outlives_session(stanza)).cloned().collect();
-        self.log_out().await;
+        Box::pin(self.log_out()).await;
         self.shared.end(unacknowledged);
         drop(self.over);
     }
@@ -111,7 +113,7 @@ impl<R: Runtime> Task<R> {
 
     /// Tells one thing that the last connection has kept. Whether there was one.
     fn tell_kept(&mut self) -> bool {
-        let event = self.connection.as_mut().and_then(ConnectedClient::next_kept);
+        let event = self.connection.as_mut().and_then(|last| last.next_kept());
         let is_one = event.is_some();
         event.into_iter().for_each(|event| self.tell(event));
         is_one
@@ -148,7 +150,7 @@ impl<R: Runtime> Task<R> {
 
     /// A connection, and whether it goes on with the session of the one before; `None` if the client is closed meanwhile. An attempt that
     /// was under way while the device slept begins anew when it wakes up.
-    async fn connect(&mut self) -> Option<Result<(ConnectedClient<R>, bool), Disconnected>> {
+    async fn connect(&mut self) -> Option<Result<(Box<ConnectedClient<R>>, bool), Disconnected>> {
         loop {
             let patience = match self.way {
                 Way::To(_) => Some(self.config.wake),
@@ -164,7 +166,7 @@ impl<R: Runtime> Task<R> {
     }
 
     /// `None`: there is nothing to connect on.
-    async fn attempt(&mut self) -> Option<Result<(ConnectedClient<R>, bool), ConnectError>> {
+    async fn attempt(&mut self) -> Option<Result<(Box<ConnectedClient<R>>, bool), ConnectError>> {
         if let Some(connection) = &mut self.connection {
             connection.set_active(self.shared.is_active());
             let reconnected = connection.reconnect().await;
@@ -179,7 +181,7 @@ impl<R: Runtime> Task<R> {
             Way::To(endpoint) => ConnectedClient::connect_on(runtime, config, endpoint.clone()).await,
             Way::Over(socket) => ConnectedClient::over(runtime, socket.take()?, config).await,
         };
-        Some(connected.map(|connection| (connection, false)))
+        Some(connected.map(|connection| (Box::new(connection), false)))
     }
 
     fn attending(&self, patience: Option<Duration>) -> Attending<R> {
@@ -432,5 +434,21 @@ pub(super) struct Over(pub(super) Arc<Shared>);
 impl Drop for Over {
     fn drop(&mut self) {
         self.0.end(Vec::new());
+    }
+}
+
+#[cfg(all(test, feature = "tokio"))]
+mod tests {
+    use super::*;
+
+    fn size<F: Future>(_: impl FnOnce(Task<balcony_tokio::Tokio>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    // What the task of a client holds as long as it lives. To find the server and log in takes ten times as much.
+    #[test]
+    fn an_idle_client_is_small() {
+        let size = size(Task::run);
+        assert!(size <= 4_096, "{size}");
     }
 }
