@@ -22,6 +22,8 @@ pub struct Numbered {
     sent: Vec<Sent>,
     /// Which have been in a store.
     stored: BTreeSet<usize>,
+    /// Which were under way when a connection ended: they may have been for that.
+    late: BTreeSet<usize>,
     /// The highest number that has come from a sender, to an address, on a connection, in one of these ways.
     highest: BTreeMap<(String, String, u64, Way), usize>,
     /// Which have come on which connections.
@@ -61,6 +63,7 @@ impl Numbered {
             counts: !forged,
             sent: Vec::new(),
             stored: BTreeSet::new(),
+            late: BTreeSet::new(),
             highest: BTreeMap::new(),
             come: BTreeSet::new(),
             ended: BTreeSet::new(),
@@ -104,7 +107,8 @@ impl Numbered {
         if has_come_to.map(|(_, connection)| connection).any(|connection| self.ended.contains(connection)) {
             return;
         }
-        let has_waited = contains(stanza.payload.as_bytes(), b"urn:xmpp:delay");
+        let has_waited =
+            self.late.contains(&number) || contains(stanza.payload.as_bytes(), b"urn:xmpp:delay");
         let way = match (self.stored.contains(&number), has_waited) {
             (true, _) => Way::Stored,
             (false, true) => Way::Late,
@@ -120,6 +124,8 @@ impl Numbered {
     /// A sender has ended, or all have: nobody can tell it what became of what it sent.
     pub fn forgive(&mut self, ended: Option<u64>) {
         self.ended.extend(ended);
+        let has_come = |number: &usize| self.come.range((*number, 0)..=(*number, u64::MAX)).next().is_some();
+        self.late.extend((0..self.sent.len()).filter(|number| !has_come(number)));
         for sent in &mut self.sent {
             if matches!(*sent, Sent::Open(sender) if ended.is_none_or(|ended| ended == sender)) {
                 *sent = Sent::Lost;
