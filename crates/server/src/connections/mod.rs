@@ -106,8 +106,9 @@ pub struct Connections {
     /// One of them is a request: what it comes to may be that no more of its session is taken.
     has_request: bool,
     up: VecDeque<Up>,
-    /// Connections of which more may be taken again.
+    /// Connections of which more may be taken again, and some that are gone; and how many are not.
     ready: VecDeque<ConnectionId>,
+    turns: usize,
     /// In which one of them reads after the other.
     workspace: Workspace,
     /// If somebody wants them: the stanzas that were written into outputs since this was last taken.
@@ -141,6 +142,7 @@ impl Connections {
             has_request: false,
             up: VecDeque::new(),
             ready: VecDeque::new(),
+            turns: 0,
             workspace: Workspace::new(),
             written: None,
         }
@@ -250,6 +252,7 @@ impl Connections {
     pub fn lose(&mut self) {
         self.deadlines.clear();
         self.ready.clear();
+        self.turns = 0;
         let lost: Vec<Conn> = self.conns.drain().collect();
         let attached = || lost.iter().filter_map(|conn| conn.attached);
         let ended = attached().filter(|attached| !attached.is_over);
@@ -329,17 +332,20 @@ impl Connections {
 
     /// A connection of which more may be taken again: [`advance`](Connections::advance) it.
     pub fn next_ready(&mut self) -> Option<ConnectionId> {
-        let id = self.ready.pop_front()?;
-        if let Some(conn) = self.conns.get_mut(id) {
-            conn.is_ready = false;
+        loop {
+            let id = self.ready.pop_front()?;
+            if let Some(conn) = self.conns.get_mut(id) {
+                conn.is_ready = false;
+                self.turns -= 1;
+                return Some(id);
+            }
         }
-        Some(id)
     }
 
     /// How many such connections there are.
     #[must_use]
-    pub fn ready(&self) -> usize {
-        self.ready.len()
+    pub const fn ready(&self) -> usize {
+        self.turns
     }
 
     /// Whether there is something to be said up.
@@ -364,6 +370,7 @@ impl Connections {
             && !mem::replace(&mut conn.is_ready, true)
         {
             self.ready.push_back(id);
+            self.turns += 1;
         }
     }
 
@@ -565,6 +572,7 @@ impl Connections {
     /// Forgets a connection: what it has not written goes elsewhere.
     fn forget(&mut self, id: ConnectionId) {
         let Some(mut conn) = self.conns.remove(id) else { return };
+        self.turns -= usize::from(conn.is_ready);
         self.deadlines.arm(&mut conn.armed, None, || id);
         if let Some(attached) = conn.attached {
             self.up.push_back(Up::Gone { session: attached.session });
