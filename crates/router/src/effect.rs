@@ -12,6 +12,9 @@ use crate::{Ask, Level};
 
 /// Names a session: a resource that is bound. The owner chooses the number, and uses it for one session only. It is not that of a
 /// connection.
+///
+/// With many sessions those are found fastest whose numbers have small lower halves (the lower 32 bits), no two of them the same at a time: an owner may
+/// have those that are over use theirs again, and count in the upper half. Others are found by a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
 

@@ -636,7 +636,7 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) {
         match self.accounts.get(name).filter(|account| account.phase.is_open()) {
-            Some(account) if !account.backlog.is_wanted() => self.take_returned(stanza, origin, effects),
+            Some(account) if !account.wanted.is_any() => self.take_returned(stanza, origin, effects),
             account => {
                 let has_line = account.is_some();
                 self.wait_returned(stanza, has_line, origin, effects);

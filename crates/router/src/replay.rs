@@ -26,12 +26,9 @@ use crate::router::{Router, Session};
 use crate::undelivered;
 use crate::{Answer, Ask, Change, Effect, LogEdit, SessionId};
 
-/// What is known of an account's stored messages. In the order in which it lies in memory: every message looks at what comes first.
+/// What is known of an account's stored messages.
 #[derive(Debug, Default)]
-#[repr(C)]
 pub(crate) struct Backlog {
-    /// They are wanted. Other messages wait until they are here.
-    wanted: Wanted,
     /// There may be some that nobody has got.
     pub(crate) may_wait: bool,
     /// The store was in trouble. There may be more, but not now.
@@ -46,15 +43,22 @@ pub(crate) struct Backlog {
     undeleted: Option<Delivering>,
 }
 
-/// How far the stored messages are on their way here.
+/// How far the stored messages are on their way here, if they are wanted. Other messages wait until they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Wanted {
+pub(crate) enum Wanted {
     #[default]
     No,
     /// The last of them are to be stored first.
     Stored,
     /// The store has been asked. Since then another may have been put there: one that came back from a session, which does not wait.
     Asked { put_since: bool },
+}
+
+impl Wanted {
+    /// Whether stored messages are on their way here, so that others have to wait.
+    pub(crate) fn is_any(self) -> bool {
+        self != Wanted::No
+    }
 }
 
 /// Messages that have been delivered but not deleted.
@@ -95,7 +99,7 @@ impl Account {
 
     /// The session for which later messages wait: stored ones are on their way to it, and not all of these are in its queue.
     pub(crate) fn has_older_to_come(&self) -> Option<SessionId> {
-        (self.backlog.may_wait || self.backlog.is_wanted()).then(|| self.recipient()).flatten()
+        (self.backlog.may_wait || self.wanted.is_any()).then(|| self.recipient()).flatten()
     }
 
     /// The session that was getting stored messages when it lost its connection, if there are more of them, and somebody else would take
@@ -125,11 +129,6 @@ impl Backlog {
     /// Whether there are more messages than those that somebody is getting.
     fn has_more(&self) -> bool {
         self.may_wait && self.delivering.is_some()
-    }
-
-    /// Whether stored messages are on their way here, so that others have to wait.
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.wanted != Wanted::No
     }
 
     /// Whether all is deleted that somebody has got.
@@ -182,7 +181,7 @@ impl Router {
         let document = charge.again.as_mut().and_then(|again| again.document.take());
         if let Some(account) = self.accounts.get_mut(name) {
             account.backlog.puts += 1;
-            if let Wanted::Asked { put_since } = &mut account.backlog.wanted {
+            if let Wanted::Asked { put_since } = &mut account.wanted {
                 *put_since = true;
             }
             // Only what is in the one log that is delivered comes again.
@@ -212,23 +211,23 @@ impl Router {
         let is_taken = !account.most_available().is_empty();
         let backlog = &mut account.backlog;
         if !account.phase.is_open()
-            || !(backlog.may_wait && is_taken || backlog.wanted == Wanted::Stored)
+            || !(backlog.may_wait && is_taken || account.wanted == Wanted::Stored)
             || backlog.delivering.is_some()
-            || matches!(backlog.wanted, Wanted::Asked { .. })
+            || matches!(account.wanted, Wanted::Asked { .. })
         {
             return;
         }
         if backlog.puts > 0 {
-            backlog.wanted = Wanted::Stored;
+            account.wanted = Wanted::Stored;
             return;
         }
         if backlog.undeleted.is_some() {
-            backlog.wanted = Wanted::No;
+            account.wanted = Wanted::No;
             self.delete_again(name, effects);
             return self.drain_all(name, effects);
         }
         let Some(replay) = self.shared.tables().replay() else { return };
-        backlog.wanted = Wanted::Asked { put_since: false };
+        account.wanted = Wanted::Asked { put_since: false };
         let (account, log) = (name.clone(), replay.log.into());
         let ask = Ask::Entries { account, log, bytes: part(&self.shared.config.limits) };
         self.ask(ask, Purpose::Fetch, None, effects);
@@ -237,7 +236,7 @@ impl Router {
     /// The messages that wait are here. If they are not, they stay in the store until later.
     pub(crate) fn fetched(&mut self, name: &BareJid, answer: Option<Answer>, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get_mut(name) else { return };
-        let wanted = core::mem::take(&mut account.backlog.wanted);
+        let wanted = core::mem::take(&mut account.wanted);
         let Some(session) = account.recipient() else { return };
         account.backlog.may_wait = matches!(wanted, Wanted::Asked { put_since: true });
         account.backlog.next = account.backlog.may_wait.then_some(session);

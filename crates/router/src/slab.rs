@@ -64,7 +64,7 @@ pub(crate) trait Finds<K>: Hash {
 }
 
 /// The address of an account, as a key: short ones lie in it.
-pub(crate) type Name = Text<38>;
+pub(crate) type Name = Text<30>;
 
 impl Finds<Name> for str {
     fn finds(&self, key: &Name) -> bool {
