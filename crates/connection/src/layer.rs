@@ -239,6 +239,16 @@ impl Layer {
     pub(crate) fn established(&self) -> Option<&Established> {
         self.session.as_deref().and_then(Session::established)
     }
+
+    pub(crate) fn is_established(&self) -> bool {
+        self.established
+    }
+
+    pub(crate) fn forget(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.forget();
+        }
+    }
 }
 
 /// What the stream has to know of a session.

@@ -528,11 +528,24 @@ impl<S: Side> Connection<S> {
         self.stream.is_open()
     }
 
-    /// What TLS has negotiated; `None` in the clear.
+    /// What TLS has negotiated; `None` in the clear, and when that was [forgotten](Connection::forget_tls).
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(&self) -> Option<&balcony_tls::Established> {
         self.layer.established()
+    }
+
+    /// Whether the handshake of TLS is over.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn is_on_tls(&self) -> bool {
+        self.layer.is_established()
+    }
+
+    /// Gives back the memory of what TLS has [negotiated](Connection::tls), which nobody wants to know any more. The connection goes on.
+    #[cfg(feature = "tls")]
+    pub fn forget_tls(&mut self) {
+        self.layer.forget();
     }
 
     /// Why the connection has ended before its time; `None` if it has not, or in good order.

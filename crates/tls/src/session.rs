@@ -48,15 +48,22 @@ pub struct Session {
     connection: Box<Connection>,
     /// What has come and is not complete yet.
     incomplete: Vec<u8>,
-    /// Until the handshake is over.
-    witness: Option<Arc<Witness>>,
+    /// Until it is over.
+    handshake: Option<Box<Handshake>>,
     /// The reference identity, on a client.
     domain: Option<Box<str>>,
-    ours: Ours,
+    /// What was agreed on, as long as somebody may want to know.
     established: Option<Box<Established>>,
+    is_established: bool,
     peer_closed: bool,
     closed: bool,
-    error: Option<Error>,
+    error: Option<Box<Error>>,
+}
+
+/// What there is for as long as the handshake goes on.
+struct Handshake {
+    witness: Arc<Witness>,
+    ours: Ours,
 }
 
 /// What the handshake is judged by.
@@ -145,10 +152,10 @@ impl Session {
         Session {
             connection: Box::new(connection),
             incomplete: Vec::new(),
-            witness: Some(witness),
+            handshake: Some(Box::new(Handshake { witness, ours })),
             domain,
-            ours,
             established: None,
+            is_established: false,
             peer_closed: false,
             closed: false,
             error: None,
@@ -170,13 +177,13 @@ impl Session {
         plain: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) -> Result<Status, Error> {
-        if let Some(error) = &self.error {
+        if let Some(error) = self.error.as_deref() {
             return Err(error.clone());
         }
         if !self.peer_closed {
             self.incomplete.extend_from_slice(input);
-            if let (Some(witness), Connection::Client(_)) = (&self.witness, &*self.connection) {
-                witness.sees(input);
+            if let (Some(handshake), Connection::Client(_)) = (&self.handshake, &*self.connection) {
+                handshake.witness.sees(input);
             }
         }
         *input = &[];
@@ -223,8 +230,8 @@ impl Session {
             // Nor is there more than it needs for the rest of a record.
             self.incomplete.shrink_to(RECORD);
         }
-        if let (Some(witness), Connection::Server(_)) = (&self.witness, &*self.connection) {
-            witness.sees(&out[start..]);
+        if let (Some(handshake), Connection::Server(_)) = (&self.handshake, &*self.connection) {
+            handshake.witness.sees(&out[start..]);
         }
         match result {
             Err(error) => {
@@ -239,10 +246,12 @@ impl Session {
     /// Remembers what was agreed on, if the handshake is over.
     fn establish(&mut self) {
         if !self.connection.common().is_handshaking()
-            && let Some(witness) = self.witness.take()
+            && let Some(handshake) = self.handshake.take()
         {
-            let established = Established::of(self.connection.common(), &witness, &self.ours);
+            let Handshake { witness, ours } = *handshake;
+            let established = Established::of(self.connection.common(), &witness, &ours);
             self.established = Some(Box::new(established));
+            self.is_established = true;
         }
     }
 
@@ -253,7 +262,7 @@ impl Session {
     /// [`Error::Truncated`] if the peer had not announced it with a `close_notify`: somebody else may have cut the
     /// connection. It does no harm when the XMPP stream was closed before.
     pub fn eof(&mut self) -> Result<Status, Error> {
-        match &self.error {
+        match self.error.as_deref() {
             Some(error) => Err(error.clone()),
             None if self.peer_closed => Ok(Status::PeerClosed),
             None => Err(self.fail(Error::Truncated)),
@@ -267,10 +276,10 @@ impl Session {
     /// [`Error::Misuse`] before the handshake is over and after [`close`](Session::close); the session is unchanged. Any
     /// other error is the one that ended the session.
     pub fn write(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        if let Some(error) = &self.error {
+        if let Some(error) = self.error.as_deref() {
             return Err(error.clone());
         }
-        if self.established.is_none() {
+        if !self.is_established {
             return Err(ApiMisuse::BeforeHandshake.into());
         }
         if self.closed {
@@ -287,29 +296,34 @@ impl Session {
     pub fn close(&mut self, out: &mut Vec<u8>) {
         if self.error.is_none() && !self.closed {
             self.closed = true;
-            if self.established.is_some() {
+            if self.is_established {
                 // Nothing is left to be said after it, whatever comes of it.
                 let _ = self.go_on(&mut Vec::new(), out, Some(Say::Goodbye));
             }
         }
     }
 
-    /// What was agreed on, once the handshake is over.
+    /// What was agreed on, once the handshake is over, and until that is [forgotten](Session::forget).
     #[must_use]
     pub fn established(&self) -> Option<&Established> {
         self.established.as_deref()
     }
 
+    /// Gives back the memory of what was [agreed on](Session::established), which nobody wants to know any more. The session goes on.
+    pub fn forget(&mut self) {
+        self.established = None;
+    }
+
     fn status(&self) -> Status {
-        match (self.peer_closed, &self.established) {
+        match (self.peer_closed, self.is_established) {
             (true, _) => Status::PeerClosed,
-            (false, Some(_)) => Status::Established,
-            (false, None) => Status::Handshaking,
+            (false, true) => Status::Established,
+            (false, false) => Status::Handshaking,
         }
     }
 
     fn fail(&mut self, error: Error) -> Error {
-        self.error = Some(error.clone());
+        self.error = Some(Box::new(error.clone()));
         error
     }
 }
@@ -375,6 +389,22 @@ mod tests {
         assert!(server.incomplete.capacity() <= RECORD, "{}", server.incomplete.capacity());
         server.read(&mut &*last, &mut plain, &mut out).unwrap();
         assert_eq!((plain.len(), server.incomplete.capacity()), (65_000, 0));
+    }
+
+    #[test]
+    fn a_session_goes_on_when_what_was_agreed_on_is_forgotten() {
+        let (certificate, key) = crate::self_signed(&["localhost"]).unwrap();
+        let identity = TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
+        let trust = TlsTrust::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
+        let (mut server, mut client) = sessions(&identity, &trust);
+        server.forget();
+        assert!(server.established().is_none());
+        let (mut plain, mut out) = (Vec::new(), Vec::new());
+        server.write(b"hello", &mut out).unwrap();
+        server.close(&mut out);
+        assert_eq!(client.read(&mut &*out, &mut plain, &mut Vec::new()), Ok(Status::PeerClosed));
+        assert_eq!(plain, b"hello");
+        assert_eq!(server.read(&mut &[][..], &mut plain, &mut out), Ok(Status::Established));
     }
 
     // By a ticket: no certificate is shown or proven again. It is so only for those who share what they trust.

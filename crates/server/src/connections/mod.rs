@@ -464,7 +464,10 @@ impl Connections {
                     self.up.push_back(Up::Acknowledged { session, count });
                 }
             }
-            ServerEvent::Resumed { jid, .. } => actions.push(Action::Notice(id, Notice::Resumed(jid))),
+            ServerEvent::Resumed { jid, .. } => {
+                self.forget_login(id);
+                actions.push(Action::Notice(id, Notice::Resumed(jid)));
+            }
             // That was said when it was granted.
             ServerEvent::Enabled => {}
             ServerEvent::Stanza(stanza) => {
@@ -492,8 +495,21 @@ impl Connections {
                 let error = Error::Stream(balcony_stream::Error::NoTls);
                 self.end(now, id, Ended::Failed(error), actions);
             }
-            ServerEvent::Bound(jid) => actions.push(Action::Notice(id, Notice::Bound(jid))),
+            ServerEvent::Bound(jid) => {
+                self.forget_login(id);
+                actions.push(Action::Notice(id, Notice::Bound(jid)));
+            }
         }
+    }
+
+    /// Its client has proven who it is: nothing is bound to TLS any more.
+    fn forget_login(&mut self, id: ConnectionId) {
+        #[cfg(feature = "tls")]
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.link.connection.forget_tls();
+        }
+        #[cfg(not(feature = "tls"))]
+        let _ = id;
     }
 
     fn proven(&self, id: ConnectionId) -> u64 {
@@ -503,7 +519,7 @@ impl Connections {
     fn via(&self, id: ConnectionId) -> Via {
         let conn = self.conns.get(id);
         #[cfg(feature = "tls")]
-        let is_secured = conn.is_some_and(|conn| conn.link.connection.tls().is_some());
+        let is_secured = conn.is_some_and(|conn| conn.link.connection.is_on_tls());
         #[cfg(not(feature = "tls"))]
         let is_secured = false;
         Via { is_secured, address: conn.and_then(|conn| conn.origin) }

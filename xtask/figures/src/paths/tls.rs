@@ -43,5 +43,7 @@ fn connected(identity: &TlsIdentity, trust: &TlsTrust) -> Box<Session> {
         }
     }
     assert!(server.established().is_some() && plain == b"<presence/>", "they have talked");
+    // As a server does when a client has logged in.
+    server.forget();
     server
 }
