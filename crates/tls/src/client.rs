@@ -19,7 +19,16 @@ use crate::server::unusable;
 use crate::verify::{Anyone, Trust, Trusted};
 use crate::{ConfigError, Error, Vouchers, pem};
 
+/// Servers whose sessions a client goes on with: those of the domains that it was at last. Most have one, and rustls makes the places at once, 32
+/// unless it is told otherwise. A server, which talks to many others, has these.
+const SERVERS: usize = 8;
+/// Tickets that rustls keeps of each.
+const TICKETS: usize = 8;
+
 /// What all TLS sessions of a client share: whom it trusts. Cloning is cheap.
+///
+/// It has tickets for the last eight domains, by which a client that comes again goes on with its TLS session; as a server to others
+/// it has more.
 ///
 /// A server is a client of other servers: see [`TlsTrustBuilder::federation`].
 #[derive(Clone)]
@@ -262,6 +271,9 @@ impl TlsTrustBuilder {
                 None => builder.with_no_client_auth(),
             };
             tls.require_ems = true;
+            if service == Service::Client {
+                tls.resumption = Resumption::in_memory_sessions(SERVERS * TICKETS);
+            }
             Ok(Arc::new(tls))
         };
         let domains = self.domains.into_iter().map(|(domain, own)| Ok((domain, showing(Some(own))?)));

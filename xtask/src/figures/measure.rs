@@ -118,7 +118,7 @@ fn figures<'a>(program: &'a Path, valgrind: &'a Result) -> Vec<Figure<'a>> {
             Ok(Measured::new(&ALLOCATIONS, path, Ok((value * 100.0).round() / 100.0)))
         }));
     }
-    for path in ["session", "session-sm", "session-contacts", "tls"] {
+    for path in ["session", "session-sm", "session-contacts", "tls", "tls-client"] {
         all.push(Box::new(move || {
             Ok(Measured::new(&MEMORY, path, Ok(number(program, path, SESSIONS)? as f64)))
         }));

@@ -81,6 +81,7 @@ const HEAD: &str = "\
 # session-sm       the same with stream management (XEP-0198)
 # session-contacts the first with 100 contacts in the roster, who are online; both see each other's presence, and each has a name and a group
 # tls              what TLS holds beside that for a connection of a client that has come for the first time
+# tls-client       what TLS holds for a client: its connection, one authority, and what it comes back with
 # client           a whole program for a device without operating system, without TLS and Unicode tables
 
 ";

@@ -51,6 +51,7 @@ const PATHS: &[Path] = &[
     ("domains-alone", |count| crowd::domains(count, 1)),
     ("domains-crowd", |count| crowd::domains(count, crowd::MANY)),
     ("tls", tls::sessions),
+    ("tls-client", tls::clients),
 ];
 
 /// What people use beside messages.

@@ -1,4 +1,4 @@
-//! What TLS holds for a connection of a server that is idle.
+//! What TLS holds for a connection that is idle, of a server and of a client.
 
 use balcony_tls::{Session, Status, TlsIdentity, TlsTrust, self_signed};
 
@@ -12,20 +12,38 @@ pub(crate) fn sessions(count: usize) -> usize {
     let roots = TlsTrust::builder().roots_pem(certificate.as_bytes()).expect("a root");
     // One of its own for each client, so that none goes on with a session of another one; it is gone with the client.
     let trust = || roots.clone().build().expect("a trust");
+    held(count, || connected(&identity, &trust()).0)
+}
+
+/// TLS sessions of clients, each with what it trusts (one authority) and what it needs to come back with a ticket. The bytes that each holds.
+pub(crate) fn clients(count: usize) -> usize {
+    let (certificate, key) = self_signed(&["example.com"]).expect("a certificate");
+    let identity =
+        TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes()).expect("an identity");
+    let roots = TlsTrust::builder().roots_pem(certificate.as_bytes()).expect("a root");
+    held(count, || {
+        let trust = roots.clone().build().expect("a trust");
+        (connected(&identity, &trust).1, trust)
+    })
+}
+
+/// The bytes that each of so many holds.
+fn held<T>(count: usize, one: impl Fn() -> T) -> usize {
     let mut all = Vec::with_capacity(count);
-    // What is made for the first of all is no session's.
-    drop(connected(&identity, &trust()));
+    // What is made for the first of all is nobody's.
+    drop(one());
     let before = heap::used();
     for _ in 0..count {
-        all.push(connected(&identity, &trust()));
+        all.push(one());
     }
     (heap::used() - before) / count
 }
 
-/// The server's end of a session that is established, on which something was said both ways. It lies in a box, as where connections are kept.
-fn connected(identity: &TlsIdentity, trust: &TlsTrust) -> Box<Session> {
+/// Both ends of a session that is established, on which something was said both ways: the server's and the client's. They lie in boxes, as where
+/// connections are kept.
+fn connected(identity: &TlsIdentity, trust: &TlsTrust) -> (Box<Session>, Box<Session>) {
     let mut server = Box::new(Session::server(identity).expect("a session"));
-    let mut client = Session::client(trust, "example.com").expect("a session");
+    let mut client = Box::new(Session::client(trust, "example.com").expect("a session"));
     let (mut plain, mut to_server, mut to_client) = (Vec::new(), Vec::new(), Vec::new());
     client.read(&mut &[][..], &mut plain, &mut to_server).expect("a start");
     let mut said = false;
@@ -45,5 +63,5 @@ fn connected(identity: &TlsIdentity, trust: &TlsTrust) -> Box<Session> {
     assert!(server.established().is_some() && plain == b"<presence/>", "they have talked");
     // As a server does when a client has logged in.
     server.forget();
-    server
+    (server, client)
 }
