@@ -5,7 +5,7 @@
 //!
 //! No decision of the protocol is made here. A [`Server`] is one task, or several, that give bytes and the time to a
 //! [`balcony_server::Shard`] and do what it says. A socket has a waker that puts it on a list, and neither a task nor a channel
-//! nor, while nothing comes, a buffer. A turn takes 16 KiB of one socket, and the task lets others run after some turns. What
+//! nor, while nothing comes, a buffer. A turn takes up to 64 KiB of one socket, and the task lets others run after some turns. What
 //! can't be written yet stops no reading; when to read is the machine's decision.
 //!
 //! A [`ConnectedClient`] has no task: it gives bytes and the time to a [`balcony_client::ClientMachine`] while its owner waits for one of its

@@ -100,6 +100,7 @@ struct Resting {
 /// # Ok::<(), balcony_xml::ReadError>(())
 /// ```
 #[derive(Default)]
+#[expect(clippy::vec_box, reason = "a reader takes the box")]
 pub struct Workspace(Vec<Box<Body>>);
 
 impl Workspace {
