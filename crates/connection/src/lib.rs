@@ -32,6 +32,7 @@ extern crate alloc;
 
 #[cfg(feature = "tls")]
 mod layer;
+mod left;
 mod roles;
 pub mod srv;
 #[cfg(feature = "websocket")]
@@ -54,6 +55,7 @@ use balcony_xml::Workspace;
 
 #[cfg(feature = "tls")]
 use layer::Layer;
+pub use left::Left;
 #[cfg(feature = "websocket")]
 pub use url::WebSocketUrl;
 #[cfg(feature = "websocket")]
@@ -150,7 +152,7 @@ pub struct Connection<S: Side> {
     is_fresh: bool,
     /// Decrypted input that the stream has not taken yet.
     #[cfg(feature = "tls")]
-    input: Vec<u8>,
+    input: Left,
     /// Output of the stream that [`flush`](Connection::flush) has not passed on yet.
     output: Vec<u8>,
     output_limit: usize,
@@ -235,7 +237,7 @@ impl<S: Side> Connection<S> {
             #[cfg(feature = "tls")]
             is_fresh: true,
             #[cfg(feature = "tls")]
-            input: Vec::new(),
+            input: Left::new(),
             output: Vec::new(),
             output_limit,
             closed: false,
@@ -350,10 +352,10 @@ impl<S: Side> Connection<S> {
             }
             let mut rest = self.input.as_slice();
             let result = self.stream.advance(now, &mut rest, &mut self.output);
-            let taken = self.input.len() - rest.len();
-            self.input.drain(..taken);
+            let left = rest.len();
+            self.input.keep_last(left);
             if self.input.is_empty() {
-                self.input.shrink_to(IDLE_CAPACITY);
+                self.input.buffer().shrink_to(IDLE_CAPACITY);
             }
             match result? {
                 // TLS is the caller's.
@@ -365,9 +367,9 @@ impl<S: Side> Connection<S> {
             }
             // Only when the stream has used up what it had: so a blocked stream blocks its peer, and what a message may have is what
             // the stream allows after all that came before it.
-            let before = self.input.len();
+            let before = self.input.as_slice().len();
             let security = self.read_layer(now, input, out)?;
-            let has_read = self.input.len() > before || security.is_some();
+            let has_read = self.input.as_slice().len() > before || security.is_some();
             if let Some(security) = security {
                 // The stream has asked for this handshake, or began with it; if it was closed meanwhile it does not care any
                 // more.
@@ -392,7 +394,7 @@ impl<S: Side> Connection<S> {
     ) -> Result<Option<Security>, Error> {
         #[cfg(feature = "websocket")]
         self.layer.limit_messages(self.stream.element_limits().bytes);
-        let result = self.layer.read(now, input, &mut self.input, out);
+        let result = self.layer.read(now, input, self.input.buffer(), out);
         if let Err(Error::Stream(balcony_stream::Error::Local(error))) = &result {
             self.stream.abort(error.clone(), &mut self.output);
         }

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
-use balcony_connection::{Connection, Error};
+use balcony_connection::{Connection, Error, Left};
 use balcony_machine::{Instant, On, Progress};
 use balcony_stanza::StreamError;
 use balcony_stream::Side;
@@ -36,39 +36,6 @@ pub(crate) struct Link<S: Side> {
     is_unread: bool,
     transport: Below,
     end: Option<Box<End>>,
-}
-
-/// Bytes of which the first are taken again and again.
-#[derive(Default)]
-struct Left {
-    bytes: Vec<u8>,
-    /// So many of them are taken. To move the others each time would take as long as there are bytes, for each stanza.
-    taken: usize,
-}
-
-impl Left {
-    fn as_slice(&self) -> &[u8] {
-        self.bytes.get(self.taken..).unwrap_or_default()
-    }
-
-    const fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        self.bytes.drain(..self.taken);
-        self.taken = 0;
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    /// All but the last so many are taken.
-    fn keep_last(&mut self, count: usize) {
-        self.taken = self.bytes.len() - count;
-        if count == 0 {
-            self.bytes.clear();
-            self.taken = 0;
-        }
-    }
 }
 
 /// What has become of the transport.
@@ -108,7 +75,7 @@ impl<S: Side> Link<S> {
     pub(crate) const fn new(connection: Connection<S>) -> Self {
         Link {
             connection,
-            input: Left { bytes: Vec::new(), taken: 0 },
+            input: Left::new(),
             out: Vec::new(),
             is_writing: false,
             is_unread: false,
@@ -165,7 +132,7 @@ impl<S: Side> Link<S> {
     /// Leaves what has come for later.
     pub(crate) fn leave(&mut self, fresh: &mut &[u8]) {
         if !fresh.is_empty() {
-            self.input.push(mem::take(fresh));
+            self.input.buffer().extend_from_slice(mem::take(fresh));
         }
     }
 
@@ -192,7 +159,7 @@ impl<S: Side> Link<S> {
     /// It is over; what is left is to write the rest, for so long, and close.
     pub(crate) fn end(&mut self, now: Instant, why: Ended, closing: Duration) {
         self.end = Some(Box::new(End { why, until: now + closing.max(SOON) }));
-        self.input = Left::default();
+        self.input = Left::new();
     }
 
     /// What is to be done for it. `may_read`: its owner would take more from it now.
@@ -215,7 +182,7 @@ impl<S: Side> Link<S> {
         if read {
             self.is_unread = false;
             // An idle stream keeps no buffer.
-            self.input = Left::default();
+            self.input = Left::new();
         }
         Next::Go { write, read }
     }
