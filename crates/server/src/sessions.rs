@@ -249,6 +249,10 @@ impl Sessions {
         if let Name::Digest(digest) = name {
             self.restored.remove(&digest);
         }
+        if self.seats.is_empty() {
+            // Nothing is kept of a crowd that has gone; and the router finds sessions fastest whose places begin at 0.
+            self.seats = Slab::new();
+        }
         Some(match place {
             Place::On(.., back) => Over { waited: None, back: back.map(|back| *back) },
             Place::Nowhere(waiting) => Over { waited: Some(waiting.jid), back: waiting.back },
@@ -307,5 +311,17 @@ mod tests {
         }
         sessions.end(session);
         assert_eq!(sessions.named(&name), None);
+    }
+
+    // The lower half of a session's number is its place in the router, which has a table beside for places that are far from all others.
+    #[test]
+    fn places_begin_anew_when_all_have_gone() {
+        let mut sessions = Sessions::default();
+        for _ in 0..2 {
+            let all: Vec<_> = (0..5_000).map(|_| sessions.begin(ConnectionId(1), NOWHERE)).collect();
+            assert!(all.iter().enumerate().all(|(place, session)| key(*session) == place));
+            all.into_iter().for_each(|session| drop(sessions.end(session)));
+            assert_eq!(sessions.seats.capacity(), 0);
+        }
     }
 }
