@@ -440,3 +440,38 @@ fn who_goes_on_sending_is_cut_off_by_a_shutdown() {
         }
     }
 }
+
+// What was read of a client before its connection ended has come, however many turns it takes, and also where its messages have to wait for
+// the store: then no more of it is taken for a time.
+#[test]
+fn what_was_read_before_the_end_is_taken_in() {
+    let ends: [fn(ConnectionId) -> Input<'static>; 2] = [Input::Eof, Input::Broken];
+    for (seed, end) in (0..6).flat_map(|seed| ends.map(|end| (seed, end))) {
+        let mut world = seven();
+        world.had.times.set(seed % 5);
+        let nurse: BareJid = "nurse@example.com".parse().unwrap();
+        world.store.create(nurse.clone());
+        let to_nurse = |number: usize| {
+            format!("<message to='nurse@example.com' type='chat'><body>0:{number}</body></message>")
+        };
+        let mut much = Vec::new();
+        for number in 0..90 {
+            much.extend(messages(0, 6, 10 * number..10 * (number + 1)));
+            much.extend(to_nurse(number).into_bytes());
+        }
+        let id = world.clients[0].id;
+        world.clients[0].reads = false;
+        world.shards[0].handle(NOW, Input::Received(id, &much));
+        if seed % 2 == 0 {
+            // Some of it has had its turn.
+            world.carry_out(0);
+        }
+        world.shards[0].handle(NOW, end(id));
+        world.run();
+        assert!(world.clients[0].closed);
+        assert_eq!(heard(&world.clients[6].heard, 0), (0..900).collect::<Vec<_>>(), "seed {seed}");
+        let stored = world.store.entries(&nurse, "offline").count();
+        assert_eq!(stored, 90, "seed {seed}");
+        assert_eq!(world.stats().sessions, CLIENTS - 1);
+    }
+}
