@@ -164,6 +164,11 @@ impl CritBit {
         }
     }
 
+    /// Whether it depends on the keys where they lie: not if there is one.
+    pub(crate) fn has_branches(&self) -> bool {
+        !self.branches.is_empty()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.root = None;
         self.branches.clear();

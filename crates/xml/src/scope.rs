@@ -245,16 +245,26 @@ impl Scope {
         self.new_tree();
     }
 
-    /// Hands out the declarations of the header, which are all that there are.
+    /// Hands out the declarations of the header, which are all that there are. Where they stood is still known: others have the same most times.
     pub(crate) fn rest(&mut self) -> Kept {
-        self.bindings.clear();
-        self.by_prefix.clear();
-        (self.default, self.header_default) = (None, None);
         core::mem::take(&mut self.kept)
     }
 
     /// Has the declarations of a header, and none beside them.
     pub(crate) fn wake(&mut self, kept: Kept) {
+        let is_same =
+            |(binding, declared): (&Binding, &(Span, Span))| (binding.prefix, binding.namespace) == *declared;
+        // One prefix is found without a look at what it is.
+        let are_same = self.bindings.len() == kept.declared.len()
+            && !self.by_prefix.has_branches()
+            && self.bindings.iter().zip(&kept.declared).all(is_same);
+        if are_same {
+            self.kept = kept;
+            return self.new_tree();
+        }
+        self.bindings.clear();
+        self.by_prefix.clear();
+        (self.default, self.header_default) = (None, None);
         for &(prefix, namespace) in &kept.declared {
             let at = self.push(Binding::kept(prefix, namespace));
             if !prefix.is_empty() {

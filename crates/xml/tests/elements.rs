@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use balcony_machine::XmlLimits;
 use balcony_xml::{
-    Attr, Element, ElementRef, InvalidName, Name, NodeRef, ReadError, Reader, Token, Writer, escape_attr,
-    escape_text,
+    Attr, Element, ElementRef, InvalidName, Name, NodeRef, ReadError, Reader, Token, Workspace, Writer,
+    escape_attr, escape_text,
 };
 use proptest::prelude::*;
 
@@ -93,6 +93,40 @@ fn the_payload_is_there_until_the_next_read() {
     assert_eq!(reader.read(&mut &b"</s>"[..]), Ok(Some(Token::End)));
     assert!(reader.raw().is_empty());
     assert!(reader.header().name().is_empty() && reader.content_namespace() == "u");
+}
+
+// What is declared stands in the same places in some of these headers.
+#[test]
+fn readers_in_one_workspace_have_declarations_of_their_own() {
+    let headers = [
+        ("<s xmlns:x='abc' xmlns='def'>", "x", "abc", "def"),
+        ("<s xmlns:y='ghi' xmlns='jkl'>", "y", "ghi", "jkl"),
+        ("<s xmlns='jkl' xmlns:y='ghi'>", "y", "ghi", "jkl"),
+        ("<s xmlns:x='abc' xmlns:z='zz' xmlns='def'>", "z", "zz", "def"),
+        ("<s xmlns:z='zz' xmlns:x='abc'>", "x", "abc", ""),
+    ];
+    for [first, second] in headers.iter().flat_map(|one| headers.iter().map(move |other| [one, other])) {
+        let mut workspace = Workspace::new();
+        let mut readers = [first, second].map(|known| {
+            let mut reader = Reader::new(XmlLimits::STANZA);
+            assert_eq!(reader.read(&mut known.0.as_bytes()), Ok(Some(Token::Header)));
+            reader.rest(&mut workspace);
+            (reader, *known)
+        });
+        for _ in 0..3 {
+            for (reader, (_, prefix, namespace, default)) in &mut readers {
+                reader.wake(&mut workspace);
+                let element = format!("<{prefix}:a xmlns:q='q'><b/></{prefix}:a>");
+                assert_eq!(reader.read(&mut element.as_bytes()), Ok(Some(Token::Element)));
+                let root = reader.element();
+                assert_eq!(root.namespace(), *namespace);
+                assert!(root.child("b", default).is_some());
+                assert_eq!(reader.content_namespace(), *default);
+                reader.rest(&mut workspace);
+                assert_eq!(reader.content_namespace(), *default);
+            }
+        }
+    }
 }
 
 #[test]

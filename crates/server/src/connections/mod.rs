@@ -383,18 +383,16 @@ impl Connections {
         fresh: &mut &[u8],
         actions: &mut Vec<Action>,
     ) -> bool {
-        if let Some(conn) = self.conns.get_mut(id)
-            && (!fresh.is_empty() || conn.link.has_input())
-        {
-            conn.link.connection.wake(&mut self.workspace);
-        }
         loop {
             if self.up.len() >= self.most || self.has_request {
                 return true;
             }
-            let Some(conn) = self.conn(id) else { return false };
+            let Some(conn) = self.conns.get_mut(id) else { return false };
             if conn.link.has_ended() {
                 break;
+            }
+            if !fresh.is_empty() || conn.link.has_input() {
+                conn.link.connection.wake(&mut self.workspace);
             }
             conn.ask_for_acks(now);
             let step = if conn.is_held() {
@@ -422,9 +420,6 @@ impl Connections {
             return false;
         }
         *fresh = &[];
-        if let Some(conn) = self.conns.get_mut(id) {
-            conn.link.connection.rest(&mut self.workspace);
-        }
         self.settle(now, id, actions);
         false
     }
@@ -581,6 +576,7 @@ impl Connections {
                 actions.extend(read.then_some(Action::Read(id)));
             }
         }
+        conn.link.connection.rest(&mut self.workspace);
         let due = conn.due(now);
         self.deadlines.arm(&mut conn.armed, due, || id);
     }
