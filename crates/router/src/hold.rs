@@ -238,11 +238,11 @@ impl Router {
     }
 
     /// Whether something that comes for a session waits there: a message behind stored ones, which are older, and what else its sender sends behind
-    /// that (RFC 6120 section 10.1). Whoever is answered by the server need not wait for what others have sent.
+    /// that (RFC 6120 section 10.1). Whoever is answered by the server, or by the account itself, need not wait for what others have sent.
     pub(crate) fn waits_behind(&self, id: SessionId, entry: &Entry) -> bool {
         let Some(own) = self.sessions.get(&id) else { return false };
         if !entry.is_message() {
-            let from = entry.stanza.head.from.as_ref().filter(|_| !entry.is_answer());
+            let from = entry.stanza.head.from.as_ref().filter(|from| !(entry.is_answer() && from.is_bare()));
             return from.is_some_and(|from| own.outbox.is_behind(from));
         }
         let account = self.accounts.get(own.jid.bare_str());

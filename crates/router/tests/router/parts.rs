@@ -144,6 +144,86 @@ fn nothing_overtakes_a_message_that_waits_behind_mail() {
     assert!(places.is_sorted(), "{places:?}");
 }
 
+// RFC 6120 §10.1: another resource of the account is a sender as all others. Its answer waits behind its message, and that of the server does
+// not wait.
+#[test]
+fn an_answer_of_another_resource_waits_behind_its_message() {
+    let mut scene = scene();
+    let query = "<query xmlns='jabber:iq:version'/>";
+    let mut asked = request(IqType::Get, query).with_to(jid("juliet@example.com/desk"));
+    asked.head.id = Some("which".into());
+    let effects = scene.world.send(scene.phone, asked);
+    assert_eq!(wires(&effects, scene.desk).len(), 1);
+    scene.world.send(scene.desk, chat(MAIL).with_to(jid("juliet@example.com/phone")));
+    let mut answer = request(IqType::Result, query).with_to(jid("juliet@example.com/phone"));
+    answer.head.id = Some("which".into());
+    let effects = scene.world.send(scene.desk, answer);
+    assert!(wires(&effects, scene.phone).is_empty(), "{:?}", wires(&effects, scene.phone));
+    let mut got = Vec::new();
+    while !scene.sent.is_empty() {
+        got.extend(wires(&scene.sent, scene.phone));
+        let count = u32::try_from(wires(&scene.sent, scene.phone).len()).unwrap();
+        scene.sent.clear();
+        scene.world.router.acknowledged(scene.world.now, scene.phone, count, &mut scene.sent);
+        scene.world.serve(&mut scene.sent);
+    }
+    let place = |what: &str| got.iter().position(|wire| wire.contains(what)).unwrap();
+    assert!(place(&format!("<body>{MAIL} ")) < place("'which'"), "{got:?}");
+    assert!(scene.is_empty());
+}
+
+// RFC 6120 §10.1, XEP-0198 §5: what waits behind a message of its sender comes behind it after the client was away, and after a restart; if the
+// session ends it is refused, and the message goes on.
+#[test]
+fn what_waits_behind_a_message_stays_behind_it() {
+    for (is_restart, ends) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut scene = scene();
+        scene.world.unbind(scene.desk);
+        scene.world.unbind(scene.hall);
+        detach(&mut scene.world, scene.phone);
+        scene.writes(MAIL, "juliet@example.com/phone");
+        let mut ping =
+            request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>").with_to(jid("juliet@example.com/phone"));
+        ping.head.id = Some("behind".into());
+        scene.world.send(scene.romeo, ping);
+        let mut presence = content("<status>gone</status>").with_to(jid(JULIET));
+        presence.head.kind = Kind::Presence(PresenceType::Available);
+        scene.world.send(scene.romeo, presence);
+        if is_restart {
+            scene.world.unbind(scene.romeo);
+            scene.world = restart(scene.world, &[scene.phone], Duration::from_secs(5));
+            scene.romeo = scene.world.available("romeo@example.net/street", 0);
+        }
+        scene.sent.clear();
+        let now = scene.world.now;
+        if ends {
+            let mut effects = Vec::new();
+            scene.world.router.unbind(now, scene.phone, &mut effects);
+            scene.world.router.gone(now, scene.phone, &mut effects);
+            scene.world.serve(&mut effects);
+            let refused = wires(&effects, scene.romeo).iter().filter(|wire| wire.contains("'behind'")).count();
+            assert_eq!(refused, 1, "{is_restart}");
+            assert_eq!(scene.world.kept(JULIET).len(), MAIL + 1, "{is_restart}");
+            assert_eq!(scene.world.router.queued(), 0);
+            continue;
+        }
+        assert!(scene.world.router.resume(now, scene.phone, &bare(JULIET), 0, &mut scene.sent));
+        scene.world.serve(&mut scene.sent);
+        let mut got = Vec::new();
+        while !wires(&scene.sent, scene.phone).is_empty() {
+            got.extend(wires(&scene.sent, scene.phone));
+            let count = u32::try_from(wires(&scene.sent, scene.phone).len()).unwrap();
+            scene.sent.clear();
+            scene.world.router.acknowledged(now, scene.phone, count, &mut scene.sent);
+            scene.world.serve(&mut scene.sent);
+        }
+        let places = [&*format!("<body>{MAIL} "), "'behind'", "gone"]
+            .map(|what| got.iter().position(|wire| wire.contains(what)).expect(what));
+        assert!(places.is_sorted(), "{is_restart}: {places:?}");
+        assert!(scene.is_empty());
+    }
+}
+
 // XEP-0280 §6, RFC 6121 §8.5.2.1.1, docs/guarantees.md: others of the account get what is new at once, as it is for them, and once; the one
 // that gets the mail has it behind that, in order, whomever it was sent to.
 #[test]
