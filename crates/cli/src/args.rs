@@ -207,8 +207,8 @@ pub(crate) enum UserCommand {
     /// Create many accounts from lines of `localpart,password`
     ///
     /// The password is everything after the first comma. Empty lines are skipped. A line that cannot be used is reported
-    /// with its number, the others are done, and the exit status is 1. So it is where accounts exist already: they stay as they are, the
-    /// first ten are named, and all of them counted.
+    /// with its number, the others are done, and the exit status is 1. The status is the same where accounts exist already: without
+    /// --replace they stay as they are, the first ten are named, and all of them counted.
     Import {
         /// The file; `-` is the standard input
         file: PathBuf,

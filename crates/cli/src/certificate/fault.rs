@@ -1,6 +1,8 @@
 //! What is wrong with a certificate, and what to do about it, in words for whoever runs the server that shows it. `balcony check` says so
 //! of any server, `balcony serve` of its own.
 
+use std::time::SystemTime;
+
 use balcony_tls::{CertificateDetails, Refusal};
 
 use crate::check::date;
@@ -22,6 +24,10 @@ impl Fault {
             Refusal::WrongName(_) => fault(
                 format!("the certificate is for {}, and {domain} is missing in it", names(details)),
                 &format!("get a certificate for {domain}: the domain counts, not the host that it is on"),
+            ),
+            Refusal::Expired if !has_ended(details) => fault(
+                "one of the certificates that are sent with it, of those who have signed it, has ended".into(),
+                "put those behind it that its authority gives now, often all in one file called fullchain.pem, and have the server read it again",
             ),
             Refusal::Expired => fault(
                 format!("the certificate has ended on {}", date(validity.end)),
@@ -57,6 +63,12 @@ impl Fault {
             _ => fault("the certificate cannot be accepted".into(), "get another one"),
         }
     }
+}
+
+/// Whether the certificate itself is too old.
+pub(crate) fn has_ended(details: &CertificateDetails) -> bool {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    details.validity.end < now.as_secs()
 }
 
 /// Whom a certificate is for.

@@ -15,6 +15,7 @@ use balcony_xep::datetime;
 
 pub(crate) use development::{AUTHORITY, CERTIFICATE, Made};
 use development::{Files, RENEWAL};
+use fault::has_ended;
 pub(crate) use fault::{Fault, names};
 use file::{Pem, is_whole, left, pem, read};
 pub(crate) use public::checkable;
@@ -198,11 +199,16 @@ impl Certificate {
                 // What is no name of the DNS is in no certificate.
                 Ok(()) | Err(_) => continue,
             };
-            let is_said_elsewhere = matches!(refusal, Refusal::Expired | Refusal::WrongName(_));
+            let Some(details) = config.details() else { continue };
+            let is_said_elsewhere = match refusal {
+                // One that is sent with it may be the one that has ended.
+                Refusal::Expired => has_ended(&details),
+                Refusal::WrongName(_) => true,
+                _ => false,
+            };
             if is_said_elsewhere || refused.iter().any(|other| other.path == path) {
                 continue;
             }
-            let Some(details) = config.details() else { continue };
             let is_alone = !config.has_chain();
             let fault = Fault::of(&refusal, &details, is_alone, domain.domainpart());
             let is_cut = refusal == Refusal::Untrusted && is_alone && !details.is_self_signed;

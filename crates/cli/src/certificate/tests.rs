@@ -135,3 +135,38 @@ fn half_a_pair_is_not_overwritten() {
     );
     assert_eq!(std::fs::read(folder.path().join(KEY)).unwrap(), b"mine");
 }
+
+// That the certificate itself has ended is said elsewhere; that one between it and its authority has would be said by nobody.
+#[test]
+fn one_that_is_sent_with_it_and_has_ended_is_a_reason() {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+    let authority = |name: &str, end: i32| {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.not_after = date_time_ymd(end, 1, 1);
+        params
+    };
+    let key = || KeyPair::generate().unwrap();
+    let root = CertifiedIssuer::self_signed(authority("the root", 4000), key()).unwrap();
+    let trust = TlsTrust::builder().roots_pem(root.as_ref().pem().as_bytes()).unwrap().build().unwrap();
+    let (folder, names) = (tempfile::tempdir().unwrap(), domains(&["example.org"]));
+    let (cert, path) = (folder.path().join("full.pem"), folder.path().join("own.pem"));
+    let settings = Settings { cert: Some(cert.clone()), key: Some(path.clone()), ..Settings::default() };
+    for (of_between, of_own, is_said) in [(2020, 4000, true), (4000, 4000, false), (4000, 2020, false)] {
+        let between = CertifiedIssuer::signed_by(authority("one between", of_between), key(), &root).unwrap();
+        let mut params = CertificateParams::new(["example.org".to_owned()]).unwrap();
+        params.not_after = date_time_ymd(of_own, 1, 1);
+        let own = key();
+        let signed = params.signed_by(&own, &between).unwrap();
+        std::fs::write(&cert, signed.pem() + &between.as_ref().pem()).unwrap();
+        std::fs::write(&path, own.serialize_pem()).unwrap();
+        let certificate = Certificate::of(&settings, &names, SystemTime::now()).unwrap();
+        let refused = certificate.refusals(&names, &trust);
+        assert_eq!(refused.len(), usize::from(is_said), "{of_between} {of_own}");
+        if let [Refused { refusal, fault, .. }] = &refused[..] {
+            assert_eq!(*refusal, Refusal::Expired);
+            assert!(fault.says.contains("sent with it"), "{}", fault.says);
+        }
+    }
+}
