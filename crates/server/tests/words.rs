@@ -1,6 +1,7 @@
 //! What the connections of one part say and do when they are told something while much else is under way.
 #![allow(clippy::unwrap_used)]
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use balcony_machine::{Instant, Progress, Secret, Seed, Ticket};
@@ -243,4 +244,44 @@ fn all_have_ended_once() {
     part.connections.close_down();
     part.connections.close_down();
     assert!(matches!(part.says()[..], [Up::AllEnded]));
+}
+
+// RFC 6120 §13.12, XEP-0198 §4: what a client that has sent too fast answers is not read for a time, which is no reason to take it for dead.
+#[test]
+fn who_is_read_from_more_slowly_may_answer_later() {
+    let mut part = Part::new(64);
+    let one = part.session(1);
+    let enabled = part.enables(one);
+    part.is_told(enabled);
+    part.says();
+    part.writes(one);
+    let mut config = part.connections.config().clone();
+    config.bytes_per_second = Some(1_000);
+    part.connections.configure(config);
+    part.is_told(deliver(one));
+    part.writes(one);
+    // All that is read at a time.
+    part.receives(one, &" ".repeat(65_536));
+    let (mut now, mut asked) = (NOW, false);
+    loop {
+        part.actions.clear();
+        now = part.connections.deadline().unwrap();
+        for id in part.connections.due(now) {
+            if part.connections.tick(now, id, &mut part.actions) {
+                part.connections.advance(now, id, &mut &[][..], &mut part.actions);
+            }
+        }
+        let said = part.writes(one);
+        asked |= said.contains("<r ");
+        assert!(!said.contains("stream:error"), "{said}");
+        if part.actions.contains(&Action::Read(one)) {
+            break;
+        }
+    }
+    assert!(asked && now > NOW + Duration::from_secs(60));
+    let mut answer = &b"<a xmlns='urn:xmpp:sm:3' h='1'/>"[..];
+    part.connections.received(now, one, answer.len());
+    part.connections.advance(now, one, &mut answer, &mut part.actions);
+    let said = part.says();
+    assert!(said.iter().any(|up| matches!(up, Up::Acknowledged { count: 1, .. })), "{said:?}");
 }

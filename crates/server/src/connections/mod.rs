@@ -395,14 +395,16 @@ impl Connections {
                 conn.link.connection.wake(&mut self.workspace);
             }
             conn.ask_for_acks(now);
+            if conn.is_held() || conn.pause(now).is_some() {
+                // What the peer may have answered is not read.
+                conn.link.connection.unread(now);
+            }
             let step = if conn.is_held() {
                 // The order of its stanzas is kept. Time passes for it all the same.
                 conn.link.leave(fresh);
                 if conn.due(now).is_none_or(|at| at > now) {
                     break;
                 }
-                // What the peer may have answered is not read.
-                conn.link.connection.unread(now);
                 conn.link.pass(now)
             } else {
                 conn.link.step(now, fresh)
