@@ -258,7 +258,7 @@ impl Outbox {
         }
     }
 
-    /// The same; others need the box.
+    /// The same; the box is kept for the next session that is to get something.
     fn rest(&mut self, spent: &mut SpentStanzas) {
         if let Some(queue) = self.queue.take_if(|queue| queue.is_idle()) {
             spent.keep_queue(queue);

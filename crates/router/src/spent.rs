@@ -27,14 +27,14 @@ pub(crate) struct SpentStanzas {
     is_wanted: bool,
     pub(crate) maker: u8,
     list: Vec<Spent>,
-    /// Empty queues, for sessions that are about to get something: most have something in their queues for a moment only.
+    /// Buffers of queues that are empty, for sessions that are about to get something: most have something in their queues for a moment only.
     buffers: Vec<VecDeque<Entry>>,
-    /// The same, without what was in them.
+    /// What is known of a queue beside its buffer, of as many, for the same.
     #[expect(clippy::vec_box, reason = "a session takes the box")]
     queues: Vec<Box<Queue>>,
 }
 
-/// So many empty queues are kept, with room for so many stanzas each.
+/// So many empty buffers and queues are kept, and buffers with room for so many stanzas each.
 const BUFFERS: usize = 64;
 const LENGTH: usize = 32;
 
@@ -53,14 +53,14 @@ impl SpentStanzas {
         }
     }
 
-    /// A session has nothing in its queue, which has no buffer.
+    /// A session has nothing in its queue any more, and its buffer has been [kept](SpentStanzas::keep) already.
     pub(crate) fn keep_queue(&mut self, queue: Box<Queue>) {
         if self.queues.len() < BUFFERS {
             self.queues.push(queue);
         }
     }
 
-    /// An empty queue, for a session that has got so many stanzas before.
+    /// An empty queue without a buffer, for a session that has got so many stanzas before.
     pub(crate) fn queue(&mut self, removed: u64) -> Box<Queue> {
         let mut queue = self.queues.pop().unwrap_or_default();
         queue.begin(removed);
