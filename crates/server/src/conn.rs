@@ -32,6 +32,8 @@ pub(crate) struct Conn {
     pub(crate) missed: bool,
     /// It is among those whose turn comes.
     pub(crate) is_ready: bool,
+    /// It has what it needs for reading.
+    pub(crate) is_awake: bool,
     /// What the router has not handled yet of its stanzas.
     pub(crate) unhandled: Unhandled,
     /// Where it comes from, if that is known and counts.
@@ -56,6 +58,7 @@ impl Conn {
             owes: false,
             missed: false,
             is_ready: false,
+            is_awake: false,
             unhandled: Unhandled::default(),
             origin: None,
             proven: 0,

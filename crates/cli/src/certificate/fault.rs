@@ -26,7 +26,8 @@ impl Fault {
                 &format!("get a certificate for {domain}: the domain counts, not the host that it is on"),
             ),
             Refusal::Expired if !has_ended(details) => fault(
-                "one of the certificates that are sent with it, of those who have signed it, has ended".into(),
+                "one of the certificates that are sent with it, of those who have signed it, has ended"
+                    .into(),
                 "put those behind it that its authority gives now, often all in one file called fullchain.pem, and have the server read it again",
             ),
             Refusal::Expired => fault(

@@ -201,7 +201,8 @@ fn what_waits_behind_a_message_stays_behind_it() {
             scene.world.router.unbind(now, scene.phone, &mut effects);
             scene.world.router.gone(now, scene.phone, &mut effects);
             scene.world.serve(&mut effects);
-            let refused = wires(&effects, scene.romeo).iter().filter(|wire| wire.contains("'behind'")).count();
+            let refused =
+                wires(&effects, scene.romeo).iter().filter(|wire| wire.contains("'behind'")).count();
             assert_eq!(refused, 1, "{is_restart}");
             assert_eq!(scene.world.kept(JULIET).len(), MAIL + 1, "{is_restart}");
             assert_eq!(scene.world.router.queued(), 0);

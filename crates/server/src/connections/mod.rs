@@ -109,11 +109,15 @@ pub struct Connections {
     /// Connections of which more may be taken again, and some that are gone; and how many are not.
     ready: VecDeque<ConnectionId>,
     turns: usize,
-    /// In which one of them reads after the other.
+    /// In which one of them reads after the other; and those that keep what they need for that, since they may read again soon.
     workspace: Workspace,
+    awake: VecDeque<ConnectionId>,
     /// If somebody wants them: the stanzas that were written into outputs since this was last taken.
     pub(crate) written: Option<Written>,
 }
+
+/// So many connections keep what they need for reading: those that have begun last. To lend it costs some instructions.
+const AWAKE: usize = 64;
 
 /// However long whoever has the router has no time, not more than so many times as many words are gathered as is worth while.
 const BATCHES: usize = 4;
@@ -144,6 +148,7 @@ impl Connections {
             ready: VecDeque::new(),
             turns: 0,
             workspace: Workspace::new(),
+            awake: VecDeque::new(),
             written: None,
         }
     }
@@ -391,8 +396,9 @@ impl Connections {
             if conn.link.has_ended() {
                 break;
             }
-            if !fresh.is_empty() || conn.link.has_input() {
-                conn.link.connection.wake(&mut self.workspace);
+            if !conn.is_awake && (!fresh.is_empty() || conn.link.has_input()) {
+                self.wake(id);
+                continue;
             }
             conn.ask_for_acks(now);
             if conn.is_held() || conn.pause(now).is_some() {
@@ -424,6 +430,21 @@ impl Connections {
         *fresh = &[];
         self.settle(now, id, actions);
         false
+    }
+
+    /// Lends a connection what it needs for reading, and takes that back from the one that has had it for longest, if they are many.
+    fn wake(&mut self, id: ConnectionId) {
+        if self.awake.len() >= AWAKE
+            && let Some(conn) = self.awake.pop_front().and_then(|first| self.conns.get_mut(first))
+        {
+            conn.is_awake = false;
+            conn.link.connection.rest(&mut self.workspace);
+        }
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.is_awake = true;
+            conn.link.connection.wake(&mut self.workspace);
+            self.awake.push_back(id);
+        }
     }
 
     /// A stream asks something.
@@ -578,7 +599,6 @@ impl Connections {
                 actions.extend(read.then_some(Action::Read(id)));
             }
         }
-        conn.link.connection.rest(&mut self.workspace);
         let due = conn.due(now);
         self.deadlines.arm(&mut conn.armed, due, || id);
     }
