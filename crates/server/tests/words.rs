@@ -262,10 +262,10 @@ fn who_is_read_from_more_slowly_may_answer_later() {
     part.writes(one);
     // All that is read at a time.
     part.receives(one, &" ".repeat(65_536));
-    let (mut now, mut asked) = (NOW, false);
-    loop {
+    let mut asked = false;
+    let now = loop {
         part.actions.clear();
-        now = part.connections.deadline().unwrap();
+        let now = part.connections.deadline().unwrap();
         for id in part.connections.due(now) {
             if part.connections.tick(now, id, &mut part.actions) {
                 part.connections.advance(now, id, &mut &[][..], &mut part.actions);
@@ -275,9 +275,9 @@ fn who_is_read_from_more_slowly_may_answer_later() {
         asked |= said.contains("<r ");
         assert!(!said.contains("stream:error"), "{said}");
         if part.actions.contains(&Action::Read(one)) {
-            break;
+            break now;
         }
-    }
+    };
     assert!(asked && now > NOW + Duration::from_secs(60));
     let mut answer = &b"<a xmlns='urn:xmpp:sm:3' h='1'/>"[..];
     part.connections.received(now, one, answer.len());
