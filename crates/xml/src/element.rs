@@ -165,7 +165,7 @@ impl Element {
     ///
     /// # Errors
     ///
-    /// As [`Reader::read`], and [`ReadError::NotWellFormed`] if there is not exactly one whole element.
+    /// As [`Reader::read`](crate::Reader::read), and [`ReadError::NotWellFormed`] if there is not exactly one whole element.
     pub fn parse(mut bytes: &[u8], limits: XmlLimits) -> Result<Element, ReadError> {
         let mut reader = Body::fragment(limits);
         match reader.read(&mut bytes)? {
@@ -182,7 +182,7 @@ impl Element {
     ///
     /// # Errors
     ///
-    /// As [`Reader::read`], and [`ReadError::NotWellFormed`] if an element is not complete.
+    /// As [`Reader::read`](crate::Reader::read), and [`ReadError::NotWellFormed`] if an element is not complete.
     pub fn parse_payload(payload: &[u8], ns: &str, limits: XmlLimits) -> Result<Element, ReadError> {
         Ok(Element(read_payload(payload, ns, limits)?.take_tree()))
     }
