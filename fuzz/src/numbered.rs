@@ -22,7 +22,7 @@ pub struct Numbered {
     sent: Vec<Sent>,
     /// Which have been in a store.
     stored: BTreeSet<usize>,
-    /// Which were under way when a connection ended: they may have been for that.
+    /// Which were under way when a connection ended: those that were for that come behind later ones.
     late: BTreeSet<usize>,
     /// The highest number that has come from a sender, to an address, on a connection, in one of these ways.
     highest: BTreeMap<(String, String, u64, Way), usize>,
@@ -107,8 +107,10 @@ impl Numbered {
         if has_come_to.map(|(_, connection)| connection).any(|connection| self.ended.contains(connection)) {
             return;
         }
-        let has_waited =
-            self.late.contains(&number) || contains(stanza.payload.as_bytes(), b"urn:xmpp:delay");
+        if self.late.contains(&number) {
+            return;
+        }
+        let has_waited = contains(stanza.payload.as_bytes(), b"urn:xmpp:delay");
         let way = match (self.stored.contains(&number), has_waited) {
             (true, _) => Way::Stored,
             (false, true) => Way::Late,
