@@ -19,6 +19,8 @@ use balcony_stream::Side;
 
 use crate::action::Ended;
 
+/// So many bytes are taken before it is seen what that came to.
+const PIECE: usize = 16_384;
 /// A time that is later than now, and short.
 const SOON: Duration = Duration::from_millis(1);
 
@@ -88,29 +90,54 @@ impl<S: Side> Link<S> {
     /// to [end](Link::end).
     pub(crate) fn step(&mut self, now: Instant, fresh: &mut &[u8]) -> Result<Progress<S::Event>, Error> {
         loop {
-            let result = if self.input.is_empty() {
-                self.connection.advance(now, fresh, &mut self.out)
-            } else {
+            if let Some(progress) = self.step_some(now, fresh)? {
+                return Ok(progress);
+            }
+        }
+    }
+
+    /// The same, or `None`: so many bytes have been taken that it is time to see what it has [said](Link::said) itself, and there are more.
+    pub(crate) fn step_some(
+        &mut self,
+        now: Instant,
+        fresh: &mut &[u8],
+    ) -> Result<Option<Progress<S::Event>>, Error> {
+        loop {
+            let is_left = !self.input.is_empty();
+            if is_left {
                 self.leave(fresh);
-                let mut input = self.input.as_slice();
-                let result = self.connection.advance(now, &mut input, &mut self.out);
-                let left = input.len();
+            }
+            let all = if is_left { self.input.as_slice() } else { *fresh };
+            let (mut input, rest) = all.split_at(all.len().min(PIECE));
+            let has_more = !rest.is_empty();
+            let result = self.connection.advance(now, &mut input, &mut self.out);
+            let left = input.len() + rest.len();
+            if is_left {
                 self.input.keep_last(left);
-                result
-            };
+            } else {
+                *fresh = &fresh[fresh.len() - left..];
+            }
             if matches!(result, Ok(Progress::Blocked(On::OutputFull))) && self.has_no_reader() {
                 self.out.clear();
                 continue;
+            }
+            if has_more && matches!(result, Ok(Progress::NeedInput)) {
+                return Ok(None);
             }
             if matches!(result, Ok(Progress::NeedInput | Progress::Blocked(_))) {
                 self.leave(fresh);
                 let waits = matches!(result, Ok(Progress::Blocked(On::Answer | On::OutputFull)));
                 if self.is_eof() && !waits {
-                    return self.end_of_input(now);
+                    return self.end_of_input(now).map(Some);
                 }
             }
-            return result;
+            return result.map(Some);
         }
+    }
+
+    /// How many bytes are to be written.
+    pub(crate) const fn said(&self) -> usize {
+        self.out.len()
     }
 
     /// Lets time pass for it, and takes nothing in; like [`step`](Link::step).

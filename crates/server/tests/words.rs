@@ -246,6 +246,30 @@ fn all_have_ended_once() {
     assert!(matches!(part.says()[..], [Up::AllEnded]));
 }
 
+// What a connection answers itself, such as requests without content, is said to nobody, and ends its turn as well: they are many in what is
+// read at once. All of them are answered.
+#[test]
+fn a_turn_ends_with_much_that_is_answered_at_once() {
+    let mut part = Part::new(64);
+    let one = part.session(1);
+    part.says();
+    part.writes(one);
+    let ask = "<iq type='get' id='1'/>";
+    let count = 65_536 / ask.len();
+    let all = ask.repeat(count);
+    let mut fresh = all.as_bytes();
+    part.connections.received(NOW, one, fresh.len());
+    let (mut turns, mut answers) = (1, 0);
+    while part.connections.advance(NOW, one, &mut fresh, &mut part.actions) {
+        let answered = part.writes(one).matches("<bad-request").count();
+        assert!((1..count / 2).contains(&answered), "{answered} of {count} in a turn");
+        assert!(part.says().iter().all(|up| matches!(up, Up::Drained { .. })));
+        (turns, answers) = (turns + 1, answers + answered);
+    }
+    answers += part.writes(one).matches("<bad-request").count();
+    assert_eq!((turns, answers), (4, count));
+}
+
 // RFC 6120 §13.12, XEP-0198 §4: what a client that has sent too fast answers is not read for a time, which is no reason to take it for dead.
 #[test]
 fn who_is_read_from_more_slowly_may_answer_later() {

@@ -119,6 +119,9 @@ pub struct Connections {
 /// So many connections keep what they need for reading: those that have begun last. To lend it costs some instructions.
 const AWAKE: usize = 64;
 
+/// A connection that has said so much itself in its turn, such as errors, has had it.
+const ANSWERS: usize = 4_096;
+
 /// However long whoever has the router has no time, not more than so many times as many words are gathered as is worth while.
 const BATCHES: usize = 4;
 
@@ -379,8 +382,8 @@ impl Connections {
         }
     }
 
-    /// Lets a connection take what it was left with before and then `fresh`, until enough is to be said up: then this is `true`, and it
-    /// goes on with the next call. When it is `false` all of `fresh` has been taken.
+    /// Lets a connection take what it was left with before and then `fresh`, until enough is to be said up, or it has answered much itself: then this is
+    /// `true`, and it goes on with the next call. When it is `false` all of `fresh` has been taken.
     pub fn advance(
         &mut self,
         now: Instant,
@@ -388,6 +391,7 @@ impl Connections {
         fresh: &mut &[u8],
         actions: &mut Vec<Action>,
     ) -> bool {
+        let said = self.conns.get_mut(id).map_or(0, |conn| conn.link.said());
         loop {
             if self.up.len() >= self.most || self.has_request {
                 return true;
@@ -413,7 +417,13 @@ impl Connections {
                 }
                 conn.link.pass(now)
             } else {
-                conn.link.step(now, fresh)
+                match conn.link.step_some(now, fresh) {
+                    // What it answers itself nobody has to be told, but it takes time as well.
+                    Ok(None) if conn.link.said() > said.saturating_add(ANSWERS) => return true,
+                    Ok(None) => continue,
+                    Ok(Some(progress)) => Ok(progress),
+                    Err(error) => Err(error),
+                }
             };
             let why = match step {
                 Ok(Progress::Event(event)) => {
