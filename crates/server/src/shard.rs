@@ -185,8 +185,8 @@ pub struct Shard<P, H = Hub> {
     has_closed_down: bool,
     /// The other shards know that it is closed.
     has_told_end: bool,
-    /// Since it has been told to shut down: when that is over, whoever has not answered.
-    closing: Option<Instant>,
+    /// Since it has been told to shut down.
+    closing: Option<Closing>,
 }
 
 /// So many words of its connections are said to the hub at once.
@@ -195,12 +195,23 @@ const BATCH: usize = 64;
 const MEETINGS: usize = 8;
 /// The same before all of its streams end: what was said before that is said to them first.
 const LAST_MEETINGS: usize = 64;
-/// How long a server that shuts down waits for its store, if its asks do not expire before.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a server that shuts down waits for its store to answer anything, if its asks do not expire before.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it says that it waits.
+const TELL: Duration = Duration::from_secs(10);
 /// Between two ticks.
 const PAUSE: Duration = Duration::from_millis(1);
 
 type Done = Box<dyn FnOnce(Removal) + Send>;
+
+/// How long a server that shuts down goes on.
+#[derive(Clone, Copy)]
+struct Closing {
+    /// When it is over, whoever has not answered. Each answer of the store puts that off: much may have to be written, and the disk be slow.
+    until: Instant,
+    /// When it was said last that the store is waited for.
+    told: Instant,
+}
 
 /// How busy a server is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -380,6 +391,7 @@ impl<P, H: AtHub> Shard<P, H> {
             Input::Written(id) => self.happened(id, What::Written),
             Input::Answer(ticket, answer) => {
                 self.at_hub(|hub, now, actions| hub.answer(now, ticket, answer, actions));
+                self.wait_for_more();
             }
             Input::Resolved(domain, records) => self.at_hub(|hub, now, _| {
                 if let Some(federation) = &mut hub.federation {
@@ -565,7 +577,11 @@ impl<P, H: AtHub> Shard<P, H> {
     pub fn tick(&mut self, now: Instant) {
         self.now = now;
         if let Some((asks, _)) = self.left_open().filter(|(_, until)| *until <= now) {
-            let line = format!("{asks} requests to the store were not answered in time, and are given up");
+            let line = format!(
+                "the store has not answered for {} s: {asks} requests to it are given up, and sessions that are not kept yet end with \
+                 what waits for them",
+                self.patience().as_secs()
+            );
             self.lines.push_back((Level::Warn, line));
         }
         if self.deadline().is_none_or(|deadline| deadline > now) {
@@ -606,14 +622,14 @@ impl<P, H: AtHub> Shard<P, H> {
         Some(self.ticked.map_or(next, |ticked| next.max(ticked + PAUSE)))
     }
 
-    /// Takes in no more sockets, and ends all streams; see [`Server::shutdown`](crate::Server::shutdown). What the store has not answered 15
-    /// seconds, or [`Limits::answer`](balcony_machine::Limits::answer) if that is less, after
-    /// [`Limits::closing`](balcony_machine::Limits::closing) is given up. For shard 0; the others hear of it.
+    /// Takes in no more sockets, and ends all streams; see [`Server::shutdown`](crate::Server::shutdown). The store has time for what it has
+    /// to write as long as it answers anything: when it has answered nothing for 30 seconds, or
+    /// [`Limits::answer`](balcony_machine::Limits::answer) if that is less, the rest is given up, but not before
+    /// [`Limits::closing`](balcony_machine::Limits::closing) and as long again. For shard 0; the others hear of it.
     pub fn shutdown(&mut self, now: Instant) {
         self.now = now;
-        let limits = &self.config().limits;
-        let until = now + limits.closing + limits.answer.min(PATIENCE) + PAUSE;
-        self.closing.get_or_insert(until);
+        let until = now + self.config().limits.closing + self.patience() + PAUSE;
+        self.closing.get_or_insert(Closing { until, told: now });
         self.at_hub(|hub, now, actions| {
             hub.is_closing = true;
             // What was accepted has its fate, and who has sent it hears of that if he may.
@@ -652,7 +668,7 @@ impl<P, H: AtHub> Shard<P, H> {
             return news.is_over;
         }
         let is_settled = || self.peers.is_empty() && news.is_settled && !self.is_busy();
-        self.closing.is_some_and(|until| is_settled() || self.now >= until)
+        self.closing.is_some_and(|closing| is_settled() || self.now >= closing.until)
     }
 
     /// Tells the other shards that the server has shut down.
@@ -670,7 +686,24 @@ impl<P, H: AtHub> Shard<P, H> {
     /// until when.
     fn left_open(&self) -> Option<(usize, Instant)> {
         let asks = self.part.news().asks;
-        self.closing.filter(|_| asks > 0).map(|until| (asks, until))
+        self.closing.filter(|_| asks > 0).map(|closing| (asks, closing.until))
+    }
+
+    /// The store has answered something: if the server shuts down there is time for the rest.
+    fn wait_for_more(&mut self) {
+        let (now, patience, asks) = (self.now, self.patience(), self.part.news().asks);
+        let Some(closing) = &mut self.closing else { return };
+        closing.until = closing.until.max(now + patience);
+        if asks > 0 && now >= closing.told + TELL {
+            closing.told = now;
+            let line = format!("the store is still writing: {asks} requests to it are waited for");
+            self.lines.push_back((Level::Info, line));
+        }
+    }
+
+    /// How long the store may answer nothing when the server shuts down.
+    fn patience(&self) -> Duration {
+        self.config().limits.answer.min(PATIENCE)
     }
 
     /// Removes an account; see [`Server::remove_account`](crate::Server::remove_account). Then `done` is called from [`next`](Shard::next); if

@@ -77,4 +77,4 @@ pub use error::StoreError;
 pub use request::{Busy, Reply, Request};
 pub use store::Store;
 pub use transfer::{TransferError, begins_export};
-pub use worker::{ReplyTo, Worker, WorkerConfig};
+pub use worker::{Progress, ReplyTo, Worker, WorkerConfig};

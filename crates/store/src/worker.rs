@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroUsize;
 use core::panic::AssertUnwindSafe;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::panic::catch_unwind;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -100,9 +101,35 @@ struct Shared {
     read: Condvar,
     hash: Condvar,
     write: Condvar,
+    /// How many requests have been answered.
+    answered: AtomicU64,
+}
+
+/// How far a [`Worker`] is, also one that is being dropped: see [`Worker::progress`].
+#[derive(Clone)]
+pub struct Progress(Arc<Shared>);
+
+impl Progress {
+    /// How many requests have been answered since the worker was started. As long as it grows the store works.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.0.answered.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Progress").field("answered", &self.answered()).finish()
+    }
 }
 
 impl Shared {
+    /// Calls `reply`. A panic in it is its owner's fault, and must not end the thread that serves everybody.
+    fn send(&self, reply: ReplyTo, answer: Result<Reply, StoreError>) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        let _ = catch_unwind(AssertUnwindSafe(|| reply(answer.unwrap_or_else(Reply::Failed))));
+    }
+
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -156,6 +183,7 @@ impl Worker {
             read: Condvar::new(),
             hash: Condvar::new(),
             write: Condvar::new(),
+            answered: AtomicU64::new(0),
         });
         let mut threads = Vec::new();
         let mut start = |run: fn(&Store, &Shared, WorkerConfig)| {
@@ -201,9 +229,15 @@ impl Worker {
         let replaced = self.shared.schedule().submit(request, reply)?;
         news.notify_one();
         if let Some(replaced) = replaced {
-            send(replaced, Ok(Reply::Changed(false)));
+            self.shared.send(replaced, Ok(Reply::Changed(false)));
         }
         Ok(())
+    }
+
+    /// How far it is, for whoever waits for its end and wants to know whether the store still works or hangs.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress(Arc::clone(&self.shared))
     }
 
     /// Takes no more requests, and waits until all that were taken have been answered.
@@ -234,16 +268,11 @@ fn spawn(run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
     thread::spawn(run)
 }
 
-/// Calls `reply`. A panic in it is its owner's fault, and must not end the thread that serves everybody.
-fn send(reply: ReplyTo, answer: Result<Reply, StoreError>) {
-    let _ = catch_unwind(AssertUnwindSafe(|| reply(answer.unwrap_or_else(Reply::Failed))));
-}
-
 fn run_reader(store: &Store, shared: &Shared) {
     while let Some(Read { lookup, reply, .. }) =
         shared.next(&shared.read, Schedule::next_read, Schedule::has_read_all)
     {
-        send(reply, attempt(|| read(store, &lookup)));
+        shared.send(reply, attempt(|| read(store, &lookup)));
     }
 }
 
@@ -312,7 +341,7 @@ fn answer(shared: &Shared, done: Vec<(Write, Result<Reply, StoreError>)>) {
     let mut writes = Vec::with_capacity(done.len());
     for (mut write, answer) in done {
         if let Some((_, reply)) = write.todo.take() {
-            send(reply, answer);
+            shared.send(reply, answer);
         }
         writes.push(write);
     }
@@ -331,11 +360,11 @@ fn run_hasher(store: &Store, shared: &Shared, iterations: u32) {
         let change = match attempt(|| hash(store, iterations, &account, password.expose(), purpose)) {
             Ok(Outcome::Change(change)) => Some((*change, reply)),
             Ok(Outcome::Answer(answer)) => {
-                send(reply, Ok(answer));
+                shared.send(reply, Ok(answer));
                 None
             }
             Err(error) => {
-                send(reply, Err(error));
+                shared.send(reply, Err(error));
                 None
             }
         };

@@ -238,8 +238,11 @@ fn a_full_queue_is_busy_and_shutdown_answers_what_was_taken() {
     assert!(taken >= 4 && refused > 0, "{taken} taken, {refused} refused");
     // Another queue has room still.
     assert!(matches!(ask(&worker, Request::Exists { account: jid("a@example.org") }), Reply::Exists(false)));
+    let progress = worker.progress();
+    assert!((1..=taken + 1).contains(&progress.answered()));
     worker.shutdown();
     assert_eq!(answered.load(Ordering::SeqCst), taken);
+    assert_eq!(progress.answered(), taken + 1, "it counts what was answered meanwhile");
     assert_eq!(store.count().unwrap(), taken);
 }
 

@@ -105,19 +105,26 @@ struct Storage {
 }
 
 impl Storage {
-    /// Waits until all that it was asked for is done, but not for ever: a database server may hang.
+    /// Waits until all that it was asked for is done, as long as any of it is: a database server may hang.
     fn close(self) -> Result<(), Failure> {
+        let progress = self.worker.progress();
         let (done, closed) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             drop(self);
             // Whoever waited may have given up.
             let _ = done.send(());
         });
-        closed.recv_timeout(CLOSING).map_err(|_| {
-            Failure::new(
-                "the database does not answer, so it was left as it is: changes that nobody was told of may or may not be in it",
-            )
-        })
+        let mut answered = progress.answered();
+        while closed.recv_timeout(CLOSING).is_err() {
+            let before = core::mem::replace(&mut answered, progress.answered());
+            if answered == before {
+                return Err(Failure::new(
+                    "the database does not answer, so it was left as it is: of the last changes, messages that wait for somebody \
+                     among them, any may be in it or not",
+                ));
+            }
+        }
+        Ok(())
     }
 }
 

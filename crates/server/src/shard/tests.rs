@@ -155,3 +155,57 @@ fn who_is_denied_is_cut_off_while_nothing_else_happens() {
     }
     assert!(closing > 0, "it stays open");
 }
+
+// A server that shuts down gives its store the time that it takes to write much, as long as it writes; one that hangs does not hold it up.
+#[test]
+fn a_slow_store_has_time_to_write_all() {
+    let mut slow = config("a.example");
+    slow.limits.answer = Duration::from_secs(1_000);
+    for answered in [0, 2, 5] {
+        let mut shard: Shard<()> = Shard::new(slow.clone(), Seed::from_u64(1));
+        let mut now = Instant::ZERO;
+        let answers = alloc::sync::Arc::new(core::sync::atomic::AtomicUsize::new(0));
+        for number in 0..5 {
+            let answers = alloc::sync::Arc::clone(&answers);
+            shard.remove_account(now, name(&format!("{number}@a.example")), move |removal| {
+                assert_eq!(removal, Removal::Missing);
+                answers.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
+            });
+        }
+        let (mut asks, mut said) = (VecDeque::new(), String::new());
+        let mut run = |shard: &mut Shard<()>, asks: &mut VecDeque<Ticket>| {
+            while let Some(todo) = shard.next() {
+                match todo {
+                    Todo::Ask(ticket, Ask::Router(balcony_router::Ask::Load { .. })) => {
+                        asks.push_back(ticket)
+                    }
+                    Todo::Log(_, line) => said.push_str(&line),
+                    _ => {}
+                }
+            }
+        };
+        run(&mut shard, &mut asks);
+        assert_eq!(asks.len(), 5);
+        shard.shutdown(now);
+        run(&mut shard, &mut asks);
+        for _ in 0..answered {
+            now = now + Duration::from_secs(29);
+            shard.tick(now);
+            assert!(!shard.is_closed(), "{answered}: it is over at {now:?}");
+            let missing = Answer::Router(balcony_router::Answer::Loaded(None));
+            shard.handle(now, Input::Answer(asks.pop_front().unwrap(), missing));
+            run(&mut shard, &mut asks);
+        }
+        let end = shard.deadline();
+        assert_eq!(end.is_none(), answered == 5);
+        if let Some(end) = end {
+            assert!(!shard.is_closed() && end <= now + Duration::from_secs(36));
+            shard.tick(end);
+            run(&mut shard, &mut asks);
+        }
+        assert!(shard.is_closed());
+        assert_eq!(answers.load(core::sync::atomic::Ordering::Relaxed), answered);
+        assert_eq!(said.contains("is still writing: 3 requests"), answered > 0, "{said}");
+        assert_eq!(said.contains("are given up"), answered < 5, "{said}");
+    }
+}
