@@ -36,6 +36,8 @@ pub(crate) struct Asks {
     /// How many stanzas have waited so far.
     charged: u64,
     latest: Instant,
+    /// None expires before that, whenever it was asked.
+    none_before: Instant,
 }
 
 /// What a stanza that waits costs its sender. It is given back once, by [`Router::release`](crate::Router::release).
@@ -108,6 +110,7 @@ impl Asks {
             next: 0,
             charged: 0,
             latest: Instant::ZERO,
+            none_before: Instant::ZERO,
         }
     }
 
@@ -222,14 +225,19 @@ impl Asks {
         self.open.remove(&ticket)
     }
 
+    /// All that are open wait from now on as long as if they had been asked just now.
+    pub(crate) fn wait_anew(&mut self) {
+        self.none_before = self.latest + self.limits.answer;
+    }
+
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.open.first_key_value().map(|(_, open)| open.expires)
+        self.open.first_key_value().map(|(_, open)| open.expires.max(self.none_before))
     }
 
     /// Ends the oldest wait if its time is over.
     pub(crate) fn expire(&mut self) -> Option<Open> {
-        let (&ticket, oldest) = self.open.first_key_value()?;
-        if oldest.expires > self.latest { None } else { self.close(ticket) }
+        let (&ticket, _) = self.open.first_key_value()?;
+        if self.deadline()? > self.latest { None } else { self.close(ticket) }
     }
 }
 

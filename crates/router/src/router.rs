@@ -445,6 +445,13 @@ impl Router {
         }
     }
 
+    /// Has all open asks wait as long as if they were made now: for whoever is about to end and has much to be written, as long as the store
+    /// answers anything.
+    pub fn wait_anew(&mut self, now: Instant) {
+        self.asks.clock(now);
+        self.asks.wait_anew();
+    }
+
     /// When to call [`tick`](Router::tick): the next ask expires then, one that has failed is made again, or something of strangers
     /// has not been [taken in](Router::take_in). A router that has [let sessions go](Router::let_go) has nothing left to do.
     #[must_use]

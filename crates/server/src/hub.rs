@@ -317,6 +317,10 @@ impl Hub {
     /// An answer has come. One that comes too late changes nothing.
     pub(crate) fn answer(&mut self, now: Instant, ticket: Ticket, answer: Answer, actions: &mut Vec<Action>) {
         let number = ticket.0;
+        if self.is_closing {
+            // The store works, however much of it there is: nothing of that is given up.
+            self.router.wait_anew(now);
+        }
         match (self.asks.close(ticket), answer) {
             (Some(Asker::Stream(connection, ticket)), Answer::Stream(answer)) => {
                 let answer = Box::new(answer);

@@ -196,7 +196,7 @@ const MEETINGS: usize = 8;
 /// The same before all of its streams end: what was said before that is said to them first.
 const LAST_MEETINGS: usize = 64;
 /// How long a server that shuts down waits for its store to answer anything, if its asks do not expire before.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it says that it waits.
 const TELL: Duration = Duration::from_secs(10);
 /// Between two ticks.
@@ -623,7 +623,7 @@ impl<P, H: AtHub> Shard<P, H> {
     }
 
     /// Takes in no more sockets, and ends all streams; see [`Server::shutdown`](crate::Server::shutdown). The store has time for what it has
-    /// to write as long as it answers anything: when it has answered nothing for 30 seconds, or
+    /// to write as long as it answers anything: when it has answered nothing for 20 seconds, or
     /// [`Limits::answer`](balcony_machine::Limits::answer) if that is less, the rest is given up, but not before
     /// [`Limits::closing`](balcony_machine::Limits::closing) and as long again. For shard 0; the others hear of it.
     pub fn shutdown(&mut self, now: Instant) {
