@@ -77,6 +77,11 @@ pub struct Limits {
     pub waiting: usize,
     /// The bytes of these. One stanza always has room, unless it is for somebody whose presence its sender does not see.
     pub waiting_bytes: usize,
+    /// Messages to one account that are on their way to the store at the same time; others wait for these, and their senders take turns. A
+    /// store has to have room for so many that others cause, or it refuses some: these come back to contacts, and are lost to strangers.
+    pub storing: usize,
+    /// The bytes of these. One always has room.
+    pub storing_bytes: usize,
     /// Stanzas of one session that may be unhandled; a server reads no more of it until some are.
     pub window: usize,
     /// The bytes of these.
@@ -134,6 +139,8 @@ impl Default for Limits {
             presence_bytes: 4 << 20,
             waiting: 1_024,
             waiting_bytes: 4 << 20,
+            storing: 128,
+            storing_bytes: 256 << 10,
             window: 64,
             window_bytes: 64 << 10,
             credit: 64 << 10,

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::mem;
 
 use balcony_jid::BareJid;
+use balcony_machine::Ticket;
 use balcony_roster::Version;
 use balcony_stanza::{ErrorCondition, Stanza, StreamCondition};
 
@@ -20,7 +21,20 @@ use crate::{owed, undelivered};
 
 impl Router {
     /// An answer has come, or none in time.
-    pub(crate) fn resolve(&mut self, open: Open, answer: Option<Answer>, effects: &mut Vec<Effect>) {
+    pub(crate) fn resolve(
+        &mut self,
+        ticket: Ticket,
+        open: Open,
+        answer: Option<Answer>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let is_same = |account: &Account| account.incarnation == open.incarnation;
+        if matches!(open.purpose, Purpose::Put { .. } | Purpose::Keep)
+            && let Some(charge) = &open.charge
+            && self.accounts.get(&open.account).is_some_and(is_same)
+        {
+            self.end_turn(&open.account, charge.payer(), ticket, charge.bytes(), effects);
+        }
         let Open { account: name, incarnation, purpose, charge, .. } = open;
         match purpose {
             Purpose::Look(about) => self.looked_up(&name, about, answer, effects),
@@ -28,12 +42,8 @@ impl Router {
                 let is_same = |account: &Account| account.incarnation == incarnation;
                 if self.accounts.get(&name).is_some_and(is_same) {
                     self.answered(&name, purpose, answer, effects);
-                } else if let Purpose::Put { message: stanza, .. } = purpose
-                    && answer != Some(Answer::Saved)
-                    && charge.as_ref().is_some_and(Charge::is_awaited)
-                {
-                    // The account has ended meanwhile.
-                    self.refuse(&stanza, ErrorCondition::ServiceUnavailable, effects);
+                } else if answer != Some(Answer::Saved) {
+                    self.refuse_unstored(&purpose, charge.as_ref(), effects);
                 }
             }
         }
@@ -41,6 +51,23 @@ impl Router {
             self.release(charge, effects);
         }
         self.go_on(effects);
+    }
+
+    /// An ask will not be made: the account has ended that it is about.
+    pub(crate) fn fail(&mut self, open: Open, effects: &mut Vec<Effect>) {
+        self.refuse_unstored(&open.purpose, open.charge.as_ref(), effects);
+        if let Some(charge) = open.charge {
+            self.release(charge, effects);
+        }
+    }
+
+    /// A message was not stored, and its account has ended meanwhile.
+    fn refuse_unstored(&self, purpose: &Purpose, charge: Option<&Charge>, effects: &mut Vec<Effect>) {
+        if let Purpose::Put { message, .. } = purpose
+            && charge.is_some_and(Charge::is_awaited)
+        {
+            self.refuse(message, ErrorCondition::ServiceUnavailable, effects);
+        }
     }
 
     fn answered(
@@ -220,6 +247,7 @@ impl Router {
         let resources = account.take_resources();
         self.online -= usize::from(!resources.is_empty());
         let is_gone = removal != Removal::Failed;
+        self.end_turns(account.take_turns(), removal, effects);
         // What the account has said before its end goes before it.
         let (left, waiting): (Vec<_>, Vec<_>) =
             account.take_waiting().partition(|waiting| matches!(waiting.task, Task::Leaving));

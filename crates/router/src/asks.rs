@@ -230,14 +230,23 @@ impl Asks {
         self.none_before = self.latest + self.limits.answer;
     }
 
+    fn end_of(&self, open: &Open) -> Instant {
+        open.expires.max(self.none_before)
+    }
+
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.open.first_key_value().map(|(_, open)| open.expires.max(self.none_before))
+        self.open.first_key_value().map(|(_, open)| self.end_of(open))
+    }
+
+    /// Whether its time is over.
+    pub(crate) fn is_due(&self, ticket: Ticket) -> bool {
+        self.open.get(&ticket).is_none_or(|open| self.end_of(open) <= self.latest)
     }
 
     /// Ends the oldest wait if its time is over.
-    pub(crate) fn expire(&mut self) -> Option<Open> {
-        let (&ticket, _) = self.open.first_key_value()?;
-        if self.deadline()? > self.latest { None } else { self.close(ticket) }
+    pub(crate) fn expire(&mut self) -> Option<(Ticket, Open)> {
+        let (&ticket, oldest) = self.open.first_key_value()?;
+        if self.end_of(oldest) > self.latest { None } else { Some((ticket, self.close(ticket)?)) }
     }
 }
 
@@ -249,6 +258,11 @@ impl Charge {
 
     pub(crate) const fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Who answers for it.
+    pub(crate) const fn payer(&self) -> &BareJid {
+        &self.payer
     }
 
     /// Whether this account answers for it.
@@ -308,8 +322,9 @@ mod tests {
         let (first, second) = (tickets.next().unwrap(), tickets.next().unwrap());
         assert!(tickets.next().is_some());
         let mut decided = 0;
+        let expire = |asks: &mut Asks| asks.expire().map(|(_, open)| open);
         // The second is the one whose fate is awaited.
-        for (open, bytes) in [(asks.close(second), 2), (asks.expire(), 1), (asks.expire(), 3)] {
+        for (open, bytes) in [(asks.close(second), 2), (expire(&mut asks), 1), (expire(&mut asks), 3)] {
             let charge = open.unwrap().charge.unwrap();
             assert_eq!(charge.bytes(), bytes);
             decided += usize::from(asks.release(charge).is_some());

@@ -11,6 +11,7 @@
 use alloc::vec::Vec;
 
 use balcony_jid::BareJid;
+use balcony_machine::Ticket;
 use balcony_stanza::{ErrorCondition, IqType, Kind, MessageType, PresenceType, Stanza};
 
 use crate::account::{Account, is_to_itself};
@@ -289,14 +290,19 @@ impl Router {
         charge: Option<Charge>,
         effects: &mut Vec<Effect>,
     ) {
-        let name = ask.account();
-        let incarnation = self.accounts.get(name).map_or(0, |account| account.incarnation);
-        let ticket =
-            self.asks.open(self.shared.config.limits.answer, name.clone(), incarnation, purpose, charge);
+        let ticket = self.open_ask(&ask, purpose, charge);
         effects.push(Effect::Ask { ticket, ask });
     }
 
-    /// Saves a change that nothing waits for but what its purpose says.
+    /// An ask is under way.
+    pub(crate) fn open_ask(&mut self, ask: &Ask, purpose: Purpose, charge: Option<Charge>) -> Ticket {
+        let name = ask.account();
+        let incarnation = self.accounts.get(name).map_or(0, |account| account.incarnation);
+        self.asks.open(self.shared.config.limits.answer, name.clone(), incarnation, purpose, charge)
+    }
+
+    /// Saves a change that nothing waits for but what its purpose says; when it is its sender's [turn](crate::turns), if somebody is
+    /// charged for it.
     pub(crate) fn save_beside(
         &mut self,
         name: &BareJid,
@@ -321,7 +327,12 @@ impl Router {
         account.asks += 1;
         let by_others = charge.as_ref().is_some_and(|charge| !charge.is_paid_by(name));
         let ask = Ask::Save { account: name.clone(), changes, by_others };
-        self.ask(ask, purpose, charge, effects);
+        let limits = &self.shared.config.limits;
+        let waits = charge.as_ref().is_some_and(|charge| !account.turns_mut().begins(charge.bytes(), limits));
+        match charge {
+            Some(charge) if waits => self.save_later(ask, purpose, charge),
+            charge => self.ask(ask, purpose, charge, effects),
+        }
     }
 
     /// Lets an account take what waits for it, as far as it can, and forgets it when nothing more can come of it.

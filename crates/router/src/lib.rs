@@ -110,6 +110,7 @@ mod store;
 mod strangers;
 mod subscription;
 mod text;
+mod turns;
 mod undelivered;
 mod waits;
 

@@ -8,7 +8,8 @@
 //! A session that has lost its connection meanwhile gets them when its client is back, unless there are more, and somebody is there who
 //! would take them. Then the session ends if its client does not come back soon.
 //!
-//! A store in trouble keeps nobody from what comes later: then the rest waits for a while, and is tried again.
+//! A store in trouble keeps nobody from what comes later: then the rest waits for a while, and is tried again. Of many messages that come
+//! together some wait here until it has those before them ([`turns`](crate::turns)).
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -440,7 +440,7 @@ impl Router {
         self.asks.clock(now);
         if let Some(open) = self.asks.close(ticket) {
             let start = effects.len();
-            self.resolve(open, Some(answer), effects);
+            self.resolve(ticket, open, Some(answer), effects);
             self.dispatch(start, effects);
         }
     }
@@ -487,8 +487,8 @@ impl Router {
         let start = effects.len();
         self.close_stalled(effects);
         self.end_abandoned(effects);
-        while let Some(open) = self.asks.expire() {
-            self.resolve(open, None, effects);
+        while let Some((ticket, open)) = self.asks.expire() {
+            self.resolve(ticket, open, None, effects);
         }
         let now = self.asks.now();
         while let Some((_, account)) = self.retries.pop_front_if(|(at, _)| *at <= now) {

@@ -69,8 +69,9 @@ pub enum Ask {
         account: BareJid,
         /// What changes, in this order; never empty.
         changes: Vec<Change>,
-        /// Whether others cause it, and not the account itself. They get only a part of the room that an account has for changes
-        /// that wait, so that nobody keeps it from changing what is its own.
+        /// Whether others cause it, and not the account itself. They have room of their own for changes that wait, so that nobody keeps
+        /// the account from changing what is its own. Of messages that are stored or written the router asks for no more at a time than
+        /// [`Limits::storing`](balcony_machine::Limits::storing): there should be room for more than these.
         by_others: bool,
     },
     /// Give the account this password instead of its own: [`Answer::Saved`] once that is durable, [`Answer::Unacceptable`] or

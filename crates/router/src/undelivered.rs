@@ -243,6 +243,10 @@ impl Router {
     fn forget(&mut self, name: &BareJid, keys: Vec<Arc<str>>, effects: &mut Vec<Effect>) {
         let known = self.accounts.get(name).and_then(|account| account.known());
         let Some(creation) = known.map(|known| known.creation) else { return };
+        if let Some(account) = self.accounts.get_mut(name).filter(|account| account.has_turns()) {
+            // One of them may not be on its way to the store yet, and must not come behind its own end.
+            return account.obsolete.keys.extend(keys);
+        }
         let changes = keys.iter().map(|key| deletion(creation, Arc::clone(key))).collect();
         self.save_documents(name, changes, Purpose::Forget(keys), effects);
     }
@@ -314,7 +318,8 @@ impl Router {
         let Some(account) = self.accounts.get_mut(name).filter(|account| !account.obsolete.is_tried()) else {
             return;
         };
-        if account.phase.is_open() && account.backlog.puts == 0 && !account.has_returned() {
+        let is_settled = account.backlog.puts == 0 && !account.has_turns() && !account.has_returned();
+        if account.phase.is_open() && is_settled {
             let keys = mem::take(&mut account.obsolete.keys);
             self.forget(name, keys.into_iter().collect(), effects);
         }

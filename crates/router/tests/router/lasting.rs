@@ -92,6 +92,7 @@ fn narrow(bounds: u32) -> Config {
     (narrow.limits.output, narrow.limits.queue_bytes) = (output, queue);
     narrow.limits.resources = [64, 2][(bounds / 9 % 2) as usize];
     narrow.limits.credit = [64 << 10, 2_000][(bounds / 18 % 2) as usize];
+    narrow.limits.storing = [128, 1][(bounds / 36 % 2) as usize];
     narrow
 }
 

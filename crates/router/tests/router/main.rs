@@ -42,6 +42,7 @@ mod resumption;
 mod rosters;
 mod services;
 mod slow;
+mod storing;
 mod strangers;
 mod subscriptions;
 mod surviving;

@@ -10,7 +10,7 @@ use balcony_router::{Answer, Ask, Effect, SessionId, cost};
 use balcony_stanza::{IqType, Kind, Stanza};
 use proptest::prelude::*;
 
-use crate::histories::{Grants, Op, grants, op, step, world};
+use crate::histories::{Grants, Op, grants, op, step, world_of};
 use crate::model::ACCOUNTS;
 use crate::world::{World, bare, jid, roster_get, wires};
 
@@ -166,13 +166,13 @@ proptest! {
     // habits.md invariants 4 and 5, RFC 6120 §10.1 [Q10]: however late the store is, what one sends to one keeps its order, every
     // stanza that waits is handled once, nothing waits for ever, and what clients see in the end is what the store has.
     #[test]
-    fn a_late_store(grants in grants(), events in prop::collection::vec(event(), 1..120)) {
-        late_store(&grants, events)?;
+    fn a_late_store(grants in grants(), storing in 1..4_usize, events in prop::collection::vec(event(), 1..120)) {
+        late_store(&grants, storing, events)?;
     }
 }
 
-fn late_store(grants: &Grants, events: Vec<Event>) -> Result<(), TestCaseError> {
-    let mut world = world(grants);
+fn late_store(grants: &Grants, storing: usize, events: Vec<Event>) -> Result<(), TestCaseError> {
+    let mut world = world_of(grants, |config| config.limits.storing = storing);
     world.at_once = false;
     let (mut store, mut watch, mut sessions) = (Slow::default(), Watch::default(), 0);
     let rest = core::iter::repeat_n([Event::Take(0), Event::Answer(0)], 400).flatten();

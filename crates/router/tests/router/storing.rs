@@ -1,0 +1,352 @@
+//! Bursts of messages to somebody who is away, and a store with as little room as stores have: nothing of them is lost, and nothing comes
+//! back for no reason (docs/limits.md).
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use balcony_machine::Ticket;
+use balcony_roster::Subscription;
+use balcony_router::extension::Extensions;
+use balcony_router::extension::offline::Offline;
+use balcony_router::{Answer, Ask, Change, Content, Effect, LogEdit, SessionId};
+use balcony_stanza::{IqType, PresenceType, Stanza};
+use proptest::prelude::*;
+
+use crate::world::{World, bare, config, content, jid, request, subscription, tickets};
+
+const JULIET: &str = "juliet@example.com";
+
+/// A store that takes its time. Of what others cause it has room for so much of one account, as that of a server has, and refuses what is
+/// more.
+struct Narrow {
+    asked: VecDeque<(Ticket, Ask)>,
+    requests: usize,
+    bytes: usize,
+    refused: usize,
+}
+
+/// What an ask that others cause takes in its queue.
+fn weight(ask: &Ask) -> Option<usize> {
+    let Ask::Save { changes, by_others: true, .. } = ask else { return None };
+    let content = |content: &Content| content.bytes.len();
+    let bytes = changes.iter().map(|change| match change {
+        Change::Log { edit: LogEdit::Append(append), .. } => content(&append.content),
+        Change::Document { edit, .. } => edit.content.as_ref().map_or(0, content),
+        _ => 0,
+    });
+    Some(700 + bytes.sum::<usize>())
+}
+
+impl Narrow {
+    fn new() -> Self {
+        Narrow { asked: VecDeque::new(), requests: 256, bytes: 512 << 10, refused: 0 }
+    }
+
+    fn by_others(&self) -> (usize, usize) {
+        let weights = self.asked.iter().filter_map(|(_, ask)| weight(ask));
+        weights.fold((0, 0), |(requests, bytes), weight| (requests + 1, bytes + weight))
+    }
+
+    /// Takes what is asked among the effects; what it refuses may lead to more.
+    fn take(&mut self, world: &mut World, effects: &mut Vec<Effect>) {
+        let mut next = 0;
+        while next < effects.len() {
+            if let Effect::Ask { ticket, ask } = effects[next].clone() {
+                let (requests, bytes) = self.by_others();
+                let has_room = |weight| requests < self.requests && bytes + weight <= self.bytes;
+                if weight(&ask).is_none_or(|weight| requests == 0 || has_room(weight)) {
+                    self.asked.push_back((ticket, ask));
+                } else {
+                    self.refused += 1;
+                    world.router.answer(world.now, ticket, Answer::Refused, effects);
+                }
+            }
+            next += 1;
+        }
+    }
+
+    /// Does the next thing. What comes of it.
+    fn work(&mut self, world: &mut World) -> Option<Vec<Effect>> {
+        let (ticket, ask) = self.asked.pop_front()?;
+        let answer = world.ask(ask);
+        let mut effects = world.answer(ticket, answer);
+        self.take(world, &mut effects);
+        Some(effects)
+    }
+
+    /// Does all that there is to do.
+    fn work_off(&mut self, world: &mut World) -> Vec<Effect> {
+        core::iter::from_fn(|| self.work(world)).flatten().collect()
+    }
+}
+
+/// A world in which much may be stored, with juliet's contact benvolio, who sees her presence, and strangers.
+fn world() -> World {
+    let mut config = config();
+    let much = Offline { messages: 100_000, bytes: 1 << 30 };
+    config.extensions = Extensions::standard().with(much).build().unwrap();
+    // Whoever reads takes all at once.
+    (config.limits.credit, config.limits.unacknowledged) = (1 << 30, 1 << 30);
+    let mut world = World::with(config);
+    world.store.create(bare(JULIET));
+    world.befriend(JULIET, "benvolio@example.com", Subscription::Both);
+    world.befriend("benvolio@example.com", JULIET, Subscription::Both);
+    world
+}
+
+fn chat(number: usize, size: usize) -> Stanza {
+    content(&format!("<body>{number} {}</body>", "x".repeat(size)))
+        .with_to(jid(JULIET))
+        .with_id(number.to_string())
+}
+
+fn sends(world: &mut World, store: &mut Narrow, from: SessionId, stanza: Stanza) -> Vec<Effect> {
+    let mut effects = world.send(from, stanza);
+    store.take(world, &mut effects);
+    effects
+}
+
+fn errors(effects: &[Effect]) -> usize {
+    let is_error =
+        |effect: &&Effect| matches!(effect, Effect::Deliver { stanza, .. } if stanza.head.kind.is_error());
+    effects.iter().filter(is_error).count()
+}
+
+fn stored(world: &World) -> Vec<usize> {
+    let id = |stanza: &Stanza| stanza.head.id.as_ref().unwrap().parse().unwrap();
+    world.kept(JULIET).iter().map(id).collect()
+}
+
+/// One account sends a burst to somebody who is away, while the store is slow.
+fn burst(from: &str, count: usize, size: usize) -> (World, Narrow, Vec<Effect>) {
+    let mut world = world();
+    let sender = world.connect(from);
+    world.at_once = false;
+    let mut store = Narrow::new();
+    let mut effects = Vec::new();
+    // The account is loaded then, and known as long as something is being stored.
+    effects.extend(sends(&mut world, &mut store, sender, chat(0, size)));
+    effects.extend(store.work(&mut world).unwrap());
+    for number in 1..count {
+        effects.extend(sends(&mut world, &mut store, sender, chat(number, size)));
+    }
+    (world, store, effects)
+}
+
+// docs/guarantees.md, docs/limits.md: what has room to wait is stored, in order, whatever the store has room for at a time; RFC 6120 §10.1.
+#[test]
+fn a_burst_is_stored() {
+    for from in ["romeo@example.net/street", "benvolio@example.com/street"] {
+        for (count, size) in [(120, 11_000), (257, 10), (900, 100), (4, 300_000), (12, 200_000)] {
+            let (mut world, mut store, mut effects) = burst(from, count, size);
+            effects.extend(store.work_off(&mut world));
+            assert_eq!(stored(&world), (0..count).collect::<Vec<_>>(), "{from} {size}");
+            assert_eq!((errors(&effects), store.refused, world.router.counts().asks), (0, 0, 0));
+        }
+    }
+}
+
+// Also one that comes while the account is loaded, whose messages begin to be stored at one moment.
+#[test]
+fn a_burst_to_an_account_that_is_loaded_is_stored() {
+    let mut world = world();
+    let sender = world.connect("romeo@example.net/street");
+    world.at_once = false;
+    let mut store = Narrow::new();
+    for number in 0..600 {
+        sends(&mut world, &mut store, sender, chat(number, 1_000));
+    }
+    store.work_off(&mut world);
+    assert_eq!((stored(&world), store.refused), ((0..600).collect(), 0));
+}
+
+// The burst of one keeps nobody else's message waiting longer than for its turn.
+#[test]
+fn the_burst_of_one_is_not_before_what_others_send() {
+    let (mut world, mut store, _) = burst("romeo@example.net/street", 900, 10);
+    world.at_once = true;
+    let benvolio = world.connect("benvolio@example.com/street");
+    world.at_once = false;
+    sends(&mut world, &mut store, benvolio, chat(10_000, 10));
+    let under_way = store.by_others().0;
+    store.work_off(&mut world);
+    let place = stored(&world).iter().position(|number| *number == 10_000).unwrap();
+    assert!(place <= under_way + 2, "{place} behind {under_way}");
+}
+
+// RFC 6120 §10.1: a contact's request comes behind its messages, those too that have not had their turn.
+#[test]
+fn requests_wait_for_all_of_it() {
+    let (mut world, mut store, _) = burst("benvolio@example.com/street", 300, 10);
+    let benvolio = world.router.sessions(&bare("benvolio@example.com")).next().unwrap();
+    let version = request(IqType::Get, "<query xmlns='jabber:iq:version'/>").with_to(jid(JULIET));
+    let answers = |effects: &[Effect]| {
+        effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Deliver { stanza, .. } if stanza.head.kind.is_error()))
+    };
+    assert!(!answers(&sends(&mut world, &mut store, benvolio, version)));
+    while let Some(effects) = store.work(&mut world) {
+        assert_eq!(answers(&effects), stored(&world).len() == 300 && store.asked.is_empty());
+    }
+}
+
+// A store that hangs: all ends when it would without turns, and what has ended is not stored later. Strangers hear nothing.
+#[test]
+fn a_store_that_hangs_ends_all_at_once() {
+    for (from, told) in [("romeo@example.net/street", 0), ("benvolio@example.com/street", 499)] {
+        let (mut world, mut store, _) = burst(from, 500, 10);
+        assert_eq!(world.router.counts().asks, 500);
+        world.now = world.now + Duration::from_secs(30);
+        let mut effects = Vec::new();
+        // An answer that comes then asks for nothing whose time is over.
+        let (ticket, ask) = store.asked.pop_front().unwrap();
+        let answer = world.ask(ask);
+        world.router.answer(world.now, ticket, answer, &mut effects);
+        world.router.tick(world.now, &mut effects);
+        assert_eq!(errors(&effects), told);
+        assert!(tickets(&effects).is_empty(), "{from}");
+        let counts = world.router.counts();
+        assert_eq!((counts.asks, counts.loaded), (0, 1), "the sender is there");
+        // And the next burst is stored.
+        store.asked.clear();
+        let sender = world.router.sessions(&jid(from).to_bare()).next().unwrap();
+        for number in 1_000..1_300 {
+            sends(&mut world, &mut store, sender, chat(number, 10));
+        }
+        store.work_off(&mut world);
+        assert_eq!(stored(&world)[1..], (1_000..1_300).collect::<Vec<_>>());
+    }
+}
+
+// What waits for its turn when the account ends has failed, as what arrives then has.
+#[test]
+fn what_waits_ends_with_its_account() {
+    for (from, is_told) in [("romeo@example.net/street", false), ("benvolio@example.com/street", true)] {
+        let (mut world, mut store, _) = burst(from, 400, 10);
+        let under_way = store.by_others().0;
+        let mut effects = world.removed(JULIET);
+        store.take(&mut world, &mut effects);
+        effects.extend(store.work_off(&mut world));
+        assert!(world.store.kept(&bare(JULIET)).is_none());
+        // What the store had before the account ended was stored.
+        assert_eq!(errors(&effects), if is_told { 400 - under_way } else { 0 });
+        let counts = world.router.counts();
+        assert_eq!((counts.asks, counts.loaded, store.refused), (0, 1, 0));
+    }
+}
+
+// An account that can't be served any more is still there: the store has all that waits for its turn.
+#[test]
+fn what_waits_outlives_an_account_that_fails() {
+    let (mut world, mut store, mut effects) = burst("romeo@example.net/street", 400, 10);
+    let tybalt = SessionId(7);
+    world.at_once = true;
+    world.bind(tybalt, "tybalt@example.com", "hall");
+    world.at_once = false;
+    effects.extend(sends(&mut world, &mut store, tybalt, subscription(PresenceType::Subscribe, JULIET)));
+    let is_roster = |ask: &Ask| matches!(ask, Ask::Save { changes, .. } if matches!(changes[..], [Change::Roster { .. }, ..]));
+    let is_load = |ask: &Ask| matches!(ask, Ask::Load { .. });
+    let is_tybalts = |(_, ask): &(Ticket, Ask)| ask.account().as_str() == "tybalt@example.com";
+    while let Some(place) = store.asked.iter().position(is_tybalts) {
+        let (ticket, ask) = store.asked.remove(place).unwrap();
+        let answer = world.ask(ask);
+        let mut effects = world.answer(ticket, answer);
+        store.take(&mut world, &mut effects);
+    }
+    store.requests = usize::MAX;
+    for is_meant in [&is_roster as &dyn Fn(&Ask) -> bool, &is_load] {
+        let place = store.asked.iter().position(|(_, ask)| is_meant(ask) && ask.account().as_str() == JULIET);
+        let (ticket, _) = store.asked.remove(place.unwrap()).unwrap();
+        let mut effects = world.answer(ticket, Answer::Refused);
+        store.take(&mut world, &mut effects);
+    }
+    effects.extend(store.work_off(&mut world));
+    assert_eq!((stored(&world), errors(&effects)), ((0..400).collect(), 0));
+    assert_eq!(world.router.counts().asks, 0);
+}
+
+// Much for a client that has lost its connection is all on disk (docs/guarantees.md), and is forgotten when the client has it.
+#[test]
+fn a_burst_for_a_session_without_a_connection_is_written() {
+    for acknowledges_early in [false, true] {
+        let mut world = world();
+        let sender = world.connect("romeo@example.net/street");
+        let phone = world.available("juliet@example.com/phone", 0);
+        assert!(world.router.manage(phone, Duration::from_secs(600), &[]));
+        let mut effects = Vec::new();
+        assert!(world.router.detach(world.now, phone, &mut effects));
+        world.serve(&mut effects);
+        world.at_once = false;
+        let mut store = Narrow::new();
+        for number in 0..600 {
+            sends(&mut world, &mut store, sender, chat(number, 10));
+        }
+        let documents = |world: &World| world.store.documents(&bare(JULIET), "undelivered").count();
+        if !acknowledges_early {
+            store.work_off(&mut world);
+            assert_eq!((documents(&world), store.refused), (600, 0));
+        }
+        let mut effects = Vec::new();
+        assert!(world.router.resume(world.now, phone, &bare(JULIET), 0, &mut effects));
+        world.router.drained(world.now, phone, u64::MAX, &mut effects);
+        world.router.acknowledged(world.now, phone, 600, &mut effects);
+        store.take(&mut world, &mut effects);
+        store.work_off(&mut world);
+        assert_eq!((documents(&world), store.refused, world.router.counts().asks), (0, 0, 0));
+    }
+}
+
+// Messages that come back from a session which has ended are as many as it had.
+#[test]
+fn what_a_session_has_not_got_is_stored() {
+    let mut world = world();
+    let sender = world.connect("romeo@example.net/street");
+    let phone = world.available("juliet@example.com/phone", 0);
+    let mut store = Narrow::new();
+    for number in 0..700 {
+        let mut effects = world.brings(sender, chat(number, 1_000));
+        while world.router.take_in(world.now, &mut effects) {}
+    }
+    world.at_once = false;
+    let mut effects = Vec::new();
+    world.router.unbind(world.now, phone, &mut effects);
+    world.router.gone(world.now, phone, &mut effects);
+    store.take(&mut world, &mut effects);
+    store.work_off(&mut world);
+    assert_eq!((stored(&world), store.refused), ((0..700).collect(), 0));
+    let again = world.available("juliet@example.com/phone", 0);
+    assert!(world.router.jid(again).is_some());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    // However much several send, and however slow the store is, it is never asked for more than it takes, nothing is lost, and order is kept.
+    #[test]
+    fn bursts_of_several_are_stored(sent in prop::collection::vec((0..4_usize, prop_oneof![4 => 0..40_usize, 1 => 0..40_000_usize], 0..3_usize), 1..500)) {
+        let mut world = world();
+        let senders = ["romeo@example.net/1", "benvolio@example.com/1", "romeo@example.net/2", "tybalt@example.com/1"];
+        let senders = senders.map(|sender| world.connect(sender));
+        world.at_once = false;
+        let mut store = Narrow::new();
+        for (number, (sender, size, works)) in sent.iter().enumerate() {
+            let effects = sends(&mut world, &mut store, senders[*sender], chat(number, *size));
+            prop_assert_eq!(errors(&effects), 0);
+            for _ in 0..works / 2 {
+                store.work(&mut world);
+            }
+        }
+        store.work_off(&mut world);
+        prop_assert_eq!(store.refused, 0);
+        let stored = stored(&world);
+        // Sessions of one account share one line.
+        let account = |sender: usize| if sender == 2 { 0 } else { sender };
+        for sender in [0, 1, 3] {
+            let own = |number: &usize| account(sent[*number].0) == sender;
+            let in_store: Vec<usize> = stored.iter().copied().filter(own).collect();
+            prop_assert_eq!(in_store, (0..sent.len()).filter(own).collect::<Vec<_>>());
+        }
+        prop_assert_eq!(world.router.counts().asks, 0);
+    }
+}
