@@ -4,7 +4,8 @@
 //! turn it is. An item may not be ready yet: then its lane is passed over until it is [woken](Lanes::wake).
 //!
 //! Entries and bytes are bounded, of all lanes together and of each. Above that, a lane may never hold more than what is
-//! still free, so that whoever comes when little is left does not take all of it.
+//! still free, so that whoever comes when little is left does not take all of it. What others cause has room of its own in a lane, half
+//! of what its owner has: neither can take the other's.
 
 use alloc::collections::VecDeque;
 use alloc::collections::btree_map::{BTreeMap, Entry};
@@ -20,10 +21,6 @@ impl Amount {
     /// Half of it, rounded up.
     pub(crate) const fn half(self) -> Amount {
         Amount { entries: self.entries.div_ceil(2), bytes: self.bytes.div_ceil(2) }
-    }
-
-    fn min(self, other: Amount) -> Amount {
-        Amount { entries: self.entries.min(other.entries), bytes: self.bytes.min(other.bytes) }
     }
 
     const fn and(self, bytes: usize) -> Amount {
@@ -42,6 +39,14 @@ impl Amount {
     }
 }
 
+/// Who causes an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// Whose lane it is.
+    Owner,
+    Others,
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Lanes<K, T> {
@@ -56,8 +61,10 @@ pub(crate) struct Lanes<K, T> {
 /// Never empty.
 #[derive(Debug)]
 struct Lane<T> {
-    items: VecDeque<(usize, T)>,
+    items: VecDeque<(usize, By, T)>,
     held: Amount,
+    /// The part of it that others cause.
+    others: Amount,
     /// Whether it stands in `turns`, once.
     has_turn: bool,
 }
@@ -74,11 +81,6 @@ impl<K: Clone + Ord, T> Lanes<K, T> {
         }
     }
 
-    /// The bound of each lane.
-    pub(crate) const fn each(&self) -> Amount {
-        self.each
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.lanes.is_empty()
     }
@@ -88,46 +90,51 @@ impl<K: Clone + Ord, T> Lanes<K, T> {
         self.held
     }
 
-    /// Whether one more item of so many bytes has room in the lane of `key`, of which it may fill as much as `bound` says. An empty
-    /// lane takes any item that has room in the queue, and an empty queue takes any.
-    pub(crate) fn has_room(&self, key: &K, bytes: usize, bound: Amount) -> bool {
+    /// Whether one more item of so many bytes has room in the lane of `key`. Whoever has none there has room for any that is not more than
+    /// what is free, and an empty queue takes any.
+    pub(crate) fn has_room(&self, key: &K, bytes: usize, by: By) -> bool {
         let one = Amount { entries: 1, bytes };
         let free = self.all.without(self.held);
-        match self.lanes.get(key) {
-            Some(lane) => lane.held.and(bytes).is_within(bound.min(free)),
-            None => one.is_within(free) || self.lanes.is_empty() && self.all.entries > 0,
-        }
+        let Some(lane) = self.lanes.get(key) else {
+            return one.is_within(free) || self.lanes.is_empty() && self.all.entries > 0;
+        };
+        let (held, bound) = match by {
+            By::Owner => (lane.held.without(lane.others), self.each),
+            By::Others => (lane.others, self.each.half()),
+        };
+        let has_room = held.entries == 0 && bound.entries > 0 || held.and(bytes).is_within(bound);
+        has_room && lane.held.and(bytes).is_within(free)
     }
 
     /// Puts an item at the end of a lane, whether it has room or not.
-    pub(crate) fn push(&mut self, key: K, bytes: usize, item: T, is_ready: impl FnOnce(&T) -> bool) {
+    pub(crate) fn push(&mut self, key: K, bytes: usize, by: By, item: T, is_ready: impl FnOnce(&T) -> bool) {
         self.held = self.held.and(bytes);
-        match self.lanes.entry(key) {
-            Entry::Occupied(mut entry) => {
-                let lane = entry.get_mut();
-                lane.held = lane.held.and(bytes);
-                lane.items.push_back((bytes, item));
-            }
+        let lane = match self.lanes.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
                 let has_turn = is_ready(&item);
                 if has_turn {
                     self.turns.push_back(entry.key().clone());
                 }
-                let items = VecDeque::from([(bytes, item)]);
-                entry.insert(Lane { items, held: Amount { entries: 1, bytes }, has_turn });
+                let (held, others) = (Amount::default(), Amount::default());
+                entry.insert(Lane { items: VecDeque::with_capacity(1), held, others, has_turn })
             }
+        };
+        lane.held = lane.held.and(bytes);
+        if by == By::Others {
+            lane.others = lane.others.and(bytes);
         }
+        lane.items.push_back((bytes, by, item));
     }
 
     /// Takes the item whose turn it is. Of what comes behind it in its lane, `is_ready` says whether it can be taken next.
     pub(crate) fn pop(&mut self, is_ready: impl Fn(&T) -> bool) -> Option<(usize, T)> {
         let key = self.turns.pop_front()?;
         let lane = self.lanes.get_mut(&key)?;
-        let (bytes, item) = lane.items.pop_front()?;
-        let one = Amount { entries: 1, bytes };
-        self.held = self.held.without(one);
-        lane.held = lane.held.without(one);
-        lane.has_turn = lane.items.front().is_some_and(|(_, next)| is_ready(next));
+        let (bytes, by, item) = lane.items.pop_front()?;
+        self.held = self.held.without(Amount { entries: 1, bytes });
+        lane.lose(bytes, by);
+        lane.has_turn = lane.items.front().is_some_and(|(.., next)| is_ready(next));
         if lane.items.is_empty() {
             self.lanes.remove(&key);
         } else if lane.has_turn {
@@ -139,7 +146,7 @@ impl<K: Clone + Ord, T> Lanes<K, T> {
     /// The first item of this lane may have become ready.
     pub(crate) fn wake(&mut self, key: &K, is_ready: impl Fn(&T) -> bool) {
         let Some(lane) = self.lanes.get_mut(key) else { return };
-        if !lane.has_turn && lane.items.front().is_some_and(|(_, first)| is_ready(first)) {
+        if !lane.has_turn && lane.items.front().is_some_and(|(.., first)| is_ready(first)) {
             lane.has_turn = true;
             self.turns.push_back(key.clone());
         }
@@ -147,15 +154,16 @@ impl<K: Clone + Ord, T> Lanes<K, T> {
 
     /// The items of a lane, in their order.
     pub(crate) fn items(&mut self, key: &K) -> impl DoubleEndedIterator<Item = &mut T> {
-        self.lanes.get_mut(key).into_iter().flat_map(|lane| &mut lane.items).map(|(_, item)| item)
+        self.lanes.get_mut(key).into_iter().flat_map(|lane| &mut lane.items).map(|(.., item)| item)
     }
 
-    /// Gives the last item that is `wanted` another size; `false` if that has no room.
+    /// Gives the last item that is `wanted`, of the lane's owner, another size; `false` if that has no room.
     pub(crate) fn resize(&mut self, key: &K, bytes: usize, wanted: impl Fn(&T) -> bool) -> bool {
         let free = self.all.without(self.held).bytes;
         let Some(lane) = self.lanes.get_mut(key) else { return false };
-        let held = lane.held.bytes;
-        let Some((size, _)) = lane.items.iter_mut().rev().find(|(_, item)| wanted(item)) else {
+        let held = lane.held.without(lane.others).bytes;
+        let is_wanted = |(_, by, item): &&mut (usize, By, T)| *by == By::Owner && wanted(item);
+        let Some((size, ..)) = lane.items.iter_mut().rev().find(is_wanted) else {
             return false;
         };
         let more = bytes.saturating_sub(*size);
@@ -172,15 +180,25 @@ impl<K: Clone + Ord, T> Lanes<K, T> {
     /// Takes out an item before its turn, which must not have begun: its lane is not ready because of it, or it is not the first.
     pub(crate) fn remove(&mut self, key: &K, wanted: impl Fn(&T) -> bool) -> Option<T> {
         let lane = self.lanes.get_mut(key)?;
-        let place = lane.items.iter().position(|(_, item)| wanted(item))?;
-        let (bytes, item) = lane.items.remove(place)?;
-        let one = Amount { entries: 1, bytes };
-        self.held = self.held.without(one);
-        lane.held = lane.held.without(one);
+        let place = lane.items.iter().position(|(.., item)| wanted(item))?;
+        let (bytes, by, item) = lane.items.remove(place)?;
+        self.held = self.held.without(Amount { entries: 1, bytes });
+        lane.lose(bytes, by);
         if lane.items.is_empty() {
             self.lanes.remove(key);
         }
         Some(item)
+    }
+}
+
+impl<T> Lane<T> {
+    /// An item of so many bytes is in it no longer.
+    fn lose(&mut self, bytes: usize, by: By) {
+        let one = Amount { entries: 1, bytes };
+        self.held = self.held.without(one);
+        if by == By::Others {
+            self.others = self.others.without(one);
+        }
     }
 }
 
@@ -197,12 +215,31 @@ mod tests {
 
     /// Fills a lane as far as it can be.
     fn fill(lanes: &mut Lanes<usize, ()>, key: usize, bytes: usize) -> usize {
+        fill_by(lanes, key, bytes, By::Owner)
+    }
+
+    fn fill_by(lanes: &mut Lanes<usize, ()>, key: usize, bytes: usize, by: By) -> usize {
         let mut count = 0;
-        while lanes.has_room(&key, bytes, lanes.each()) {
-            lanes.push(key, bytes, (), |()| true);
+        while lanes.has_room(&key, bytes, by) {
+            lanes.push(key, bytes, by, (), |()| true);
             count += 1;
         }
         count
+    }
+
+    #[test]
+    fn others_have_room_of_their_own() {
+        for first in [By::Owner, By::Others] {
+            let mut lanes = Lanes::new(amount(1_000, 1_000_000), amount(10, 1_000));
+            let second = if first == By::Owner { By::Others } else { By::Owner };
+            let most = |by: By| if by == By::Owner { 10 } else { 5 };
+            assert_eq!(fill_by(&mut lanes, 1, 90, first), most(first));
+            // One of any size.
+            assert!(lanes.has_room(&1, 5_000, second));
+            assert_eq!(fill_by(&mut lanes, 1, 90, second), most(second));
+            while lanes.pop(|()| true).is_some() {}
+            assert_eq!(fill_by(&mut lanes, 1, 90, second), most(second), "all of it is free again");
+        }
     }
 
     #[test]
@@ -212,7 +249,7 @@ mod tests {
         assert_eq!(fill(&mut lanes, 2, 200), 5);
         assert_eq!(fill(&mut lanes, 3, 999), 1);
         // A large one alone.
-        assert!(lanes.has_room(&4, 5_000, lanes.each()));
+        assert!(lanes.has_room(&4, 5_000, By::Owner));
     }
 
     #[test]
@@ -233,7 +270,7 @@ mod tests {
     fn lanes_take_turns() {
         let mut lanes = Lanes::new(amount(100, 100), amount(100, 100));
         for item in ["a1", "a2", "a3", "b1", "c1", "b2"] {
-            lanes.push(item.as_bytes()[0], 1, item, |_| true);
+            lanes.push(item.as_bytes()[0], 1, By::Owner, item, |_| true);
         }
         let taken: Vec<_> = core::iter::from_fn(|| lanes.pop(|_| true)).map(|(_, item)| item).collect();
         assert_eq!(taken, ["a1", "b1", "c1", "a2", "b2", "a3"]);
@@ -270,8 +307,8 @@ mod tests {
             let is_ready = |ready: &BTreeSet<u32>, item: u32| ready.contains(&item);
             for step in steps {
                 match step {
-                    Step::Push(key, bytes) => if lanes.has_room(&key, bytes, each) {
-                        lanes.push(key, bytes, next, |&item| is_ready(&ready, item));
+                    Step::Push(key, bytes) => if lanes.has_room(&key, bytes, By::Owner) {
+                        lanes.push(key, bytes, By::Owner, next, |&item| is_ready(&ready, item));
                         model.entry(key).or_default().push_back((next, bytes));
                         next += 1;
                     }

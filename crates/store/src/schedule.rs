@@ -22,7 +22,7 @@ use balcony_jid::BareJid;
 use balcony_machine::Secret;
 use balcony_router::{Change as Save, Collections};
 
-use crate::lanes::{Amount, Lanes};
+use crate::lanes::{Amount, By, Lanes};
 use crate::order::{Order, Ticket, Touches};
 use crate::worker::{ReplyTo, WorkerConfig};
 use crate::{Busy, Change, Edit, Owner, Request, weight};
@@ -223,7 +223,8 @@ impl Schedule {
             }
             Request::SetPassword { account, password } => self.set(account, password, reply),
             Request::Remove { account } => {
-                self.write(Owner::Account(account.clone()), Change::Remove { account }, Touches::All, reply)
+                let owner = Owner::Account(account.clone());
+                self.write(owner, Change::Remove { account }, By::Owner, Touches::All, reply)
             }
             Request::Tokens { account } => self.read(Lookup::Tokens(account), reply),
             Request::AddKeys { account, keys } => self.key(Change::AddKeys { account, keys }, reply),
@@ -248,14 +249,14 @@ impl Schedule {
 
     fn read(&mut self, lookup: Lookup, reply: ReplyTo) -> Result<Option<ReplyTo>, Busy> {
         let (lane, weight) = (lookup.lane(), lookup.weight());
-        if !self.reads.has_room(&lane, weight, self.reads.each()) {
+        if !self.reads.has_room(&lane, weight, By::Owner) {
             return Err(Busy);
         }
         let depends = lookup.depends();
         let after = depends.as_ref().and_then(|(owner, touches)| self.order.last(owner, *touches));
         let order = &self.order;
         let read = Read { lookup, reply, depends, after };
-        self.reads.push(lane, weight, read, |read| read.is_ready(order));
+        self.reads.push(lane, weight, By::Owner, read, |read| read.is_ready(order));
         Ok(None)
     }
 
@@ -275,13 +276,13 @@ impl Schedule {
                 (&mut self.hashes, self.order.last(&owner, Touches::All))
             }
         };
-        if !lanes.has_room(&account, weight, lanes.each()) {
+        if !lanes.has_room(&account, weight, By::Owner) {
             return Err(Busy);
         }
         let order = &self.order;
         let lane = account.clone();
         let hash = Hashing { account, password, purpose, reply, owner, after };
-        lanes.push(lane, weight, hash, |hash| hash.is_ready(order));
+        lanes.push(lane, weight, By::Owner, hash, |hash| hash.is_ready(order));
         Ok(None)
     }
 
@@ -292,7 +293,7 @@ impl Schedule {
         reply: ReplyTo,
     ) -> Result<Option<ReplyTo>, Busy> {
         let owner = Owner::Account(account.clone());
-        if !self.writes.has_room(&owner, weight::REQUEST, self.writes.each()) {
+        if !self.writes.has_room(&owner, weight::REQUEST, By::Owner) {
             return Err(Busy);
         }
         let ticket = self.order.begin(&owner, Touches::All);
@@ -303,20 +304,16 @@ impl Schedule {
         }
         let write =
             Write { ticket, owner: owner.clone(), touches: Touches::All, is_creating: false, todo: None };
-        self.writes.push(owner, weight::REQUEST, write, Write::is_ready);
+        self.writes.push(owner, weight::REQUEST, By::Owner, write, Write::is_ready);
         taken
     }
 
     /// A change of what decides about logins.
     fn key(&mut self, change: Change, reply: ReplyTo) -> Result<Option<ReplyTo>, Busy> {
         let owner = change.owner();
-        if !self.writes.has_room(&owner, weight::change(&change), self.writes.each()) {
-            return Err(Busy);
-        }
-        self.write(owner, change, Touches::All, reply)
+        self.write(owner, change, By::Owner, Touches::All, reply)
     }
 
-    /// What others cause takes half of an account's room at most, so that the user's own changes find some.
     fn save(
         &mut self,
         owner: Owner,
@@ -324,13 +321,9 @@ impl Schedule {
         by_others: bool,
         reply: ReplyTo,
     ) -> Result<Option<ReplyTo>, Busy> {
-        let each = self.writes.each();
-        let bound = if by_others { each.half() } else { each };
-        if !self.writes.has_room(&owner, weight::change(&change), bound) {
-            return Err(Busy);
-        }
+        let by = if by_others { By::Others } else { By::Owner };
         let touches = if touches_documents(&change) { Touches::Documents } else { Touches::Kept };
-        self.write(owner, change, touches, reply)
+        self.write(owner, change, by, touches, reply)
     }
 
     fn note(
@@ -359,17 +352,18 @@ impl Schedule {
         &mut self,
         owner: Owner,
         change: Change,
+        by: By,
         touches: Touches,
         reply: ReplyTo,
     ) -> Result<Option<ReplyTo>, Busy> {
         let weight = weight::change(&change);
-        if !self.writes.has_room(&owner, weight, self.writes.each()) {
+        if !self.writes.has_room(&owner, weight, by) {
             return Err(Busy);
         }
         let ticket = self.order.begin(&owner, touches);
         let todo = Some((change, reply));
         let write = Write { ticket, owner: owner.clone(), touches, is_creating: false, todo };
-        self.writes.push(owner, weight, write, Write::is_ready);
+        self.writes.push(owner, weight, by, write, Write::is_ready);
         Ok(None)
     }
 
@@ -422,7 +416,7 @@ impl Schedule {
                     is_creating: true,
                     todo: Some(change),
                 };
-                self.writes.push(owner, weight, write, Write::is_ready);
+                self.writes.push(owner, weight, By::Owner, write, Write::is_ready);
             }
             (_, None) => {}
         }

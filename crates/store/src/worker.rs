@@ -72,15 +72,17 @@ pub struct WorkerConfig {
     pub queue: usize,
     /// The bytes that they may hold. One request always has room.
     pub queue_bytes: usize,
-    /// Requests about one account that may wait in each queue; of changes half of them caused by others.
+    /// Requests about one account that may wait in each queue; of changes half as many beside them that others cause. A router asks for
+    /// [`Limits::storing`](balcony_machine::Limits::storing) of these at a time, which has to be less.
     pub account_queue: usize,
-    /// The bytes that these may hold. One request always has room, if the queue has.
+    /// The bytes that these may hold. One request always has room, if the queue has; of changes one of the account itself, and one that
+    /// others cause. [`Limits::storing_bytes`](balcony_machine::Limits::storing_bytes) has to be less than half of it.
     pub account_bytes: usize,
 }
 
 impl Default for WorkerConfig {
     /// 10,000 iterations, tokens for 30 days, a hasher for each processor, and queues of 65,536 requests and 128 MiB, of which an account may have
-    /// 512 and 1 MiB: sixty-four that take all they can leave half to the others.
+    /// 512 and 1 MiB: sixty-four that take all they can leave half to the others. Beside that it may have half as much that others cause.
     fn default() -> Self {
         WorkerConfig {
             iterations: 10_000,

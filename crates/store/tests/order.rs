@@ -301,9 +301,9 @@ fn what_waits_is_bounded_in_bytes() {
     let text = "x".repeat(45_000);
     ask(&worker, save(99, put(message("hi"))));
     gate.wait(1);
-    // What others cause leaves half of it to the account itself.
-    assert_eq!(fill(&worker, 0, &text, true), 2);
-    assert_eq!(fill(&worker, 0, &text, false), 2);
+    // What others cause has half as much beside it, and neither takes the other's.
+    assert_eq!((fill(&worker, 0, &text, true), fill(&worker, 0, &text, false)), (2, 4));
+    assert_eq!((fill(&worker, 3, &text, false), fill(&worker, 3, &text, true)), (4, 2));
     assert!(fill(&worker, 0, "", false) > 0, "small ones still have room");
     // One that is larger than that has room alone.
     assert!(try_ask(&worker, save(1, put(message(&"x".repeat(250_000))))).is_ok());
