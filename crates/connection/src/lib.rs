@@ -35,6 +35,8 @@ mod layer;
 mod left;
 mod roles;
 pub mod srv;
+#[cfg(all(test, feature = "tls"))]
+mod tests;
 #[cfg(feature = "websocket")]
 mod url;
 #[cfg(feature = "websocket")]
@@ -156,6 +158,9 @@ pub struct Connection<S: Side> {
     /// Output of the stream that [`flush`](Connection::flush) has not passed on yet.
     output: Vec<u8>,
     output_limit: usize,
+    /// It keeps no buffer that is empty.
+    #[cfg(feature = "tls")]
+    is_resting: bool,
     closed: bool,
     /// Set once, returned for ever.
     failed: Option<Box<Error>>,
@@ -240,6 +245,8 @@ impl<S: Side> Connection<S> {
             input: Left::new(),
             output: Vec::new(),
             output_limit,
+            #[cfg(feature = "tls")]
+            is_resting: false,
             closed: false,
             failed: None,
             has_lost_output: false,
@@ -404,11 +411,26 @@ impl<S: Side> Connection<S> {
     /// Bytes are about to come; see [`Stream::wake`].
     pub fn wake(&mut self, workspace: &mut Workspace) {
         self.stream.wake(workspace);
+        #[cfg(feature = "tls")]
+        {
+            self.is_resting = false;
+        }
     }
 
-    /// No bytes are about to come; see [`Stream::rest`].
+    /// No bytes are about to come; see [`Stream::rest`]. From now on and until it [wakes](Connection::wake) it keeps no buffer that is empty, and so takes
+    /// memory for whatever is sent meanwhile.
     pub fn rest(&mut self, workspace: &mut Workspace) {
         self.stream.rest(workspace);
+        #[cfg(feature = "tls")]
+        {
+            self.is_resting = true;
+            if self.input.is_empty() {
+                self.input = Left::new();
+            }
+            if self.output.is_empty() {
+                self.output = Vec::new();
+            }
+        }
     }
 
     /// The transport has ended.
@@ -442,7 +464,7 @@ impl<S: Side> Connection<S> {
             let result = self.layer.write(&self.output, out);
             self.has_lost_output |= result.is_err();
             self.output.clear();
-            self.output.shrink_to(IDLE_CAPACITY);
+            self.output.shrink_to(if self.is_resting { 0 } else { IDLE_CAPACITY });
             return result;
         }
         if out.is_empty() {
@@ -568,6 +590,6 @@ impl<S: Side> Connection<S> {
     }
 }
 
-/// What an idle connection may keep of its buffers.
+/// What a connection may keep of its buffers that does not [rest](Connection::rest).
 #[cfg(feature = "tls")]
 const IDLE_CAPACITY: usize = 4096;
