@@ -4,6 +4,7 @@
 //! not while it leaves the answers to its requests unread, and not while it sends too fast (RFC 6120 section 13.12). What is then
 //! done about it is in `connections`.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::net::IpAddr;
 use core::num::NonZeroU32;
@@ -42,8 +43,8 @@ pub(crate) struct Conn {
     pub(crate) proven: u64,
     /// How fast its peer sends.
     pub(crate) pace: Pace,
-    /// When to ask what its peer has got, if that counts.
-    pub(crate) acks: Option<AckPace>,
+    /// When to ask what its peer has got, if that counts: most don't, and have a pointer for it.
+    pub(crate) acks: Option<Box<AckPace>>,
     /// Its entry among the deadlines.
     pub(crate) armed: Armed,
 }
@@ -82,7 +83,7 @@ impl Conn {
         let is_kept_waiting = self.is_held();
         let deadline = self.link.connection.deadline();
         let deadline = deadline.filter(|deadline| !(is_kept_waiting && deadline.reason == Reason::Idle));
-        let acks = self.acks.as_ref().filter(|_| self.is_quiet()).and_then(AckPace::deadline);
+        let acks = self.acks.as_ref().filter(|_| self.is_quiet()).and_then(|acks| acks.deadline());
         deadline.map(|deadline| deadline.at).into_iter().chain(self.pause(now)).chain(acks).min()
     }
 
@@ -170,5 +171,16 @@ impl Unhandled {
         self.bytes -= cost.get() as usize;
         let is_full = self.stanzas >= limits.window || self.bytes >= limits.window_bytes;
         core::mem::replace(&mut self.is_full, is_full) && !is_full
+    }
+}
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+
+    // Each lies in a box, and allocators have none between 768 and 896 bytes.
+    #[test]
+    fn a_connection_fits_its_place() {
+        assert!(size_of::<Conn>() <= 768, "{}", size_of::<Conn>());
     }
 }

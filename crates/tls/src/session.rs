@@ -45,7 +45,7 @@ const RECORD: usize = 5 + 16_384 + 2_048;
 /// Memory is bounded: it holds at most one incomplete record (about 18 KiB) or handshake message (64 KiB), and
 /// nothing that has been decrypted or encrypted stays inside. While no record is incomplete there is no buffer.
 pub struct Session {
-    connection: Box<Connection>,
+    connection: Connection,
     /// What has come and is not complete yet.
     incomplete: Vec<u8>,
     /// Until it is over.
@@ -150,7 +150,7 @@ impl Session {
 
     fn new(connection: Connection, witness: Arc<Witness>, domain: Option<Box<str>>, ours: Ours) -> Session {
         Session {
-            connection: Box::new(connection),
+            connection,
             incomplete: Vec::new(),
             handshake: Some(Box::new(Handshake { witness, ours })),
             domain,
@@ -182,7 +182,7 @@ impl Session {
         }
         if !self.peer_closed {
             self.incomplete.extend_from_slice(input);
-            if let (Some(handshake), Connection::Client(_)) = (&self.handshake, &*self.connection) {
+            if let (Some(handshake), Connection::Client(_)) = (&self.handshake, &self.connection) {
                 handshake.witness.sees(input);
             }
         }
@@ -230,7 +230,7 @@ impl Session {
             // Nor is there more than it needs for the rest of a record.
             self.incomplete.shrink_to(RECORD);
         }
-        if let (Some(handshake), Connection::Server(_)) = (&self.handshake, &*self.connection) {
+        if let (Some(handshake), Connection::Server(_)) = (&self.handshake, &self.connection) {
             handshake.witness.sees(&out[start..]);
         }
         match result {

@@ -263,7 +263,7 @@ impl Connections {
 
     fn acknowledges(&mut self, id: ConnectionId, enabled: &Enabled<'_>) {
         if let Some(conn) = self.conn(id) {
-            conn.acks = Some(AckPace::new(AckPolicy::default()));
+            conn.acks = Some(Box::new(AckPace::new(AckPolicy::default())));
             if let Some(attached) = &mut conn.attached {
                 attached.is_resumable = enabled.resumable.is_some();
             }
@@ -289,7 +289,7 @@ impl Connections {
         }
         conn.attached = Some(Attached { session, is_over: false, is_resumable: true });
         conn.unhandled = Unhandled::beginning_at(received);
-        conn.acks = Some(AckPace::new(AckPolicy::default()));
+        conn.acks = Some(Box::new(AckPace::new(AckPolicy::default())));
         self.say(now, id, actions);
         true
     }
