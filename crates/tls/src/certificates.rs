@@ -10,11 +10,15 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::end_point::server_end_point;
+
 /// One certificate, with those that have signed it, and its key.
 #[derive(Clone, Debug)]
 pub(crate) struct Own {
     /// Its own first; never empty.
     pub(crate) chain: Arc<[CertificateDer<'static>]>,
+    /// The channel binding `tls-server-end-point` of all its connections.
+    pub(crate) end_point: Option<Arc<[u8]>>,
     pub(crate) key: Arc<dyn ResolvesServerCert>,
 }
 
@@ -41,7 +45,8 @@ pub(crate) struct Certificates {
 
 impl Certificates {
     pub(crate) fn one(chain: Vec<CertificateDer<'static>>, key: Arc<dyn ResolvesServerCert>) -> Self {
-        Certificates { first: Own { chain: chain.into(), key }, named: BTreeMap::new() }
+        let end_point = chain.first().and_then(server_end_point).map(Arc::from);
+        Certificates { first: Own { chain: chain.into(), end_point, key }, named: BTreeMap::new() }
     }
 
     /// The one for who asks for this name: that of the domain, or one that is for the name as well, as that of `example.org` may be for

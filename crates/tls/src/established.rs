@@ -46,7 +46,7 @@ impl Established {
     pub(crate) fn of(connection: &CommonState, witness: &Witness, ours: &Ours) -> Self {
         let suite = connection.negotiated_cipher_suite();
         let server_name = witness.server_name();
-        let own = ours.certificates.as_ref().map(|own| own.of(server_name.as_deref()).certificate());
+        let own = ours.certificates.as_ref().map(|own| own.of(server_name.as_deref()));
         let chain = connection.peer_certificates().unwrap_or_default();
         let proven = match &ours.trust {
             Some(trust) => ours.proven(trust, chain, UnixTime::now()),
@@ -67,7 +67,11 @@ impl Established {
             // require that, so a session of 1.2 that gets here has it.
             exporter: suite.and_then(|suite| witness.exporter(suite)),
             alpn: connection.alpn_protocol().map(Vec::from),
-            server_end_point: own.or(chain.first()).and_then(server_end_point),
+            // A server's own certificate was looked at when it was read.
+            server_end_point: match own {
+                Some(own) => own.end_point.as_deref().map(Vec::from),
+                None => chain.first().and_then(server_end_point),
+            },
             peer_certificates: chain.iter().map(|certificate| certificate.to_vec()).collect(),
             peer_domains: proven.domains,
             peer_valid_for: proven.valid_for,
