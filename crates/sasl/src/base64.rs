@@ -4,19 +4,26 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-const STANDARD: [u8; 2] = *b"+/";
-const FOR_URLS: [u8; 2] = *b"-_";
+/// The characters of an alphabet, by what they stand for.
+type Alphabet = [u8; 64];
+
+const STANDARD: Alphabet = alphabet(*b"+/");
+const FOR_URLS: Alphabet = alphabet(*b"-_");
+/// What the characters of [`STANDARD`] stand for, and [`NOTHING`] for all others.
+const VALUES: [u8; 128] = values();
+/// No value has these bits.
+const NOTHING: u8 = 0xc0;
 
 /// `data` in base64 with padding (RFC 4648 section 4).
 #[must_use]
 pub fn to_base64(data: &[u8]) -> String {
-    encode(data, STANDARD, true)
+    encode(data, &STANDARD, true)
 }
 
 /// `data` in the alphabet that is safe in URLs and names of files, without padding (RFC 4648 section 5).
 #[must_use]
 pub fn to_base64_url(data: &[u8]) -> String {
-    encode(data, FOR_URLS, false)
+    encode(data, &FOR_URLS, false)
 }
 
 /// What `text` says in base64 with padding (RFC 4648 section 4). Nothing is passed over: other characters, padding that is missing or
@@ -25,31 +32,37 @@ pub fn to_base64_url(data: &[u8]) -> String {
 pub fn from_base64(text: &str) -> Option<Vec<u8>> {
     let padded = text.as_bytes();
     let digits = padded.strip_suffix(b"==").or(padded.strip_suffix(b"=")).unwrap_or(padded);
-    if !padded.len().is_multiple_of(4) {
-        return None;
-    }
     let mut data = Vec::with_capacity(padded.len() / 4 * 3);
-    let (mut bits, mut count) = (0_u32, 0);
-    for digit in digits {
-        bits = bits << 6 | u32::from(value(*digit)?);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            data.push((bits >> count) as u8);
-        }
+    // A branch for each character would go wrong half of the time: what is wrong is seen at the end.
+    let mut all = 0;
+    let mut take = |group: [u8; 4], count: usize| {
+        let values = group.map(|digit| VALUES[usize::from(digit & 0x7f)] | digit & 0x80);
+        all |= values[0] | values[1] | values[2] | values[3];
+        let bits = values.iter().fold(0, |bits, value| bits << 6 | u32::from(*value));
+        let [_, bytes @ ..] = bits.to_be_bytes();
+        data.extend_from_slice(&bytes[..count]);
+        bytes
+    };
+    let (groups, rest) = digits.as_chunks();
+    for group in groups {
+        take(*group, 3);
     }
-    // What is left of the last character; two characters of padding belong to four bits, one to two.
-    let is_whole = bits & ((1 << count) - 1) == 0 && padded.len() - digits.len() == count / 2;
-    is_whole.then_some(data)
+    // Two characters of padding belong to four bits that are left of the last character, one to two.
+    let is_whole = match (rest, padded.len() - digits.len()) {
+        ([], 0) => true,
+        (&[a, b], 2) => take([a, b, STANDARD[0], STANDARD[0]], 1)[1] == 0,
+        (&[a, b, c], 1) => take([a, b, c, STANDARD[0]], 2)[2] == 0,
+        _ => false,
+    };
+    (is_whole && all & NOTHING == 0).then_some(data)
 }
 
-fn encode(data: &[u8], last: [u8; 2], is_padded: bool) -> String {
-    let mut text = String::with_capacity(data.len().div_ceil(3) * 4);
+fn encode(data: &[u8], alphabet: &Alphabet, is_padded: bool) -> String {
+    let mut text = Vec::with_capacity(data.len().div_ceil(3) * 4);
     let mut put = |group: [u8; 3], count: usize| {
         let bits = u32::from_be_bytes([0, group[0], group[1], group[2]]);
-        let digits = [18, 12, 6, 0].map(|shift| digit((bits >> shift) as u8 & 63, last));
-        // They are all ASCII.
-        text.push_str(core::str::from_utf8(&digits[..count]).unwrap_or_default());
+        let digits = [18, 12, 6, 0].map(|shift| alphabet[(bits >> shift & 63) as usize]);
+        text.extend_from_slice(&digits[..count]);
     };
     let (groups, rest) = data.as_chunks();
     groups.iter().for_each(|group| put(*group, 4));
@@ -59,28 +72,34 @@ fn encode(data: &[u8], last: [u8; 2], is_padded: bool) -> String {
         _ => {}
     }
     let missing = if is_padded { text.len().wrapping_neg() % 4 } else { 0 };
-    text.push_str(&"=="[..missing]);
-    text
+    text.extend_from_slice(&b"=="[..missing]);
+    // They are all ASCII.
+    String::from_utf8(text).unwrap_or_default()
 }
 
-fn digit(value: u8, last: [u8; 2]) -> u8 {
-    match value {
-        0..26 => b'A' + value,
-        26..52 => b'a' - 26 + value,
-        52..62 => b'0' + (value - 52),
-        _ => last[usize::from(value & 1)],
+const fn alphabet(last: [u8; 2]) -> Alphabet {
+    let mut alphabet = [0; 64];
+    let mut value = 0;
+    while value < 64 {
+        alphabet[value as usize] = match value {
+            0..26 => b'A' + value,
+            26..52 => b'a' - 26 + value,
+            52..62 => b'0' + (value - 52),
+            _ => last[(value & 1) as usize],
+        };
+        value += 1;
     }
+    alphabet
 }
 
-fn value(digit: u8) -> Option<u8> {
-    match digit {
-        b'A'..=b'Z' => Some(digit - b'A'),
-        b'a'..=b'z' => Some(digit - b'a' + 26),
-        b'0'..=b'9' => Some(digit - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
+const fn values() -> [u8; 128] {
+    let mut values = [NOTHING; 128];
+    let mut value = 0;
+    while value < 64 {
+        values[STANDARD[value as usize] as usize] = value;
+        value += 1;
     }
+    values
 }
 
 #[cfg(test)]
