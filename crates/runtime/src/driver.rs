@@ -566,7 +566,7 @@ impl<R: Runtime> Driver<R> {
             }
         }
         // There is more to do, but others have something to do as well.
-        cx.waker().wake_by_ref();
+        self.runtime.yield_now(cx);
         Poll::Pending
     }
 }

@@ -40,6 +40,12 @@ pub trait Runtime: Clone + Debug + Send + Sync + 'static {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = io::Result<T>> + Send;
 
+    /// Has the task that is polled now, and has more to do, polled again. Before that the runtime looks which sockets are ready, and lets
+    /// other tasks have their turn. A runtime that does so anyway before it polls a task again that has woken itself keeps to this, which wakes it.
+    fn yield_now(&self, cx: &mut Context<'_>) {
+        cx.waker().wake_by_ref();
+    }
+
     /// The time, as the timers see it.
     fn now(&self) -> Instant;
 

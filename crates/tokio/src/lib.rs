@@ -60,7 +60,7 @@
 mod net;
 
 use core::net::SocketAddr;
-use core::pin::Pin;
+use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 use std::io;
 use std::time::Instant;
@@ -107,6 +107,12 @@ impl Runtime for Tokio {
 
     async fn unblock<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
         task::spawn_blocking(work).await.map_err(io::Error::other)
+    }
+
+    fn yield_now(&self, cx: &mut Context<'_>) {
+        // A task that only wakes itself is polled many times before the sockets are looked at. The first poll of this hands the waker to
+        // the scheduler, which wakes it when it has looked at them.
+        let _ = pin!(task::yield_now()).poll(cx);
     }
 
     fn now(&self) -> Instant {

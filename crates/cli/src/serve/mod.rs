@@ -83,8 +83,6 @@ pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure>
     // One more would be woken each time that the store answers, only to find nothing to do.
     let threads = settings.threads.map_or(1, usize::from).max(1);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    // A server that is busy all the time looks each time that it has done a part which sockets are ready, and not each 61st time.
-    runtime.event_interval(1);
     let runtime = runtime.worker_threads(threads).enable_all().build().map_err(io("cannot start"))?;
     let iterations = ServerConfig::new(Vec::new(), store.secret()).iterations;
     let usual = WorkerConfig::default();
