@@ -281,7 +281,7 @@ impl<R: Runtime> Driver<R> {
             let key = place.key();
             let peer = place.insert(Peer::new(socket, Token::new(key, &self.mailbox)));
             // All of them find room in a socket that has just been opened, or they are lost.
-            if !words.is_empty() && peer.begin(words) == Tried::Done {
+            if !words.is_empty() && peer.begin(words, true) == Tried::Done {
                 self.turned_away += 1;
                 return self.linger(key);
             }
@@ -492,7 +492,9 @@ impl<R: Runtime> Driver<R> {
             match todo {
                 Todo::Write(&mut key, bytes) => {
                     if let Some(peer) = self.peers.get_mut(key) {
-                        let tried = peer.begin(bytes);
+                        let is_last =
+                            matches!(peer.phase, Phase::Open { id, .. } if self.machine.is_ending(id));
+                        let tried = peer.begin(bytes, is_last);
                         self.wrote(key, tried);
                     }
                 }

@@ -20,6 +20,8 @@ pub(crate) struct Peer {
     place: Place,
     output: Vec<u8>,
     written: usize,
+    /// Nothing is written after it.
+    is_last: bool,
     /// So many bytes are read at a time.
     turn: usize,
     /// The last read has filled the buffer.
@@ -81,6 +83,7 @@ impl Peer {
             place: Place::TurnedAway,
             output: Vec::new(),
             written: 0,
+            is_last: false,
             turn: usize::MAX,
             has_more: true,
             is_eof: false,
@@ -124,16 +127,22 @@ impl Peer {
         result
     }
 
-    /// Begins to write this, when nothing else is being written.
-    pub(crate) fn begin(&mut self, bytes: Vec<u8>) -> Tried {
-        (self.output, self.written) = (bytes, 0);
+    /// Begins to write this, when nothing else is being written. If it is the last, it has to be [shut down](Peer::shutdown) or dropped as soon as
+    /// that is done.
+    pub(crate) fn begin(&mut self, bytes: Vec<u8>, is_last: bool) -> Tried {
+        (self.output, self.written, self.is_last) = (bytes, 0, is_last);
         self.write()
     }
 
     /// Writes once.
     pub(crate) fn write(&mut self) -> Tried {
         let rest = self.output.get(self.written..).unwrap_or_default();
-        match self.socket.try_write(&[IoSlice::new(rest)]) {
+        let rest = &[IoSlice::new(rest)];
+        let result = match self.is_last {
+            true => self.socket.try_write_last(rest),
+            false => self.socket.try_write(rest),
+        };
+        match result {
             Ok(0) => return Tried::Broken,
             Ok(count) => self.written += count,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}

@@ -153,6 +153,17 @@ pub trait Socket: Send + Sync + 'static {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if nothing can be written now; another one if nothing ever can.
     fn try_write(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize>;
 
+    /// The same where these bytes are the last: when all of them are written [`try_shutdown`](Socket::try_shutdown) follows, or the socket is
+    /// dropped. The system may hold them back until then, but no longer than a moment, so that they leave together with the end. Where it
+    /// can't do that it is as `try_write`.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_write`](Socket::try_write).
+    fn try_write_last(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_write(buffers)
+    }
+
     /// Whether to try again. If not, the task is woken when that has changed. One waker a way is enough; the last one counts. It may
     /// be ready more often than there is something to be done.
     ///
@@ -176,6 +187,10 @@ impl Socket for Box<dyn Socket> {
 
     fn try_write(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         (**self).try_write(buffers)
+    }
+
+    fn try_write_last(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        (**self).try_write_last(buffers)
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<()>> {

@@ -335,3 +335,52 @@ fn a_peer_that_takes_little_gets_everything() {
     assert!(!hands.run().1);
     assert!(shutdown.as_mut().poll(&mut cx).is_ready());
 }
+
+/// A socket that notes how it is written to, and that its end is said.
+struct Noting(Pipe, Arc<Mutex<Vec<&'static str>>>);
+
+impl Socket for Noting {
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+
+    fn try_write(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.1.lock().unwrap().push("words");
+        self.0.try_write(buffers)
+    }
+
+    fn try_write_last(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.1.lock().unwrap().push("last words");
+        self.0.try_write(buffers)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<()>> {
+        self.0.poll_ready(cx, interest)
+    }
+
+    fn try_shutdown(&mut self) -> io::Result<()> {
+        self.1.lock().unwrap().push("end");
+        self.0.try_shutdown()
+    }
+}
+
+// RFC 6120 §4.4: the closing tag and the end of what is sent can leave together. Whoever ends the stream, and for whatever reason, the system is
+// told that nothing comes behind the last words, and of no others: it may hold them back until the end is said.
+#[test]
+fn the_system_is_told_which_words_are_the_last() {
+    let hands = ByHand::new();
+    let server = hands.serve(|_| {});
+    for said in ["</stream:stream>", "<unknown/></stream:stream>", "<not <well formed"] {
+        let noted = Arc::default();
+        let (mut ours, theirs) = Pipe::pair(10_000);
+        server.connect(Noting(theirs, Arc::clone(&noted)), "a pipe", Transport::Stream);
+        write(&mut ours, HEADER);
+        hands.settle();
+        assert_eq!(*noted.lock().unwrap(), ["words"], "{said}");
+        write(&mut ours, said.as_bytes());
+        hands.settle();
+        assert_eq!(*noted.lock().unwrap(), ["words", "last words", "end"], "{said}");
+        let (words, is_over) = read(&mut ours);
+        assert!(words.ends_with("</stream:stream>") && is_over, "{words}");
+    }
+}

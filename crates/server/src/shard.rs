@@ -788,6 +788,13 @@ impl<P, H: AtHub> Shard<P, H> {
         bytes
     }
 
+    /// Whether the stream of a client's connection is over: what [`Todo::Write`] gives for it is the last, and when that is written
+    /// [`Todo::Close`] follows. Of other connections it is not told.
+    #[must_use]
+    pub fn is_ending(&self, id: ConnectionId) -> bool {
+        self.part.connections.is_ending(id)
+    }
+
     /// What to do next. What strangers have sent comes last, some of it each time until there is nothing to do. It comes to an end, however much
     /// other shards say meanwhile.
     #[expect(clippy::should_implement_trait, reason = "what it returns borrows from it")]

@@ -217,6 +217,11 @@ impl Connections {
         }
     }
 
+    /// Whether the stream of a connection is over: there will be no more output than there is now.
+    pub fn is_ending(&self, id: ConnectionId) -> bool {
+        self.conns.get(id).is_some_and(|conn| conn.link.has_ended())
+    }
+
     /// What [`take_output`](Connections::take_output) gave has been written. [`advance`](Connections::advance) next: the connection may
     /// have been waiting for room.
     pub fn written(&mut self, id: ConnectionId) {
