@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
 use async_io::Async;
-use balcony_runtime::{Interest, Listener, Socket, prepare};
+use balcony_runtime::{Interest, Listener, Socket, prepare, prepare_listener};
 
 /// A TCP socket of `async-io`.
 #[derive(Debug)]
@@ -48,11 +48,14 @@ impl Socket for TcpSocket {
 pub struct TcpListener {
     listener: Async<std::net::TcpListener>,
     unacknowledged: Duration,
+    /// What it brings is set up as it is itself.
+    sets_up: bool,
 }
 
 impl TcpListener {
     pub(crate) fn new(listener: std::net::TcpListener, unacknowledged: Duration) -> io::Result<Self> {
-        Ok(TcpListener { listener: Async::new(listener)?, unacknowledged })
+        let sets_up = prepare_listener(&listener, unacknowledged);
+        Ok(TcpListener { listener: Async::new(listener)?, unacknowledged, sets_up })
     }
 }
 
@@ -62,7 +65,12 @@ impl Listener for TcpListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpSocket, SocketAddr)>> {
         let (stream, from) =
             ready!(attempt(|| self.listener.get_ref().accept(), || self.listener.poll_readable(cx)))?;
-        Poll::Ready(Ok((TcpSocket::new(Async::new(stream)?, self.unacknowledged), from)))
+        let stream = Async::new(stream)?;
+        let socket = match self.sets_up {
+            true => TcpSocket(stream),
+            false => TcpSocket::new(stream, self.unacknowledged),
+        };
+        Poll::Ready(Ok((socket, from)))
     }
 }
 

@@ -76,4 +76,4 @@ pub use runtime::{Interest, Listener, Options, Runtime, Socket, Task, Timer};
 pub use server::{Server, ServerBuilder, ServerHandle, StartError};
 #[cfg(feature = "futures-io")]
 pub use shim::FuturesIo;
-pub use tcp::{UNACKNOWLEDGED, bind, prepare};
+pub use tcp::{UNACKNOWLEDGED, bind, prepare, prepare_listener};

@@ -28,6 +28,22 @@ pub fn bind(to: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Sets up a socket that listens as [`prepare`] sets up those that come of it, if the system has them take that over. Whether it does: then they
+/// need not be set up one by one.
+pub fn prepare_listener<'a>(socket: impl Into<SockRef<'a>>, unacknowledged: Duration) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        let socket = socket.into();
+        let result = socket.set_tcp_nodelay(true);
+        result.and(socket.set_tcp_user_timeout(Some(unacknowledged))).is_ok()
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = (socket, unacknowledged);
+        false
+    }
+}
+
 /// Sets up a socket that is connected: for [`Runtime::connect`](crate::Runtime::connect) and
 /// [`Listener::poll_accept`](crate::Listener::poll_accept). Where the system can, it breaks the connection when the peer's network
 /// has acknowledged nothing for `unacknowledged`; otherwise it would try for a quarter of an hour. What a system can't do is
@@ -45,5 +61,31 @@ pub fn prepare<'a>(socket: impl Into<SockRef<'a>>, unacknowledged: Duration) {
     let _ = unacknowledged;
     if let Err(error) = result {
         tracing::debug!(target: "balcony", "a socket cannot be set up as it should be: {}", crate::reason(&error));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    // What a listener says to pass on is what a socket that was set up by itself has.
+    #[test]
+    fn what_is_accepted_is_set_up_as_its_listener() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let unacknowledged = Duration::from_secs(7);
+        let passes_on = prepare_listener(&listener, unacknowledged);
+        assert_eq!(passes_on, cfg!(any(target_os = "linux", target_os = "android")));
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        prepare(&client, unacknowledged);
+        let (accepted, _) = listener.accept().unwrap();
+        if passes_on {
+            for socket in [SockRef::from(&accepted), SockRef::from(&client)] {
+                assert!(socket.tcp_nodelay().unwrap());
+                #[cfg(any(target_os = "linux", target_os = "android"))]
+                assert_eq!(socket.tcp_user_timeout().unwrap(), Some(unacknowledged));
+            }
+        }
     }
 }

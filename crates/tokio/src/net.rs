@@ -5,7 +5,7 @@ use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
 
-use balcony_runtime::{Interest, Listener, Socket, prepare};
+use balcony_runtime::{Interest, Listener, Socket, prepare, prepare_listener};
 use socket2::SockRef;
 use tokio::io::Interest as Ready;
 use tokio::net::TcpStream;
@@ -53,7 +53,11 @@ impl Socket for TcpSocket {
 
     fn try_write(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         let all = buffers.iter().map(|buffer| buffer.len()).sum();
-        self.attempt(Ready::WRITABLE, all, |mut socket| socket.write_vectored(buffers))
+        self.attempt(Ready::WRITABLE, all, |mut socket| match buffers {
+            // There is less for the system to look at.
+            [buffer] => socket.write(buffer),
+            _ => socket.write_vectored(buffers),
+        })
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -79,12 +83,15 @@ impl Socket for TcpSocket {
 pub struct TcpListener {
     listener: tokio::net::TcpListener,
     unacknowledged: Duration,
+    /// What it brings is set up as it is itself.
+    sets_up: bool,
 }
 
 impl TcpListener {
     pub(crate) fn new(listener: std::net::TcpListener, unacknowledged: Duration) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(TcpListener { listener: tokio::net::TcpListener::from_std(listener)?, unacknowledged })
+        let sets_up = prepare_listener(&listener, unacknowledged);
+        Ok(TcpListener { listener: tokio::net::TcpListener::from_std(listener)?, unacknowledged, sets_up })
     }
 }
 
@@ -93,7 +100,11 @@ impl Listener for TcpListener {
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpSocket, SocketAddr)>> {
         let (stream, from) = ready!(self.listener.poll_accept(cx))?;
-        Poll::Ready(Ok((TcpSocket::new(stream, self.unacknowledged), from)))
+        let socket = match self.sets_up {
+            true => TcpSocket(stream),
+            false => TcpSocket::new(stream, self.unacknowledged),
+        };
+        Poll::Ready(Ok((socket, from)))
     }
 }
 
