@@ -643,6 +643,8 @@ impl Account {
         let priority = |r: &Resource| r.presence.as_ref().map(|presence| presence.priority);
         let top = receptive().map(priority).max();
         self.most_available.extend(receptive().filter(|r| Some(priority(r)) == top).map(|r| r.session));
+        // It lies in the account, where a message reads it, if these are few now and were more.
+        self.most_available.shrink_to_fit();
     }
 }
 
@@ -698,6 +700,7 @@ mod tests {
                 let anew: Vec<_> =
                     account.resources().iter().filter(|r| priority(r) == top).map(|r| r.session).collect();
                 prop_assert_eq!(account.most_available(), &anew[..]);
+                prop_assert_eq!(account.most_available.spilled(), anew.len() > 2);
                 for number in 0..6 {
                     let found = account.by_name(&std::format!("{number}")).map(|r| r.session);
                     let is_there = account.resources().iter().any(|r| r.session == SessionId(number));
