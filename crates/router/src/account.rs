@@ -578,6 +578,11 @@ impl Account {
         self.resources.iter().filter(|r| r.is_receptive()).map(|r| r.session)
     }
 
+    /// Something of the second of the two lines of the processor's cache that a message reads of the account.
+    pub(crate) fn glance(&self) -> u64 {
+        self.resources.len() as u64
+    }
+
     /// Those that get any other message to the bare JID.
     pub(crate) fn most_available(&self) -> &[SessionId] {
         &self.most_available

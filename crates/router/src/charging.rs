@@ -174,7 +174,7 @@ impl Router {
         if let Origin::Session { sent, .. } = origin
             && let Some(session) = self.sessions.get_mut(&sent.session)
         {
-            let recent = Recent { at: now, index, sees: Some(sees_presence) };
+            let recent = Recent { at: now, index, sees: Some(sees_presence), goes_to: None };
             (session.recent, session.recent_to) =
                 (is_noted.then_some(recent), Some(Text::new(name.as_str())));
         }

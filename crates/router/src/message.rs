@@ -14,6 +14,7 @@ use crate::extension::{Copies, Copying};
 use crate::line::Origin;
 use crate::request::For;
 use crate::router::{Router, deliver};
+use crate::seats::Seating;
 use crate::shared::Shared;
 use crate::slab::Index;
 use crate::{Effect, SessionId};
@@ -84,6 +85,13 @@ impl Router {
         let Some(account) = account else { return self.arrive(For::Others, stanza, origin, effects) };
         let start = effects.len();
         let placed = account.place(&self.shared, kind, stanza, true, effects);
+        if self.has_many()
+            && let Origin::Session { sent, .. } = origin
+            && let Some(Effect::Deliver { session, .. }) = effects.get(start)
+            && let Some(recent) = self.sessions.get_mut(&sent.session).and_then(|own| own.recent.as_mut())
+        {
+            recent.goes_to = Seating::of(*session);
+        }
         self.finish_placing(placed, start, origin, effects);
     }
 

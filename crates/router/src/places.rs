@@ -59,6 +59,11 @@ impl Places {
         self.entry(hash, place).map(|(_, place)| place)
     }
 
+    /// The entry at which the search for this hash begins. This reads its line and does nothing that depends on what is there.
+    pub(crate) fn first(&self, hash: u64) -> u32 {
+        self.entries.get(hash as usize & self.mask() as usize).copied().unwrap_or_default()
+    }
+
     fn place(&self, entry: u32) -> Option<Place> {
         NonZeroU32::new(entry & self.mask()).map(Place)
     }

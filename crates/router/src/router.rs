@@ -22,7 +22,7 @@ use crate::orders::Orders;
 use crate::outbox::{Outbox, is_answer};
 use crate::owed::{Debtors, Owed};
 use crate::queue::Placed;
-use crate::seats::Seats;
+use crate::seats::{Seating, Seats};
 use crate::shared::Shared;
 use crate::slab::{Index, Name, Slab};
 use crate::spent::SpentStanzas;
@@ -247,6 +247,8 @@ pub(crate) struct Recent {
     pub(crate) index: Option<Index>,
     /// Whether the session's user sees the presence of whom it is; `None` if that may have changed since it was looked at.
     pub(crate) sees: Option<bool>,
+    /// Where the session is that has got the last message, if the session's user sees its presence: the next one most likely goes there, too.
+    pub(crate) goes_to: Option<Seating>,
 }
 
 /// Where an address leads.

@@ -7,6 +7,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZeroU32;
 
 use hashbrown::HashMap;
 
@@ -27,9 +28,23 @@ pub(crate) struct Seats<V> {
 
 /// The number and the beginning of the value are in one line of the cache.
 #[repr(C, align(64))]
-struct Seat<V> {
+pub(crate) struct Seat<V> {
     session: SessionId,
     value: V,
+}
+
+/// Which place a session has, if it is not among the others. Another one may have it later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seating(NonZeroU32);
+
+impl Seating {
+    /// That of this session.
+    pub(crate) const fn of(session: SessionId) -> Option<Self> {
+        match NonZeroU32::new((session.0 as u32).wrapping_add(1)) {
+            Some(place) => Some(Seating(place)),
+            None => None,
+        }
+    }
 }
 
 /// The row of a session, and which place in that.
@@ -60,6 +75,12 @@ impl<V> Seats<V> {
             _ if self.others.is_empty() => None,
             _ => self.others.get(session).map(|value| &**value),
         }
+    }
+
+    /// What lies there, without a look at it.
+    pub(crate) fn place(&self, Seating(seat): Seating) -> Option<&Option<Seat<V>>> {
+        let place = (seat.get() - 1) as usize;
+        self.rows.get(place / ROW)?.get(place % ROW)
     }
 
     pub(crate) fn get_mut(&mut self, session: &SessionId) -> Option<&mut V> {
@@ -158,6 +179,13 @@ mod tests {
                     prop_assert_eq!(seats.get(&session), model.get(&session));
                     prop_assert_eq!(seats.get_mut(&session).copied(), model.get(&session).copied());
                     prop_assert_eq!(seats.contains_key(&session), model.contains_key(&session));
+                    // Its place is its own, if it is not among the others.
+                    let seat = Seating::of(session).and_then(|seating| seats.place(seating)?.as_ref());
+                    if let Some(seat) = seat.filter(|seat| seat.session == session) {
+                        prop_assert_eq!(Some(&seat.value), model.get(&session));
+                    } else {
+                        prop_assert_eq!(seats.others.contains_key(&session), model.contains_key(&session));
+                    }
                 }
             }
         }

@@ -46,9 +46,27 @@ const fn parts(place: Place) -> (usize, usize) {
 
 /// The order is the one in which they lie: the key and the beginning of the value are in one line of the cache.
 #[repr(u32, align(64))]
-enum Slot<K, V> {
+pub(crate) enum Slot<K, V> {
     Free,
     Taken { generation: u32, key: K, value: V },
+}
+
+impl<K, V> Slot<K, V> {
+    /// The value, if one lies there.
+    pub(crate) const fn value(&self) -> Option<&V> {
+        match self {
+            Slot::Taken { value, .. } => Some(value),
+            Slot::Free => None,
+        }
+    }
+
+    /// The value that was found by this, if it still lies there. Of another one nothing is read.
+    pub(crate) const fn value_of(&self, index: Index) -> Option<&V> {
+        match self {
+            Slot::Taken { generation, value, .. } if *generation == index.generation => Some(value),
+            _ => None,
+        }
+    }
 }
 
 /// What a value can be looked up by: its hash is that of the key.
@@ -133,17 +151,19 @@ impl<K, V> Slab<K, V> {
         }
     }
 
-    /// Where it lies most likely, without a look at what lies there.
-    pub(crate) fn likely<Q: Finds<K> + ?Sized>(&self, key: &Q) -> Option<Place> {
-        self.by_key.find(self.hasher.hash_one(key), |_| true)
+    /// The hash of a key, for [`first`](Slab::first) and [`likely`](Slab::likely).
+    pub(crate) fn hash<Q: Finds<K> + ?Sized>(&self, key: &Q) -> u64 {
+        self.hasher.hash_one(key)
     }
 
-    /// Whatever lies there.
-    pub(crate) fn at_place(&self, place: Place) -> Option<&V> {
-        match self.slot(place)? {
-            Slot::Taken { value, .. } => Some(value),
-            Slot::Free => None,
-        }
+    /// The first entry of the table that may say where a key of this hash lies.
+    pub(crate) fn first(&self, hash: u64) -> u32 {
+        self.by_key.first(hash)
+    }
+
+    /// Where a key of this hash lies most likely, without a look at what lies there.
+    pub(crate) fn likely(&self, hash: u64) -> Option<Place> {
+        self.by_key.find(hash, |_| true)
     }
 
     fn has<Q: Finds<K> + ?Sized>(&self, place: Place, key: &Q) -> bool {
@@ -170,6 +190,11 @@ impl<K, V> Slab<K, V> {
         }
     }
 
+    /// The place there, without a look at it; [`value_of`](Slot::value_of) says what lies there.
+    pub(crate) fn slot_of(&self, index: Index) -> Option<&Slot<K, V>> {
+        self.slot(index.place)
+    }
+
     pub(crate) fn at_mut(&mut self, index: Index) -> Option<&mut V> {
         let (chunk, within) = parts(index.place);
         match self.chunks.get_mut(chunk)?.get_mut(within)? {
@@ -178,7 +203,8 @@ impl<K, V> Slab<K, V> {
         }
     }
 
-    fn slot(&self, place: Place) -> Option<&Slot<K, V>> {
+    /// What lies there, without a look at it.
+    pub(crate) fn slot(&self, place: Place) -> Option<&Slot<K, V>> {
         let (chunk, within) = parts(place);
         self.chunks.get(chunk)?.get(within)
     }

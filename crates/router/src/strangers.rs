@@ -22,6 +22,8 @@ use balcony_stanza::{Kind, Stanza};
 use hashbrown::{HashMap, hash_map};
 use smallvec::SmallVec;
 
+use crate::account::Account;
+use crate::ahead::read;
 use crate::asks::cost;
 use crate::charging::sees;
 use crate::facts::{Said, SenderFacts};
@@ -225,12 +227,18 @@ impl Router {
         if !self.has_many() || self.parked.turns.len() < FEW {
             return;
         }
-        let next = self.parked.coming().filter_map(|entry| entry.stanza.head.to.as_ref());
-        let places: SmallVec<[_; TURN]> =
-            next.filter_map(|to| Some((self.accounts.likely(to.bare_str())?, to.resourcepart()))).collect();
-        let accounts =
-            places.into_iter().filter_map(|(place, name)| Some((self.accounts.at_place(place)?, name)));
-        self.look_at_recipients(accounts.collect());
+        let mut names = SmallVec::<[_; TURN]>::new();
+        for to in self.parked.coming().filter_map(|entry| entry.stanza.head.to.as_ref()) {
+            names.push((self.accounts.hash(to.bare_str()), to.resourcepart()));
+        }
+        read(names.iter().map(|(hash, _)| self.accounts.first(*hash).into()));
+        let mut accounts = SmallVec::<[_; TURN]>::new();
+        for (hash, name) in &names {
+            let slot = self.accounts.likely(*hash).and_then(|place| self.accounts.slot(place));
+            accounts.extend(slot.map(|slot| (slot, *name)));
+        }
+        read(accounts.iter().map(|(slot, _)| slot.value().map_or(0, Account::glance)));
+        self.look_at_recipients(accounts.iter().filter_map(|(slot, name)| Some((slot.value()?, *name))));
     }
 
     /// Whether something of strangers waits to be [taken in](Router::take_in).
