@@ -23,7 +23,7 @@ use hashbrown::{HashMap, hash_map};
 use smallvec::SmallVec;
 
 use crate::account::Account;
-use crate::ahead::read;
+use crate::ahead::{TOGETHER, read};
 use crate::asks::cost;
 use crate::charging::sees;
 use crate::facts::{Said, SenderFacts};
@@ -58,6 +58,8 @@ pub(crate) struct Parked {
     is_taking: bool,
     /// Something of the first sender in turn has been taken in, and not all.
     in_turn: bool,
+    /// What is taken in next has been [read](Router::look_at_parked) already, with what was before that.
+    is_read: bool,
 }
 
 /// What is parked of one sender.
@@ -177,10 +179,10 @@ impl Parked {
         }
     }
 
-    /// What is taken in next, without those behind one from the same to the same.
+    /// What is taken in next and after that, without those behind one from the same to the same.
     fn coming(&self) -> impl Iterator<Item = &Entry> {
         let queues = self.turns.iter().filter_map(|sender| self.senders.get(sender));
-        let entries = queues.flat_map(|queue| queue.first.iter().chain(&queue.others)).take(TURN);
+        let entries = queues.flat_map(|queue| queue.first.iter().chain(&queue.others)).take(TOGETHER);
         let mut before = None;
         entries.filter(move |entry| before.replace(entry.pair) != Some(entry.pair))
     }
@@ -222,17 +224,18 @@ impl Router {
         !self.parked.is_empty()
     }
 
-    /// Reads what those have to do with that are taken in next, [all of it together](crate::ahead), if they are several.
-    fn look_at_parked(&self) {
-        if !self.has_many() || self.parked.turns.len() < FEW {
+    /// Reads what those have to do with that are taken in next and after that, [all of it together](crate::ahead), if they are several.
+    fn look_at_parked(&mut self) {
+        if mem::take(&mut self.parked.is_read) || !self.has_many() || self.parked.turns.len() < FEW {
             return;
         }
-        let mut names = SmallVec::<[_; TURN]>::new();
+        self.parked.is_read = self.parked.stanzas > TURN;
+        let mut names = SmallVec::<[_; TOGETHER]>::new();
         for to in self.parked.coming().filter_map(|entry| entry.stanza.head.to.as_ref()) {
             names.push((self.accounts.hash(to.bare_str()), to.resourcepart()));
         }
         read(names.iter().map(|(hash, _)| self.accounts.first(*hash).into()));
-        let mut accounts = SmallVec::<[_; TURN]>::new();
+        let mut accounts = SmallVec::<[_; TOGETHER]>::new();
         for (hash, name) in &names {
             let slot = self.accounts.likely(*hash).and_then(|place| self.accounts.slot(place));
             accounts.extend(slot.map(|slot| (slot, *name)));
