@@ -29,6 +29,8 @@ const TURN: usize = 65_536;
 pub(crate) const TURN_OF_SERVER: usize = 16_384;
 /// Sockets that have a turn, and messages that are read, before what the machine says is carried out.
 const BATCH: usize = 64;
+/// The same in time: sockets that ask for much keep neither the others waiting for long nor what is to be written.
+const HEARING: Duration = Duration::from_millis(4);
 /// Batches until the task lets others run, and the runtime look which sockets are ready.
 const BATCHES: usize = 8;
 /// The same in time: who keeps a few sockets full must not keep the others from being seen.
@@ -155,13 +157,18 @@ impl<R: Runtime> Driver<R> {
         self.now = self.clock.now(&self.runtime);
     }
 
-    /// One batch, at one time. What has come is all told to the machine before what it says is done: that makes one write of
+    /// One batch. What has come is all told to the machine before what it says is done: that makes one write of
     /// many deliveries.
     fn batch(&mut self) {
         self.look_at_the_clock();
+        let until = self.now + HEARING;
         for _ in 0..BATCH.min(self.messages.len()) {
             let Some(message) = self.messages.pop_front() else { break };
             self.message(message);
+            self.look_at_the_clock();
+            if self.now >= until {
+                break;
+            }
         }
         for _ in 0..BATCH.min(self.ready.len()) {
             let Some(key) = self.ready.pop_front() else { break };
@@ -171,6 +178,10 @@ impl<R: Runtime> Driver<R> {
                     self.accept_from(usize::MAX - key);
                 }
                 None => self.turn(key),
+            }
+            self.look_at_the_clock();
+            if self.now >= until {
+                break;
             }
         }
         self.look_at_the_clock();

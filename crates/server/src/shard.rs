@@ -164,7 +164,7 @@ pub struct Shard<P, H = Hub> {
     is_called: bool,
     /// Other shards that are to be called; empty between calls.
     calls: Vec<usize>,
-    peers: BTreeMap<ConnectionId, (P, Journal)>,
+    peers: BTreeMap<ConnectionId, Known<P>>,
     actions: Vec<Action>,
     todo: VecDeque<Action>,
     lines: VecDeque<(Level, String)>,
@@ -203,6 +203,19 @@ const TELL: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(1);
 
 type Done = Box<dyn FnOnce(Removal) + Send>;
+
+/// What is known of a connection here.
+struct Known<P> {
+    /// How the adapter knows its socket; none when that is closed, and what had come before is still being taken in.
+    peer: Option<P>,
+    journal: Journal,
+}
+
+impl<P> Known<P> {
+    fn new(peer: P, address: String) -> Self {
+        Known { peer: Some(peer), journal: Journal::new(address) }
+    }
+}
 
 /// How long a server that shuts down goes on.
 #[derive(Clone, Copy)]
@@ -327,7 +340,7 @@ impl<P, H: AtHub> Shard<P, H> {
         if let Some(address) = origin {
             connections.came_from(id, address);
         }
-        self.peers.insert(id, (peer, Journal::new(from)));
+        self.peers.insert(id, Known::new(peer, from));
         id
     }
 
@@ -337,7 +350,7 @@ impl<P, H: AtHub> Shard<P, H> {
         self.now = now;
         let is_wanted = self.at_hub(|hub, now, _| hub.connected(now, id, target));
         if is_wanted {
-            self.peers.insert(id, (peer, Journal::new(to)));
+            self.peers.insert(id, Known::new(peer, to));
         }
         is_wanted
     }
@@ -418,12 +431,8 @@ impl<P, H: AtHub> Shard<P, H> {
                 fresh = bytes;
             }
             What::Eof => connections.eof(id),
-            What::Broken => {
-                connections.broken(now, id, &mut self.actions);
-                // It is closed next, and what it has to say is said before.
-                while self.take_some(id, &mut fresh) {}
-                return;
-            }
+            // What had come before is taken in by turns, as if the socket were there: it may be much.
+            What::Broken => connections.broken(now, id, &mut self.actions),
             What::Written => connections.written(id),
         }
         self.advance(id, fresh);
@@ -778,6 +787,21 @@ impl<P, H: AtHub> Shard<P, H> {
         self.is_first() && self.part.news().has_parked
     }
 
+    fn socket(&mut self, id: ConnectionId) -> Option<&mut P> {
+        self.peers.get_mut(&id)?.peer.as_mut()
+    }
+
+    fn has_socket(&self, id: ConnectionId) -> bool {
+        self.peers.get(&id).is_some_and(|known| known.peer.is_some())
+    }
+
+    /// Forgets a connection whose socket is closed, unless something of it is still to be taken in.
+    fn forget_if_over(&mut self, id: ConnectionId) {
+        if !self.has_socket(id) && !self.part.connections.has(id) {
+            self.peers.remove(&id);
+        }
+    }
+
     fn take_output(&mut self, id: ConnectionId) -> Vec<u8> {
         let mut bytes = Vec::new();
         match Place::of(id) {
@@ -848,20 +872,20 @@ impl<P, H: AtHub> Shard<P, H> {
             match action {
                 Action::Write(id) => {
                     let bytes = self.take_output(id);
-                    if bytes.is_empty() || !self.peers.contains_key(&id) {
+                    if bytes.is_empty() || !self.has_socket(id) {
                         self.happened(id, What::Written);
                     } else {
-                        return self.peers.get_mut(&id).map(|(peer, ..)| Todo::Write(peer, bytes));
+                        return self.socket(id).map(|peer| Todo::Write(peer, bytes));
                     }
                 }
-                Action::Read(id) if self.peers.contains_key(&id) => {
-                    return self.peers.get_mut(&id).map(|(peer, ..)| Todo::Read(peer));
-                }
+                Action::Read(id) if self.has_socket(id) => return self.socket(id).map(Todo::Read),
                 Action::Close(id) => {
-                    return Some(match self.peers.remove(&id) {
-                        Some((peer, _)) => Todo::Close(peer),
-                        None => Todo::GiveUp(id),
-                    });
+                    let Some(known) = self.peers.get_mut(&id) else { return Some(Todo::GiveUp(id)) };
+                    let peer = known.peer.take();
+                    self.forget_if_over(id);
+                    if let Some(peer) = peer {
+                        return Some(Todo::Close(peer));
+                    }
                 }
                 Action::Ask(ticket, ask) => return Some(Todo::Ask(ticket, ask)),
                 Action::Resolve(domain, dane) => return Some(Todo::Resolve(domain, dane)),
@@ -878,9 +902,9 @@ impl<P, H: AtHub> Shard<P, H> {
                     return Some(Todo::Log(Level::Info, format!("{jid} is offline: it has not come back")));
                 }
                 Action::Notice(id, notice) => {
-                    if let Some((level, line)) =
-                        self.peers.get_mut(&id).and_then(|(_, journal)| journal.line(notice))
-                    {
+                    let line = self.peers.get_mut(&id).and_then(|known| known.journal.line(notice));
+                    self.forget_if_over(id);
+                    if let Some((level, line)) = line {
                         return Some(Todo::Log(level, line));
                     }
                 }

@@ -74,6 +74,7 @@ struct World {
     store: Memory,
     clients: Vec<Client>,
     random: Random,
+    log: String,
 }
 
 /// Its place is what its shard knows it as.
@@ -107,7 +108,17 @@ impl World {
         };
         let shards = (0..SHARDS).map(&mut shard).collect();
         let (asks, clients) = (Vec::new(), Vec::new());
-        World { shards, others, called, had, asks, store: Memory::default(), clients, random }
+        World {
+            shards,
+            others,
+            called,
+            had,
+            asks,
+            store: Memory::default(),
+            clients,
+            random,
+            log: String::new(),
+        }
     }
 
     fn below(&mut self, end: usize) -> usize {
@@ -203,7 +214,7 @@ impl World {
                     assert_eq!(number, 0, "another shard asks {ask:?}");
                     self.asks.push((ticket, ask));
                 }
-                Todo::Log(..) => {}
+                Todo::Log(_, line) => self.log.push_str(&line),
                 other => panic!("{other:?}"),
             }
         }
@@ -474,4 +485,26 @@ fn what_was_read_before_the_end_is_taken_in() {
         assert_eq!(stored, 90, "seed {seed}");
         assert_eq!(world.stats().sessions, CLIENTS - 1);
     }
+}
+
+// Of a connection that breaks what had come before is taken in by turns as well, so that nobody waits for all of it; nothing of it is lost, nor
+// what the log says in the end.
+#[test]
+fn what_a_broken_connection_has_left_has_turns() {
+    let mut world = seven();
+    let client = &mut world.clients[0];
+    client.reads = false;
+    let (id, much) = (client.id, messages(0, 6, 0..2_000));
+    world.shards[0].handle(NOW, Input::Received(id, &much));
+    world.carry_out(0);
+    let before = world.had.meetings.get();
+    world.shards[0].handle(NOW, Input::Broken(id));
+    assert!(world.had.meetings.get() - before <= 2, "all of it is taken in at once");
+    world.carry_out(0);
+    assert!(world.clients[0].closed && !world.log.contains("is offline"));
+    world.run();
+    assert_eq!(heard(&world.clients[6].heard, 0), (0..2_000).collect::<Vec<_>>());
+    assert!(world.log.contains(&format!("{} from  is offline", address(0))), "{}", world.log);
+    let sessions = CLIENTS - 1;
+    assert_eq!((world.stats().sessions, world.stats().connections), (sessions, 2));
 }

@@ -289,6 +289,12 @@ impl Connections {
         }
     }
 
+    /// Whether there is this connection: something of it is to be written, or to be taken in.
+    #[must_use]
+    pub fn has(&self, id: ConnectionId) -> bool {
+        self.conns.get(id).is_some()
+    }
+
     /// How many connections there are.
     #[must_use]
     pub fn len(&self) -> usize {
