@@ -3,8 +3,9 @@
 //!
 //! They share their questions, or they could use up what the store takes of one account, and so keep its user from logging in. At
 //! most one question of a kind is under way for an account; who comes meanwhile shares the next, whose answer holds all that has
-//! happened before.
+//! happened before. Of documents, which may be large, only so many share one.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
 
@@ -37,9 +38,13 @@ pub(crate) enum About {
 struct Batch {
     /// They wait for the answer to the question that is under way.
     asked: Vec<(Stanza, Charge)>,
-    /// And they for the one after that.
-    next: Vec<(Stanza, Charge)>,
+    /// And they for those after that.
+    next: VecDeque<(Stanza, Charge)>,
 }
+
+/// So many who want a document are answered by one answer of the store. A card may have 256 KiB, and each of them gets all of it: others have their turn before the
+/// next are answered.
+const TOGETHER: usize = 16;
 
 /// What the store has said: an account as it is kept, and the documents that were asked for.
 pub(crate) type Looked = Option<(Account, Vec<Document>)>;
@@ -55,9 +60,9 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) {
         if let Some(batch) = self.lookups.0.get_mut(&(account.clone(), about)) {
-            return batch.next.push((stanza, charge));
+            return batch.next.push_back((stanza, charge));
         }
-        let batch = Batch { asked: Vec::from([(stanza, charge)]), next: Vec::new() };
+        let batch = Batch { asked: Vec::from([(stanza, charge)]), next: VecDeque::new() };
         self.lookups.0.insert((account.clone(), about), batch);
         self.ask_about(account, about, effects);
     }
@@ -81,7 +86,17 @@ impl Router {
     ) {
         let key = (account.clone(), about);
         let Some(batch) = self.lookups.0.get_mut(&key) else { return };
-        let waiting = mem::replace(&mut batch.asked, mem::take(&mut batch.next));
+        // If there is none in time the others have waited for it as well.
+        let most = match about {
+            _ if answer.is_none() => 0,
+            About::Presence => usize::MAX,
+            About::Documents(_) => TOGETHER,
+        };
+        let most = most.min(batch.next.len());
+        let mut waiting = mem::replace(&mut batch.asked, batch.next.drain(..most).collect());
+        if answer.is_none() {
+            waiting.extend(batch.next.drain(..));
+        }
         if batch.asked.is_empty() {
             self.lookups.0.remove(&key);
         } else {

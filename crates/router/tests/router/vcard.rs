@@ -248,3 +248,34 @@ fn damaged_documents() {
     assert_eq!(world.says(balcony, set(CARD)), ["balcony: iq result"]);
     assert!(wires(&world.send(romeo, get().with_to(jid(JULIET))), romeo)[0].contains(CARD));
 }
+
+// A card may be large, and there may be many who want it: each answer of the store is for some of them, so that others have their turn before
+// the next. If there is none in time, nobody waits for another.
+#[test]
+fn many_gets_of_one_card_are_answered_by_turns() {
+    for hangs in [false, true] {
+        let (mut world, _, romeo) = world();
+        world.at_once = false;
+        let mut asked = Vec::new();
+        for _ in 0..40 {
+            asked.extend(asks(&world.send(romeo, get().with_to(jid(JULIET)))));
+        }
+        let mut answered = Vec::new();
+        while let Some((ticket, ask)) = asked.pop() {
+            assert!(asked.is_empty(), "they share a question");
+            let effects = if hangs {
+                let mut effects = Vec::new();
+                world.now = world.router.deadline().unwrap().at;
+                world.router.tick(world.now, &mut effects);
+                effects
+            } else {
+                let answer = world.ask(ask);
+                world.answer(ticket, answer)
+            };
+            answered.push(wires(&effects, romeo).len());
+            asked = asks(&effects);
+        }
+        let expected: &[usize] = if hangs { &[40] } else { &[1, 16, 16, 7] };
+        assert_eq!(answered, expected);
+    }
+}
