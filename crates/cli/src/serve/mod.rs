@@ -197,6 +197,9 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(io("cannot catch signals"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(io("cannot catch signals"))?;
     let mut hangup = signal(SignalKind::hangup()).map_err(io("cannot catch signals"))?;
+    // A file that may not grow any more (`LimitFSIZE=` of systemd) is like a full disk, and no reason to end: nobody has to hear of the signal.
+    let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    drop(signal(too_large).map_err(io("cannot catch signals"))?);
 
     // Last, since they are kept no more then.
     let server = server.sessions(now(), sessions(&storage.store, &domains).await?);
