@@ -9,7 +9,7 @@ use core::mem;
 use core::time::Duration;
 
 use balcony_jid::{BareJid, FullJid};
-use balcony_machine::{Deadline, Instant, Random, Reason, Seed, Ticket};
+use balcony_machine::{Deadline, Instant, Limits, Random, Reason, Seed, Ticket};
 use balcony_router::{Effect, Router, SendError, SessionId};
 use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError};
 use balcony_stream::server::{ServerAnswer, ServerAsk};
@@ -59,6 +59,9 @@ pub struct Hub {
     revocations: Revocations,
     /// The longest that a login takes.
     negotiation: Duration,
+    /// How long streams to other servers stay open for what the store has not answered when the server shuts down; and until when that is.
+    lingering: Duration,
+    lingers_until: Option<Instant>,
     random: Random,
     /// The longest time for which a session may wait for its client.
     resumption: Duration,
@@ -80,6 +83,12 @@ pub struct Hub {
     pub(crate) is_over: bool,
     /// Kept for its capacity; empty.
     spare: Vec<Effect>,
+}
+
+/// How long the store may answer nothing when the server shuts down.
+pub(crate) fn patience(limits: &Limits) -> Duration {
+    const MOST: Duration = Duration::from_secs(20);
+    limits.answer.min(MOST)
 }
 
 impl Hub {
@@ -107,6 +116,8 @@ impl Hub {
             registrations: Registrations::default(),
             revocations: Revocations::default(),
             negotiation: config.limits.negotiation,
+            lingering: config.limits.closing + patience(&config.limits),
+            lingers_until: None,
             random,
             resumption: config.limits.resumption,
             keep_sessions: config.keep_sessions,
@@ -127,6 +138,7 @@ impl Hub {
             federation.configure(config.clone());
         }
         (self.resumption, self.keep_sessions) = (config.limits.resumption, config.keep_sessions);
+        self.lingering = config.limits.closing + patience(&config.limits);
         // Streams that are open have the time that they had.
         self.negotiation = self.negotiation.max(config.limits.negotiation);
     }
@@ -417,6 +429,7 @@ impl Hub {
     /// The server shuts down. What was accepted has its fate, and all connections have been told.
     pub(crate) fn shutdown(&mut self, now: Instant) {
         self.is_closing = true;
+        self.lingers_until.get_or_insert(now + self.lingering);
         if !self.keep_sessions {
             self.saving = Saving::Done;
             for session in self.sessions.all_waiting() {
@@ -435,10 +448,12 @@ impl Hub {
     pub(crate) fn go_on_closing(&mut self, now: Instant, actions: &mut Vec<Action>) {
         // What other servers are told of those who have gone may have waited for the store. Who is on the way to a connection that is gone
         // has yet to go.
-        if self.parts_ended == self.parts
+        let has_said_all = self.parts_ended == self.parts
             && self.router.counts().sessions == self.sessions.count().0
             && self.router.counts().asks == 0
-            && !self.router.has_parked()
+            && !self.router.has_parked();
+        // On streams that go both ways (XEP-0288) others go on sending, which the store may never have done with.
+        if (has_said_all || self.lingers_until.is_some_and(|until| now >= until))
             && let Some(federation) = &mut self.federation
         {
             federation.close(now);

@@ -19,7 +19,7 @@ use balcony_stanza::{Stanza, StreamError};
 use crate::abroad::{Place, What};
 use crate::connections::Connections;
 use crate::federation::{Reach, Unreachable};
-use crate::hub::Hub;
+use crate::hub::{Hub, patience};
 use crate::journal::{Journal, Level};
 use crate::own::SessionInfo;
 use crate::part::Part;
@@ -195,8 +195,6 @@ const BATCH: usize = 64;
 const MEETINGS: usize = 8;
 /// The same before all of its streams end: what was said before that is said to them first.
 const LAST_MEETINGS: usize = 64;
-/// How long a server that shuts down waits for its store to answer anything, if its asks do not expire before.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it says that it waits.
 const TELL: Duration = Duration::from_secs(10);
 /// Between two ticks.
@@ -634,7 +632,8 @@ impl<P, H: AtHub> Shard<P, H> {
     /// Takes in no more sockets, and ends all streams; see [`Server::shutdown`](crate::Server::shutdown). The store has time for what it has
     /// to write as long as it answers anything: when it has answered nothing for 20 seconds, or
     /// [`Limits::answer`](balcony_machine::Limits::answer) if that is less, the rest is given up, but not before
-    /// [`Limits::closing`](balcony_machine::Limits::closing) and as long again. For shard 0; the others hear of it.
+    /// [`Limits::closing`](balcony_machine::Limits::closing) and as long again. By then its streams to other servers end as well, so that nothing
+    /// more comes on those that go both ways (XEP-0288). For shard 0; the others hear of it.
     pub fn shutdown(&mut self, now: Instant) {
         self.now = now;
         let until = now + self.config().limits.closing + self.patience() + PAUSE;
@@ -710,9 +709,8 @@ impl<P, H: AtHub> Shard<P, H> {
         }
     }
 
-    /// How long the store may answer nothing when the server shuts down.
     fn patience(&self) -> Duration {
-        self.config().limits.answer.min(PATIENCE)
+        patience(&self.config().limits)
     }
 
     /// Removes an account; see [`Server::remove_account`](crate::Server::remove_account). Then `done` is called from [`next`](Shard::next); if

@@ -309,19 +309,24 @@ impl Network {
             let due = self.nodes.iter().filter_map(|node| node.server.deadline()).map(|due| due.at).min();
             let Some(at) = due.filter(|at| *at <= end) else { break };
             self.now = self.now.max(at);
-            for node in 0..self.nodes.len() {
-                let mut actions = Vec::new();
-                self.nodes[node].server.tick(self.now, &mut actions);
-                let left = self.nodes[node].server.deadline();
-                assert!(
-                    left.is_none_or(|left| left.at > self.now),
-                    "{left:?} is still due at {:?}",
-                    self.now
-                );
-                self.act(node, actions);
-            }
+            self.tick();
         }
         self.now = self.now.max(end);
+    }
+
+    /// Has all servers do what is due.
+    ///
+    /// # Panics
+    ///
+    /// If one leaves something undone that is.
+    pub fn tick(&mut self) {
+        for node in 0..self.nodes.len() {
+            let mut actions = Vec::new();
+            self.nodes[node].server.tick(self.now, &mut actions);
+            let left = self.nodes[node].server.deadline();
+            assert!(left.is_none_or(|left| left.at > self.now), "{left:?} is still due at {:?}", self.now);
+            self.act(node, actions);
+        }
     }
 
     fn below(&mut self, end: usize) -> usize {

@@ -530,3 +530,32 @@ fn a_server_that_is_told_twice_ends_its_streams() {
         assert_eq!(history.network.connections(0), 0, "told {times} times");
     }
 }
+
+// RFC 6120 §4.9.3.20, XEP-0288: another server that goes on sending on a stream that goes both ways does not keep a server from shutting
+// down, however slow its store is.
+#[test]
+fn a_server_that_goes_on_sending_does_not_hold_up_the_end() {
+    let mut history = History::new(0);
+    for (from, to) in [(0, 2), (2, 0)] {
+        history.write(from, to);
+        history.network.run();
+    }
+    history.leave(0);
+    let goes_on_sending = |history: &mut History| {
+        history.network.now = history.network.now + Duration::from_secs(1);
+        (0..20).for_each(|_| history.write(2, 0));
+        history.network.run_some(60);
+        history.network.tick();
+    };
+    for _ in 0..10 {
+        goes_on_sending(&mut history);
+    }
+    history.network.shutdown(0);
+    let mut seconds = 0;
+    while history.network.connections(0) > 0 && seconds < 600 {
+        goes_on_sending(&mut history);
+        seconds += 1;
+    }
+    assert!(seconds < 30, "after {seconds} s");
+    assert!(seconds > 20 && history.network.is_asking(0), "its store was busy all the time");
+}
