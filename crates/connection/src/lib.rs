@@ -362,7 +362,8 @@ impl<S: Side> Connection<S> {
             let left = rest.len();
             self.input.keep_last(left);
             if self.input.is_empty() {
-                self.input.buffer().shrink_to(IDLE_CAPACITY);
+                let keeps = self.keeps();
+                self.input.buffer().shrink_to(keeps);
             }
             match result? {
                 // TLS is the caller's.
@@ -433,6 +434,12 @@ impl<S: Side> Connection<S> {
         }
     }
 
+    /// What it may keep of a buffer that is empty.
+    #[cfg(feature = "tls")]
+    const fn keeps(&self) -> usize {
+        if self.is_resting { 0 } else { IDLE_CAPACITY }
+    }
+
     /// The transport has ended.
     ///
     /// # Errors
@@ -464,7 +471,7 @@ impl<S: Side> Connection<S> {
             let result = self.layer.write(&self.output, out);
             self.has_lost_output |= result.is_err();
             self.output.clear();
-            self.output.shrink_to(if self.is_resting { 0 } else { IDLE_CAPACITY });
+            self.output.shrink_to(self.keeps());
             return result;
         }
         if out.is_empty() {

@@ -97,4 +97,8 @@ fn a_connection_that_rests_loses_nothing_that_waits() {
     pair.server.input.buffer().extend_from_slice(b"</stream:stream>");
     pair.server.rest(&mut pair.workspace);
     assert_eq!((pair.server.pending(), pair.server.input.as_slice()), (11, &b"</stream:stream>"[..]));
+    // Whoever had been kept waiting with it goes on without new bytes, and keeps no buffer then either.
+    let mut down = Vec::new();
+    assert!(matches!(pair.server.advance(Instant::ZERO, &mut &[][..], &mut down), Ok(Progress::Closed)));
+    assert_eq!(pair.capacities(), [0, 0]);
 }
