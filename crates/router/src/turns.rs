@@ -170,8 +170,8 @@ impl Router {
         account.tidy_turns();
     }
 
-    /// An account ends of which this waits. If it is only not served any more the store has to take all of it; otherwise there is nobody to
-    /// have it.
+    /// An account ends of which this waits. If it is only not served any more the store is asked for all of it, and takes what it has
+    /// room for; otherwise there is nobody to have it.
     pub(crate) fn end_turns(&mut self, mut turns: Turns, removal: Removal, effects: &mut Vec<Effect>) {
         for Later { ticket, ask, .. } in turns.take_all() {
             if removal == Removal::Failed {

@@ -10,9 +10,10 @@ use socket2::SockRef;
 use tokio::io::Interest as Ready;
 use tokio::net::TcpStream;
 
-/// `MSG_MORE`, which has this value on all processors: what is not a full segment waits for what comes, a fifth of a second at most.
+/// `MSG_MORE`, by which what is not a full segment waits for what comes, a fifth of a second at most, and `MSG_NOSIGNAL`, as other writes have
+/// it. They have these values on all processors.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const MORE_COMES: core::ffi::c_int = 0x8000;
+const MORE_COMES: core::ffi::c_int = 0x8000 | 0x4000;
 
 /// A TCP socket of tokio.
 #[derive(Debug)]

@@ -266,6 +266,10 @@ impl Socket for Begun {
         self.socket.try_write(buffers)
     }
 
+    fn try_write_last(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket.try_write_last(buffers)
+    }
+
     fn poll_ready(&mut self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<()>> {
         match interest {
             Interest::Read if !self.head.is_empty() => Poll::Ready(Ok(())),
