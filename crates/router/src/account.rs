@@ -23,7 +23,7 @@ use crate::replay::{Backlog, Wanted};
 use crate::shared::Shared;
 use crate::text::Text;
 use crate::turns::Turns;
-use crate::undelivered::{Deletions, Obsolete};
+use crate::undelivered::{Deletions, Obsolete, Unwritten};
 use crate::{Change, SessionId};
 
 /// An account that has bound resources, or for which something waits.
@@ -70,6 +70,8 @@ pub(crate) struct Account {
     pub(crate) obsolete: Obsolete,
     /// What became of attempts to delete what somebody has got.
     pub(crate) deletions: Deletions,
+    /// Documents of messages for its sessions that the store has not written. Mostly there are none.
+    pub(crate) unwritten: Option<Box<Unwritten>>,
 }
 
 /// So many resources have marks. Few accounts have more.
@@ -186,6 +188,7 @@ impl Account {
             removing: false,
             obsolete: Obsolete::default(),
             deletions: Deletions::default(),
+            unwritten: None,
         }
     }
 

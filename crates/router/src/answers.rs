@@ -29,7 +29,7 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) {
         let is_same = |account: &Account| account.incarnation == open.incarnation;
-        if matches!(open.purpose, Purpose::Put { .. } | Purpose::Keep)
+        if matches!(open.purpose, Purpose::Put { .. } | Purpose::Keep(_))
             && let Some(charge) = &open.charge
             && self.accounts.get(&open.account).is_some_and(is_same)
         {
@@ -100,10 +100,14 @@ impl Router {
                     self.try_later(name);
                 }
             }
-            Purpose::Keep => {
+            Purpose::Keep(keys) => {
                 let Some(account) = self.accounts.get_mut(name) else { return };
                 account.asks -= 1;
+                if !saved {
+                    self.not_written(name, keys);
+                }
             }
+            Purpose::KeepAgain(keys) => self.tried_again(name, keys, saved, effects),
             Purpose::Forget(keys) => self.forgotten(name, keys, saved),
             Purpose::Note => self.noted(name, effects),
             Purpose::Look(_) | Purpose::Settled => {}

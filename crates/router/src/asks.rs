@@ -88,8 +88,10 @@ pub(crate) enum Purpose {
     },
     /// Messages that have been delivered are deleted.
     Drop,
-    /// Messages for sessions without a connection are written.
-    Keep,
+    /// Messages for sessions without a connection are written, in these documents.
+    Keep(Vec<Arc<str>>),
+    /// The same, of some that could not be written before.
+    KeepAgain(Vec<Arc<str>>),
     /// Those in these documents are deleted.
     Forget(Vec<Arc<str>>),
     /// What the account has said has got there, and need not be said again: nobody waits for that.

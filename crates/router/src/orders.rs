@@ -275,7 +275,7 @@ impl Router {
                     account.asks += 1;
                     let changes = edits.into_iter().map(|edit| Change::of(creation, edit)).collect();
                     let ask = Ask::Save { account: name, changes, by_others: false };
-                    self.ask(ask, Purpose::Keep, None, effects);
+                    self.ask(ask, Purpose::Keep(Vec::new()), None, effects);
                 }
             }
             What::Tell(message) => {

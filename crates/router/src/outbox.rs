@@ -14,7 +14,7 @@
 //! ```
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hint::black_box;
@@ -638,6 +638,17 @@ impl Outbox {
             stanza: Arc::clone(&entry.stanza),
             when: entry.when(),
             group: entry.group(),
+        })
+    }
+
+    /// Those messages of which the documents are among these, with their documents: but for those that another session has got.
+    pub(crate) fn kept_in(&self, keys: &BTreeSet<Arc<str>>) -> impl Iterator<Item = (Arc<str>, Unkept)> {
+        let is_wanted = |entry: &Entry| entry.others.as_ref().is_none_or(|others| !others.is_taken());
+        let entries = self.queue().all().enumerate().filter(move |(_, entry)| is_wanted(entry));
+        entries.filter_map(|(place, entry)| {
+            let key = entry.kept.as_ref().filter(|key| keys.contains(*key))?;
+            let (stanza, when, group) = (Arc::clone(&entry.stanza), entry.when(), entry.group());
+            Some((Arc::clone(key), Unkept { place, stanza, when, group }))
         })
     }
 

@@ -312,6 +312,7 @@ impl Router {
     pub(crate) fn try_again(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         self.look_at_owed(name, effects);
         self.take_turn_again(name);
+        self.write_when_due(name, effects);
         let Some(account) = self.accounts.get_mut(name) else { return };
         account.obsolete.try_again();
         let backlog = &mut account.backlog;

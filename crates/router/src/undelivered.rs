@@ -12,8 +12,10 @@
 //! stands for, if that may be on its way nowhere else any more, and not by itself: it is for one session.
 //!
 //! A store in trouble, or with too much to do, keeps nobody from getting messages: then they are in memory only, as for a session with a
-//! connection.
+//! connection, and it is tried again to write them, each half minute ([`Unwritten`]). They keep their documents' keys: the store may have
+//! written a message of which it has not said so in time, and then it is in one document all the same, which is deleted in the end.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::sync::Arc;
@@ -21,10 +23,11 @@ use alloc::vec::Vec;
 use core::mem;
 
 use balcony_jid::BareJid;
+use balcony_machine::Instant;
 use balcony_stanza::{Kind, MessageType, Stanza};
 
 use crate::account::Account;
-use crate::asks::Purpose;
+use crate::asks::{Purpose, cost};
 use crate::by_stanza::ByStanza;
 use crate::collections::UNDELIVERED;
 use crate::extension::Absent;
@@ -74,6 +77,28 @@ impl Obsolete {
     pub(crate) fn try_again(&mut self) {
         self.keys.extend(self.failed.drain(..));
     }
+}
+
+/// The documents of messages of which the store has not said that it has written them.
+///
+/// It is tried to write those that are for sessions without a connection, some of them each half minute, and the rest when that has gone well:
+/// a store that refuses for ever costs no more than that, however many there are.
+#[derive(Debug, Default)]
+pub(crate) struct Unwritten {
+    /// Some may have gone elsewhere: that is seen when it is tried again.
+    keys: BTreeSet<Arc<str>>,
+    next: Try,
+}
+
+/// The next time that it is tried.
+#[derive(Clone, Copy, Debug, Default)]
+enum Try {
+    /// None is due.
+    #[default]
+    No,
+    At(Instant),
+    /// It is being tried: some are on their way to the store.
+    UnderWay,
 }
 
 /// Messages that are being written during one call.
@@ -149,10 +174,9 @@ impl Router {
         let mut delivered = effects.split_off(start);
         let Some(charge) = self.charge(&stanza, origin, effects) else { return };
         effects.append(&mut delivered);
-        if let Change::Document { edit, .. } = &change {
-            self.keeps.insert(&stanza, Arc::clone(&edit.key));
-        }
-        self.save_beside(&name, change, Purpose::Keep, Some(charge), effects);
+        let key = key_of(&change);
+        key.iter().for_each(|key| self.keeps.insert(&stanza, Arc::clone(key)));
+        self.save_beside(&name, change, Purpose::Keep(key.into_iter().collect()), Some(charge), effects);
     }
 
     /// Has what is in the queue of a session written, which has lost its connection.
@@ -167,25 +191,30 @@ impl Router {
         let others = self.sessions(&name).filter_map(|other| self.sessions.get(&other));
         let written: BTreeMap<u64, Arc<str>> =
             others.flat_map(|other| other.outbox.kept_in_groups()).collect();
-        let mut changes = Vec::new();
+        let (mut changes, mut new) = (Vec::new(), Vec::new());
         let mut keys = Vec::new();
         for Unkept { place, stanza, when, group } in waiting {
             if let Some(key) = group.and_then(|group| written.get(&group)) {
                 keys.push((place, Arc::clone(key)));
                 continue;
             }
-            // A copy is written as the message that it stands for.
-            let original = is_copy(&stanza).then(|| self.shared.tables().original(&stanza)).flatten();
+            let original = self.original(&stanza);
             let Some(change) = self.keep(&name, original.as_ref().unwrap_or(&stanza), when) else { continue };
-            if let Change::Document { edit, .. } = &change {
-                keys.push((place, Arc::clone(&edit.key)));
+            if let Some(key) = key_of(&change) {
+                new.push(Arc::clone(&key));
+                keys.push((place, key));
             }
             changes.push(change);
         }
         if let Some(own) = self.sessions.get_mut(&session) {
             own.outbox.keep(keys);
         }
-        self.save_documents(&name, changes, Purpose::Keep, effects);
+        self.save_documents(&name, changes, Purpose::Keep(new), effects);
+    }
+
+    /// A copy is written as the message that it stands for.
+    fn original(&self, stanza: &Stanza) -> Option<Stanza> {
+        is_copy(stanza).then(|| self.shared.tables().original(stanza)).flatten()
     }
 
     /// The same for all sessions of the account that have lost theirs: one has ended that was to get what is for these as well.
@@ -200,29 +229,152 @@ impl Router {
 
     /// The change that writes a message, if it is one that is kept for people who are away.
     fn keep(&mut self, name: &BareJid, stanza: &Stanza, when: When) -> Option<Change> {
-        let account = self.accounts.get(name)?;
-        let known = account.known()?;
-        let is_kept =
-            matches!(
-                stanza.head.kind,
-                Kind::Message(MessageType::Normal | MessageType::Chat | MessageType::Groupchat)
-            ) && matches!(self.shared.tables().absent(name, account, stanza, false), Absent::Keep(_));
-        if !is_kept {
-            return None;
-        }
-        let When { order, at, is_stamped } = when;
-        let (creation, clock) = (known.creation, known.clock(at));
-        let late = if is_stamped { None } else { Some(stamped(Some(account), stanza, at)?) };
-        let mut bytes = Vec::new();
-        late.as_ref().unwrap_or(stanza).write(&mut bytes);
+        let (creation, content) = self.content(name, stanza, when)?;
+        let clock = self.accounts.get(name)?.known()?.clock(when.at);
         // In the order in which they came, also beside those of an earlier run, of which no number is used again.
         let random = &mut self.random;
         let run = *self.run.get_or_insert_with(|| random.next_u64());
         self.kept += 1;
-        let key = format!("{clock:016x}-{order:016x}-{run:016x}-{:016x}", self.kept);
-        let content = Content { version: VERSION, bytes: bytes.into() };
-        let edit = DocumentEdit { collection: UNDELIVERED.into(), key: key.into(), content: Some(content) };
-        Some(Change::Document { creation, edit })
+        let key = format!("{clock:016x}-{:016x}-{run:016x}-{:016x}", when.order, self.kept);
+        Some(writing(creation, key.into(), content))
+    }
+
+    /// What is written of it, and of which of the accounts that have had this name.
+    fn content(&self, name: &BareJid, stanza: &Stanza, when: When) -> Option<(u64, Content)> {
+        let account = self.accounts.get(name)?;
+        let known = account.known()?;
+        if !self.is_kept(name, account, stanza) {
+            return None;
+        }
+        let late = if when.is_stamped { None } else { Some(stamped(Some(account), stanza, when.at)?) };
+        let mut bytes = Vec::new();
+        late.as_ref().unwrap_or(stanza).write(&mut bytes);
+        Some((known.creation, Content { version: VERSION, bytes: bytes.into() }))
+    }
+
+    /// Whether it is a message that is kept for people who are away.
+    fn is_kept(&self, name: &BareJid, account: &Account, stanza: &Stanza) -> bool {
+        matches!(
+            stanza.head.kind,
+            Kind::Message(MessageType::Normal | MessageType::Chat | MessageType::Groupchat)
+        ) && matches!(self.shared.tables().absent(name, account, stanza, false), Absent::Keep(_))
+    }
+
+    /// How many of the messages that wait for a session that has no connection are in memory only: the store could not write them. Those are not
+    /// counted that another session has got, nor what is not kept for people who are away (XEP-0160).
+    #[must_use]
+    pub fn in_memory_only(&self, session: SessionId) -> usize {
+        let Some(own) = self.sessions.get(&session) else { return 0 };
+        let name = own.jid.to_bare();
+        let Some(account) = self.accounts.get(&name) else { return 0 };
+        let is_kept = |unkept: &Unkept| {
+            let original = self.original(&unkept.stanza);
+            self.is_kept(&name, account, original.as_ref().unwrap_or(&unkept.stanza))
+        };
+        let failed = account.unwritten.as_ref().map_or(0, |all| own.outbox.kept_in(&all.keys).count());
+        own.outbox.unkept().filter(is_kept).count() + failed
+    }
+
+    /// The store has not written these documents, or has not said so in time. It is tried again in half a minute.
+    pub(crate) fn not_written(&mut self, name: &BareJid, keys: Vec<Arc<str>>) {
+        if keys.is_empty() {
+            return;
+        }
+        let at = self.asks.now() + self.shared.config.limits.answer;
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        let unwritten = account.unwritten.get_or_insert_default();
+        unwritten.keys.extend(keys);
+        if matches!(unwritten.next, Try::No) {
+            unwritten.next = Try::At(at);
+            self.try_later(name);
+        }
+    }
+
+    /// It is time to see whether the store is still in trouble.
+    pub(crate) fn write_when_due(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
+        let unwritten = self.accounts.get(name).and_then(|account| account.unwritten.as_ref());
+        if unwritten.is_some_and(|all| matches!(all.next, Try::At(at) if at <= self.asks.now())) {
+            let limits = &self.shared.config.limits;
+            self.write_again(name, limits.storing, limits.storing_bytes, effects);
+        }
+    }
+
+    /// Some documents have been written that could not be before, or have not.
+    pub(crate) fn tried_again(
+        &mut self,
+        name: &BareJid,
+        keys: Vec<Arc<str>>,
+        is_saved: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        account.asks -= 1;
+        if let Some(unwritten) = &mut account.unwritten {
+            unwritten.next = Try::No;
+        }
+        if is_saved {
+            self.write_again(name, usize::MAX, usize::MAX, effects);
+        } else {
+            self.not_written(name, keys);
+        }
+    }
+
+    /// Has documents written that have not been, of messages that are for sessions without a connection: at most so many, of so many bytes, or
+    /// one.
+    fn write_again(&mut self, name: &BareJid, most: usize, most_bytes: usize, effects: &mut Vec<Effect>) {
+        let Some(account) = self.accounts.get_mut(name) else { return };
+        let is_moving = account.leaving() > 0 || account.ending > 0 || account.has_returned();
+        let Some(Unwritten { mut keys, .. }) = account.unwritten.take().map(|unwritten| *unwritten) else {
+            return;
+        };
+        let (mut waiting, mut wanted) = (BTreeMap::new(), BTreeSet::new());
+        for own in self.sessions(name).filter_map(|session| self.sessions.get(&session)) {
+            for (key, unkept) in own.outbox.kept_in(&keys) {
+                wanted.insert(Arc::clone(&key));
+                if own.outbox.is_detached() {
+                    waiting.insert(key, unkept);
+                }
+            }
+        }
+        if !is_moving {
+            // The others have gone elsewhere, and come to none of these sessions any more.
+            keys = wanted;
+        }
+        let (mut changes, mut tried, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
+        for (key, Unkept { stanza, when, .. }) in waiting {
+            let original = self.original(&stanza);
+            let stanza = original.as_ref().unwrap_or(&stanza);
+            bytes = bytes.saturating_add(cost(stanza));
+            if !changes.is_empty() && (changes.len() >= most || bytes > most_bytes) {
+                break;
+            }
+            keys.remove(&key);
+            if let Some((creation, content)) = self.content(name, stanza, when) {
+                changes.push(writing(creation, Arc::clone(&key), content));
+                tried.push(key);
+            }
+        }
+        if changes.is_empty() {
+            // They are of sessions that have a connection, which they may lose.
+            return self.not_written(name, keys.into_iter().collect());
+        }
+        if let Some(account) = self.accounts.get_mut(name) {
+            account.unwritten = Some(Box::new(Unwritten { keys, next: Try::UnderWay }));
+        }
+        self.save_documents(name, changes, Purpose::KeepAgain(tried), effects);
+    }
+
+    /// An account has been loaded that was not in memory, and these messages of it are written. Sessions that go on may have others in their
+    /// queues: the store could not write them at the server before.
+    fn write_missing(&mut self, name: &BareJid, left: &[Document], effects: &mut Vec<Effect>) {
+        let written: BTreeSet<&str> = left.iter().map(|document| &*document.key).collect();
+        let own = self.sessions(name).filter_map(|session| self.sessions.get(&session));
+        let kept = own.flat_map(|own| own.outbox.kept());
+        let missing: BTreeSet<_> = kept.filter(|key| !written.contains(&**key)).collect();
+        if let Some(account) = self.accounts.get_mut(name).filter(|_| !missing.is_empty()) {
+            account.unwritten.get_or_insert_default().keys.extend(missing);
+            self.write_again(name, usize::MAX, usize::MAX, effects);
+        }
     }
 
     /// The document of a message that is being delivered.
@@ -243,6 +395,11 @@ impl Router {
     fn forget(&mut self, name: &BareJid, keys: Vec<Arc<str>>, effects: &mut Vec<Effect>) {
         let known = self.accounts.get(name).and_then(|account| account.known());
         let Some(creation) = known.map(|known| known.creation) else { return };
+        if let Some(unwritten) = self.accounts.get_mut(name).and_then(|account| account.unwritten.as_mut()) {
+            for key in &keys {
+                unwritten.keys.remove(key);
+            }
+        }
         if let Some(account) = self.accounts.get_mut(name).filter(|account| account.has_turns()) {
             // One of them may not be on its way to the store yet, and must not come behind its own end.
             return account.obsolete.keys.extend(keys);
@@ -331,6 +488,7 @@ impl Router {
         if self.is_over {
             return;
         }
+        self.write_missing(name, &left, effects);
         let Some(account) = self.accounts.get(name).filter(|_| !left.is_empty()) else { return };
         let sessions = account.resources().iter().filter_map(|own| self.sessions.get(&own.session));
         let outboxes = sessions.map(|own| &own.outbox);
@@ -355,6 +513,17 @@ impl Router {
             self.give_up_document(name, document.key);
         }
     }
+}
+
+/// The document that is changed.
+fn key_of(change: &Change) -> Option<Arc<str>> {
+    if let Change::Document { edit, .. } = change { Some(Arc::clone(&edit.key)) } else { None }
+}
+
+/// The change that writes a message.
+fn writing(creation: u64, key: Arc<str>, content: Content) -> Change {
+    let edit = DocumentEdit { collection: UNDELIVERED.into(), key, content: Some(content) };
+    Change::Document { creation, edit }
 }
 
 /// The change that deletes a message.

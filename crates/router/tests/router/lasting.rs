@@ -34,6 +34,8 @@ enum Step {
     Restart(u64),
     /// From now on the store refuses everything, or nothing.
     Refuse(bool),
+    /// All connections are lost. Then the store works again; when it has done so for half a minute, the server dies, and another one begins.
+    Crash,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -51,6 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => prop_oneof![2 => 0..70_u64, 1 => 250..700_u64].prop_map(Step::Wait),
         1 => (0..700_u64).prop_map(Step::Restart),
         1 => any::<bool>().prop_map(Step::Refuse),
+        1 => Just(Step::Crash),
     ]
 }
 
@@ -279,6 +282,22 @@ impl History {
         self.enter();
     }
 
+    /// docs/guarantees.md: what was in the queue of a session without a connection is on disk.
+    fn crash(&mut self) {
+        for device in 0..DEVICES.len() {
+            self.happen(Step::Lose(device));
+        }
+        self.world.refuses = false;
+        self.wait(31);
+        for own in self.own.drain(..) {
+            self.got.extend(own.got);
+        }
+        let (store, now) = (mem::take(&mut self.world.store), self.world.now);
+        self.world = World::with(self.config.clone());
+        (self.world.store, self.world.now) = (store, now);
+        self.enter();
+    }
+
     fn happen(&mut self, step: Step) {
         match step {
             Step::Come(size, to) => {
@@ -335,6 +354,7 @@ impl History {
             Step::Wait(seconds) => self.wait(seconds),
             Step::Restart(down) => self.restart(down),
             Step::Refuse(refuses) => self.world.refuses = refuses,
+            Step::Crash => self.crash(),
         }
         self.own.iter().for_each(Own::is_once);
     }

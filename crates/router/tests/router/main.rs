@@ -46,6 +46,7 @@ mod storing;
 mod strangers;
 mod subscriptions;
 mod surviving;
+mod unwritten;
 mod vcard;
 mod views;
 mod waiting;

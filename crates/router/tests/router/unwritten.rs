@@ -1,0 +1,209 @@
+//! Messages for sessions without a connection (XEP-0198) that the store could not write: it is tried again, and each is in one document.
+
+use core::mem;
+use core::time::Duration;
+
+use balcony_roster::Subscription;
+use balcony_router::{Answer, Ask, Change, Effect, Restoring, SessionId};
+use balcony_stanza::{Kind, MessageType, Stanza};
+
+use crate::world::{START, World, available, bare, config, content, jid};
+
+const JULIET: &str = "juliet@example.com";
+const ROMEO: &str = "romeo@example.com";
+
+/// Juliet's session waits for its client, and Romeo is there.
+fn worlds() -> (World, SessionId, SessionId) {
+    let mut world = World::with(config());
+    for (one, other) in [(ROMEO, JULIET), (JULIET, ROMEO)] {
+        world.store.create(bare(one));
+        world.befriend(one, other, Subscription::Both);
+    }
+    let romeo = world.available("romeo@example.com/street", 0);
+    let juliet = world.available("juliet@example.com/phone", 0);
+    assert!(world.router.manage(juliet, Duration::from_secs(3_600), &[]));
+    detach(&mut world, juliet);
+    (world, juliet, romeo)
+}
+
+fn detach(world: &mut World, session: SessionId) {
+    let mut effects = vec![];
+    assert!(world.router.detach(world.now, session, &mut effects));
+    world.serve(&mut effects);
+}
+
+fn chat(number: usize) -> Stanza {
+    let mut stanza = content("<body>hail</body>");
+    stanza.head.kind = Kind::Message(MessageType::Chat);
+    stanza.with_to(jid(JULIET)).with_id(number.to_string())
+}
+
+/// The ids of the messages that are written.
+fn written(world: &World) -> Vec<usize> {
+    let juliet = bare(JULIET);
+    let documents = world.store.documents(&juliet, "undelivered");
+    documents
+        .map(|(_, content)| Stanza::parse(&content.bytes).unwrap().head.id.unwrap().parse().unwrap())
+        .collect()
+}
+
+/// So many seconds pass. How many documents the store was asked to write, each time that it was asked.
+fn wait(world: &mut World, seconds: u64) -> Vec<usize> {
+    let (end, mut asked) = (world.now + Duration::from_secs(seconds), vec![]);
+    while let Some(due) = world.router.deadline().filter(|due| due.at <= end) {
+        world.now = world.now.max(due.at);
+        let (mut effects, mut next) = (vec![], 0);
+        world.router.tick(world.now, &mut effects);
+        while next < effects.len() {
+            if let Effect::Ask { ticket, ask } = effects[next].clone() {
+                if let Ask::Save { changes, .. } = &ask {
+                    assert!(changes.iter().all(|change| matches!(change, Change::Document { .. })));
+                    asked.push(changes.len());
+                }
+                let answer = world.ask(ask);
+                world.router.answer(world.now, ticket, answer, &mut effects);
+            }
+            next += 1;
+        }
+    }
+    world.now = end;
+    asked
+}
+
+fn resume(world: &mut World, session: SessionId, count: u32) {
+    let mut effects = vec![];
+    assert!(world.router.resume(world.now, session, &bare(JULIET), count, &mut effects));
+    world.serve(&mut effects);
+}
+
+/// The session gets all that is in its queue.
+fn get_all(world: &mut World, session: SessionId) -> usize {
+    let mut effects = vec![];
+    assert!(world.router.resume(world.now, session, &bare(JULIET), 0, &mut effects));
+    world.serve(&mut effects);
+    let got = effects
+        .iter()
+        .filter(|effect| matches!(effect, Effect::Deliver { session: to, .. } if *to == session));
+    let count = got.count();
+    effects.clear();
+    world.router.acknowledged(world.now, session, u32::try_from(count).unwrap(), &mut effects);
+    world.serve(&mut effects);
+    count
+}
+
+// docs/guarantees.md: a store that refuses for ever is asked once each half minute for some of an account's messages, however many wait; when it
+// works again all are written, and nothing is left of them in the end.
+#[test]
+fn a_store_that_refuses_is_asked_each_half_minute() {
+    let (mut world, juliet, romeo) = worlds();
+    world.refuses = true;
+    for number in 0..300 {
+        let effects = world.send(romeo, chat(number));
+        assert!(world.tell(&effects).is_empty(), "the sender hears nothing of it");
+        world.now = world.now + Duration::from_millis(10);
+    }
+    assert_eq!((written(&world).len(), world.router.in_memory_only(juliet)), (0, 300));
+    let most = config().limits.storing;
+    assert_eq!(wait(&mut world, 305), [most; 10]);
+    // Others come meanwhile.
+    for number in 300..310 {
+        world.send(romeo, chat(number));
+    }
+    assert_eq!(wait(&mut world, 300), [most; 10]);
+    world.refuses = false;
+    assert_eq!(wait(&mut world, 30), [most, 310 - most]);
+    assert_eq!(written(&world), (0..310).collect::<Vec<_>>());
+    assert_eq!(world.router.in_memory_only(juliet), 0);
+    assert!(wait(&mut world, 300).is_empty());
+    while get_all(&mut world, juliet) > 0 {
+        detach(&mut world, juliet);
+    }
+    assert!(written(&world).is_empty());
+}
+
+// A client that is there gets its messages from the connection: they are written when it is lost again, if they are still in the queue.
+#[test]
+fn who_has_a_connection_needs_no_document() {
+    let (mut world, juliet, romeo) = worlds();
+    world.refuses = true;
+    (0..3).for_each(|number| drop(world.send(romeo, chat(number))));
+    resume(&mut world, juliet, 0);
+    world.refuses = false;
+    assert!(wait(&mut world, 100).is_empty());
+    let mut effects = vec![];
+    world.router.acknowledged(world.now, juliet, 1, &mut effects);
+    world.serve(&mut effects);
+    detach(&mut world, juliet);
+    assert_eq!(wait(&mut world, 30), [2]);
+    assert_eq!(written(&world), [1, 2]);
+    get_all(&mut world, juliet);
+    assert!(written(&world).is_empty());
+}
+
+// A store that has written a message too late has it once when it is written again, and not at all when the session has got it.
+#[test]
+fn what_is_written_late_is_the_same_document() {
+    for is_late in [true, false] {
+        let (mut world, juliet, romeo) = worlds();
+        world.at_once = false;
+        let effects = world.send(romeo, chat(7));
+        let Some(Effect::Ask { ticket, ask }) =
+            effects.into_iter().find(|effect| matches!(effect, Effect::Ask { .. }))
+        else {
+            panic!("it is not written")
+        };
+        // It expires, and then it is written, of which the router may hear.
+        world.now = world.now + Duration::from_secs(30);
+        let mut effects = vec![];
+        world.router.tick(world.now, &mut effects);
+        assert!(!effects.iter().any(|effect| matches!(effect, Effect::Ask { .. })));
+        assert_eq!(world.router.in_memory_only(juliet), 1);
+        if is_late {
+            assert_eq!(world.ask(ask), Answer::Saved);
+            world.router.answer(world.now, ticket, Answer::Saved, &mut effects);
+        }
+        world.at_once = true;
+        assert_eq!(wait(&mut world, 30), [1]);
+        assert_eq!((written(&world), world.router.in_memory_only(juliet)), (vec![7], 0));
+        assert_eq!(get_all(&mut world, juliet), 1);
+        assert!(written(&world).is_empty());
+    }
+}
+
+// A session that goes on at another server has what waits for it on disk there, though the server before could not write it.
+#[test]
+fn what_was_not_written_before_a_restart_is_written_after_it() {
+    let (mut world, juliet, romeo) = worlds();
+    world.send(romeo, chat(0));
+    world.refuses = true;
+    (1..3).for_each(|number| drop(world.send(romeo, chat(number))));
+    let saved = world.router.save(world.now, juliet).unwrap();
+    let mut other = World::with(config());
+    other.store = mem::take(&mut world.store);
+    let mut effects = vec![];
+    let mut restoring = Restoring::at(START);
+    assert!(other.router.restore(other.now, juliet, &saved, &mut restoring, &mut effects).is_some());
+    other.serve(&mut effects);
+    assert_eq!(written(&other), [0, 1, 2]);
+    assert_eq!(get_all(&mut other, juliet), 3);
+    assert!(written(&other).is_empty());
+}
+
+// What has gone from one session without a connection to another is written for that one.
+#[test]
+fn what_goes_to_another_session_is_written_there() {
+    let (mut world, juliet, romeo) = worlds();
+    world.refuses = true;
+    world.send(romeo, chat(0).with_to(jid("juliet@example.com/phone")));
+    let desk = world.connect("juliet@example.com/desk");
+    world.send(desk, available(0));
+    assert!(world.router.manage(desk, Duration::from_secs(3_600), &[]));
+    detach(&mut world, desk);
+    world.unbound(juliet);
+    assert_eq!(world.router.in_memory_only(desk), 1);
+    world.refuses = false;
+    wait(&mut world, 30);
+    assert_eq!(written(&world), [0]);
+    get_all(&mut world, desk);
+    assert!(written(&world).is_empty());
+}
