@@ -103,7 +103,8 @@ pub enum Ask {
     Router(balcony_router::Ask),
     /// Keep these sessions of a domain until the next start, for [`Server::restore`](crate::Server::restore), as documents of the
     /// collection [`SESSIONS`](balcony_router::collections::SESSIONS): the server is shutting down. It is asked only if
-    /// [`ServerConfig::keep_sessions`](crate::ServerConfig::keep_sessions) says so.
+    /// [`ServerConfig::keep_sessions`](crate::ServerConfig::keep_sessions) says so; the same ones once more, each second for a quarter of a
+    /// minute, if they could not be kept.
     Sessions {
         /// The domain.
         domain: BareJid,
@@ -129,7 +130,7 @@ pub enum Answer {
     Stream(balcony_stream::server::ServerAnswer),
     /// To the router's.
     Router(balcony_router::Answer),
-    /// To [`Ask::Sessions`]: whether they are kept, durably. Otherwise they are over.
+    /// To [`Ask::Sessions`]: whether they are kept, durably. Otherwise they are over, if they can't be kept when that is tried again.
     Sessions(bool),
     /// To [`Ask::Holders`]: none if there are no more; `None` if it can't be told now.
     Holders(Option<Vec<BareJid>>),

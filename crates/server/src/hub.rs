@@ -359,7 +359,9 @@ impl Hub {
             (Some(Asker::Router(ticket)), Answer::Router(answer)) => {
                 self.router.answer(now, ticket, answer, &mut self.effects);
             }
-            (Some(Asker::Saving), answer) => self.saved(matches!(answer, Answer::Sessions(true)), actions),
+            (Some(Asker::Saving), answer) => {
+                self.saved(now, matches!(answer, Answer::Sessions(true)), actions)
+            }
             (Some(Asker::Owing), answer) => {
                 let holders = if let Answer::Holders(holders) = answer { holders } else { None };
                 self.owe(now, holders, actions);
@@ -374,13 +376,15 @@ impl Hub {
         let components = self.components.as_ref().and_then(Components::deadline);
         let streams = abroad.into_iter().chain(components).min();
         let streams = streams.map(|at| Deadline { at, reason: Reason::Idle });
-        let owing = self.owing_due().map(|at| Deadline { at, reason: Reason::Answer });
-        streams.into_iter().chain(owing).chain(self.router.deadline()).min()
+        let asked = self.owing_due().into_iter().chain(self.saving_due()).min();
+        let asked = asked.map(|at| Deadline { at, reason: Reason::Answer });
+        streams.into_iter().chain(asked).chain(self.router.deadline()).min()
     }
 
     /// Does what has become due.
     pub(crate) fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.look_for_owing(now, actions);
+        self.save_again(now, actions);
         if self.router.deadline().is_some_and(|deadline| now >= deadline.at) {
             self.router.tick(now, &mut self.effects);
         }

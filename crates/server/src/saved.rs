@@ -3,7 +3,8 @@
 //!
 //! When all connections are closed, no session is on its way to one, and nothing waits for the store any more, the sessions that can be resumed are handed to whoever runs
 //! the server ([`Ask::Sessions`]), as they are at one moment, in parts, one after the other. What is kept is the server's part, as below,
-//! and the [router's](balcony_router::Router::save). Where nobody keeps them they end with the server.
+//! and the [router's](balcony_router::Router::save). Where nobody keeps them they end with the server. If they can't be kept it is tried again
+//! for a while: a disk that was full may have room again, and of what waits for them some may be nowhere else.
 //!
 //! The next server is given them before it takes connections ([`Server::restore`](crate::Server::restore)), when they are not kept any more: a session that
 //! was restored once never is again.
@@ -14,6 +15,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
+use core::time::Duration;
 
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Instant, RecordReader, RecordWriter};
@@ -31,6 +33,10 @@ use crate::sessions::{DIGEST, Waiting};
 const FIRST_VERSION: u8 = 1;
 /// As many as fit into so many bytes are kept with one ask, or one.
 const PART: usize = 256 * 1024;
+/// When it is tried again, if some could not be kept.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long it is, from the first time on that it has failed. What is left by then is tried once.
+const TRYING: Duration = Duration::from_secs(15);
 
 /// A session that is kept while its server is down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +53,51 @@ pub(crate) enum Saving {
     /// The server does not shut down, or waits for something.
     #[default]
     No,
-    /// Some are being kept, and then these, each with its domain.
-    Asked(VecDeque<(BareJid, SavedSession)>),
+    /// Some are being kept.
+    Asked(ToKeep),
+    /// They could not be kept, which is tried again then.
+    Waits(Instant, ToKeep),
     /// All are kept, or are over.
     Done,
+}
+
+/// What is to be kept.
+#[derive(Debug, Default)]
+pub(crate) struct ToKeep {
+    sessions: VecDeque<Unsaved>,
+    /// So many of the first are being kept.
+    asked: usize,
+    /// How long it is tried again, since it has failed once.
+    until: Option<Instant>,
+    /// How many could not be kept, and how many messages have waited for these that are nowhere else.
+    lost: usize,
+    lost_messages: usize,
+}
+
+/// A session that is to be kept.
+#[derive(Debug)]
+struct Unsaved {
+    domain: BareJid,
+    saved: SavedSession,
+    /// How many messages wait for it that are nowhere else.
+    messages: usize,
+}
+
+impl ToKeep {
+    /// What is lost, in words, if anything is.
+    fn loss(&self) -> Option<String> {
+        let ToKeep { lost, lost_messages, .. } = self;
+        let of_messages = match lost_messages {
+            0 => String::from("the messages that waited for them are in the store"),
+            _ => format!(
+                "{lost_messages} messages that they had not acknowledged were in memory only: those that have not arrived are lost, though \
+                 their senders were told that they are safe"
+            ),
+        };
+        (*lost > 0).then(|| {
+            format!("{lost} sessions could not be kept: their clients will begin others, and {of_messages}")
+        })
+    }
 }
 
 impl Hub {
@@ -74,8 +121,8 @@ impl Hub {
             };
             let unsettled: Vec<_> = self.sessions.all_waiting().into_iter().filter(is_unsettled).collect();
             if unsettled.is_empty() {
-                let all = self.record_all(now);
-                return self.save_next(all, actions);
+                let sessions = self.record_all(now);
+                return self.save_next(ToKeep { sessions, ..ToKeep::default() }, actions);
             }
             // Their clients have sent what is not decided. It can't be known what of that is to be sent again.
             for session in unsettled {
@@ -86,10 +133,12 @@ impl Hub {
 
     /// What is to be kept of all sessions, as they are at one moment. From then on there are none: if one ended when another of its
     /// account is kept already, what was for both would come to that one, and to whoever comes next.
-    fn record_all(&mut self, now: Instant) -> VecDeque<(BareJid, SavedSession)> {
+    fn record_all(&mut self, now: Instant) -> VecDeque<Unsaved> {
         let mut all = VecDeque::new();
         for session in self.sessions.all_waiting() {
-            all.extend(self.record(now, session));
+            let messages = self.router.in_memory_only(session);
+            let record = self.record(now, session);
+            all.extend(record.map(|(domain, saved)| Unsaved { domain, saved, messages }));
             self.router.let_go(session);
             self.sessions.end(session);
         }
@@ -97,31 +146,50 @@ impl Hub {
     }
 
     /// Has the next of them kept.
-    fn save_next(&mut self, mut left: VecDeque<(BareJid, SavedSession)>, actions: &mut Vec<Action>) {
-        let Some(domain) = left.front().map(|(domain, _)| domain.clone()) else {
+    fn save_next(&mut self, mut all: ToKeep, actions: &mut Vec<Action>) {
+        let Some(domain) = all.sessions.front().map(|first| first.domain.clone()) else {
             self.saving = Saving::Done;
-            return;
+            return actions.extend(all.loss().map(|line| Action::Log(Level::Warn, line)));
         };
-        let (mut sessions, mut size) = (Vec::new(), 0);
-        while let Some((_, saved)) = left.pop_front_if(|(of, saved)| {
-            size += saved.content.bytes.len();
-            *of == domain && (size <= PART || sessions.is_empty())
-        }) {
-            sessions.push(saved);
-        }
-        self.saving = Saving::Asked(left);
+        let mut size = 0;
+        let part = all.sessions.iter().enumerate().take_while(|(place, next)| {
+            size += next.saved.content.bytes.len();
+            next.domain == domain && (size <= PART || *place == 0)
+        });
+        let sessions: Vec<_> = part.map(|(_, next)| next.saved.clone()).collect();
+        all.asked = sessions.len();
+        self.saving = Saving::Asked(all);
         let ticket = self.asks.open(Asker::Saving);
         actions.push(Action::Ask(ticket, Ask::Sessions { domain, sessions }));
     }
 
-    /// They are kept, or are not: then they are over, and what waited for them is where the router has written it.
-    pub(crate) fn saved(&mut self, is_kept: bool, actions: &mut Vec<Action>) {
-        let Saving::Asked(left) = mem::take(&mut self.saving) else { return };
-        if !is_kept {
-            let line = "sessions could not be kept: their clients will begin others".into();
-            actions.push(Action::Log(Level::Warn, line));
+    /// They are kept, or are not: then it is tried again, until that is no use. What waited for those that are over is where the router has
+    /// written it.
+    pub(crate) fn saved(&mut self, now: Instant, is_kept: bool, actions: &mut Vec<Action>) {
+        let Saving::Asked(mut all) = mem::take(&mut self.saving) else { return };
+        let again = now + AGAIN;
+        if !is_kept && again <= *all.until.get_or_insert(now + TRYING) {
+            self.saving = Saving::Waits(again, all);
+            return;
         }
-        self.save_next(left, actions);
+        for unsaved in all.sessions.drain(..all.asked).filter(|_| !is_kept) {
+            all.lost += 1;
+            all.lost_messages += unsaved.messages;
+        }
+        self.save_next(all, actions);
+    }
+
+    /// When it is tried again to keep sessions that could not be kept.
+    pub(crate) fn saving_due(&self) -> Option<Instant> {
+        if let Saving::Waits(at, _) = &self.saving { Some(*at) } else { None }
+    }
+
+    /// Tries that if it is time.
+    pub(crate) fn save_again(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        match mem::take(&mut self.saving) {
+            Saving::Waits(at, all) if at <= now => self.save_next(all, actions),
+            saving => self.saving = saving,
+        }
     }
 
     /// A session that waits for its client is over.

@@ -5,7 +5,7 @@ use alloc::vec;
 
 use balcony_machine::Secret;
 use balcony_router::Memory;
-use balcony_stanza::MessageType;
+use balcony_stanza::{MessageType, PresenceType};
 use balcony_xml::{Element, Name};
 
 use super::*;
@@ -22,6 +22,13 @@ struct World {
     store: Memory,
     kept: Vec<SavedSession>,
     tickets: u64,
+    now: Instant,
+    /// Whether the store refuses to write anything.
+    refuses: bool,
+    /// How often it was asked to keep sessions.
+    asked: usize,
+    /// What was logged.
+    lines: Vec<String>,
 }
 
 impl World {
@@ -30,34 +37,65 @@ impl World {
         config.keep_sessions = true;
         let mut store = Memory::default();
         store.create(JULIET.parse().unwrap());
-        World { hub: Hub::new(&config, &Seed::from_u64(1), 1), store, kept: Vec::new(), tickets: 0 }
+        World {
+            hub: Hub::new(&config, &Seed::from_u64(1), 1),
+            store,
+            kept: Vec::new(),
+            tickets: 0,
+            now: Instant::ZERO,
+            refuses: false,
+            asked: 0,
+            lines: Vec::new(),
+        }
     }
 
     /// Connections say this. What they are told.
     fn says(&mut self, up: Up) -> Vec<Down> {
         let mut actions = Vec::new();
-        self.hub.up(Instant::ZERO, up, &mut actions);
+        self.hub.up(self.now, up, &mut actions);
         self.go_on(actions)
+    }
+
+    /// So much time passes.
+    fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(due) = self.hub.deadline().filter(|due| due.at <= end) {
+            self.now = self.now.max(due.at);
+            let mut actions = Vec::new();
+            self.hub.tick(self.now, &mut actions);
+            self.go_on(actions);
+        }
+        self.now = end;
     }
 
     fn go_on(&mut self, mut actions: Vec<Action>) -> Vec<Down> {
         let mut said = Vec::new();
         loop {
-            while let Some(down) = self.hub.next_down(Instant::ZERO, &mut actions) {
+            while let Some(down) = self.hub.next_down(self.now, &mut actions) {
                 said.push(down);
             }
-            self.hub.go_on_closing(Instant::ZERO, &mut actions);
+            self.hub.go_on_closing(self.now, &mut actions);
             let Some(action) = actions.pop() else { return said };
+            if let Action::Log(_, line) = &action {
+                self.lines.push(line.clone());
+            }
             if let Action::Ask(ticket, ask) = action {
                 let answer = match ask {
+                    Ask::Router(balcony_router::Ask::Save { .. }) if self.refuses => {
+                        Answer::Router(balcony_router::Answer::Refused)
+                    }
                     Ask::Router(ask) => Answer::Router(self.store.answer(0, ask)),
+                    Ask::Sessions { .. } if self.refuses => {
+                        self.asked += 1;
+                        Answer::Sessions(false)
+                    }
                     Ask::Sessions { sessions, .. } => {
                         self.kept.extend(sessions);
                         Answer::Sessions(true)
                     }
                     _ => continue,
                 };
-                self.hub.answer(Instant::ZERO, ticket, answer, &mut actions);
+                self.hub.answer(self.now, ticket, answer, &mut actions);
             }
         }
     }
@@ -113,6 +151,61 @@ fn what_is_on_its_way_to_a_connection_is_awaited() {
     world.lost(session);
     assert_eq!((world.kept.len(), world.hub.is_saving()), (1, false));
     assert_eq!(world.hub.router.counts().sessions, 0);
+}
+
+/// A server shuts down with one session that waits for its client, and a message in its queue that was written before or not; its store refuses
+/// everything for so many seconds more.
+fn shut_down(is_written: bool, refuses: Option<u64>) -> World {
+    let mut world = World::new();
+    let (session, _) = world.begin(ConnectionId(1));
+    world.says(Up::Stanza {
+        session,
+        number: 0,
+        stanza: Box::new(
+            Stanza::presence(PresenceType::Available).with_from("juliet@example.com/phone".parse().unwrap()),
+        ),
+    });
+    world.refuses = !is_written;
+    world.lost(session);
+    let body = Element::new(Name::from_static("body"), "jabber:client").text("hail");
+    let message = Stanza::message(MessageType::Chat).with_to(JULIET.parse().unwrap()).with_child(body);
+    world.hub.send(world.now, message.with_from("example.com".parse().unwrap())).unwrap();
+    world.go_on(Vec::new());
+    world.refuses = refuses.is_some();
+    world.hub.shutdown(world.now);
+    world.says(Up::AllEnded);
+    world.says(Up::Alone(true));
+    if let Some(seconds) = refuses {
+        world.wait(Duration::from_secs(seconds));
+        world.refuses = false;
+        world.wait(Duration::from_secs(60));
+    }
+    assert!(!world.hub.is_saving() && world.hub.deadline().is_none());
+    world
+}
+
+// docs/guarantees.md: a store that refuses to keep the sessions of a server that shuts down is asked again each second, for 15 seconds. Then they
+// are over, which is said, with what is lost.
+#[test]
+fn sessions_that_cannot_be_kept_are_tried_again() {
+    for is_written in [false, true] {
+        let world = shut_down(is_written, None);
+        assert_eq!((world.kept.len(), world.asked, world.lines.len()), (1, 0, 0));
+        let world = shut_down(is_written, Some(10));
+        assert_eq!((world.kept.len(), world.asked), (1, 11));
+        assert!(world.lines.is_empty(), "{:?}", world.lines);
+        let world = shut_down(is_written, Some(30));
+        assert_eq!((world.kept.len(), world.asked), (0, 16));
+        let [line] = &world.lines[..] else { panic!("{:?}", world.lines) };
+        assert!(line.starts_with("1 sessions could not be kept"), "{line}");
+        assert_eq!(
+            line.contains("1 messages that they had not acknowledged were in memory only"),
+            !is_written
+        );
+        assert_eq!(line.contains("are in the store"), is_written);
+        let juliet = JULIET.parse().unwrap();
+        assert_eq!(world.store.documents(&juliet, "undelivered").count(), usize::from(is_written));
+    }
 }
 
 // XEP-0198 §5 [SM17]: a connection says that it can't let a session go, which it has lost by then and which has another connection. That one is
