@@ -4,6 +4,7 @@ mod http;
 mod offer;
 mod options;
 mod started;
+mod unsaved;
 mod warnings;
 
 use core::fmt;
@@ -27,6 +28,7 @@ use http::Http;
 use offer::Offer;
 use options::{Options, domains};
 use started::Started;
+use unsaved::Unsaved;
 use warnings::{warn, warn_of_end};
 
 use crate::args::ServeArgs;
@@ -89,17 +91,20 @@ pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure>
     let token_lifetime = settings.token_lifetime().unwrap_or(usual.token_lifetime);
     let hashing = WorkerConfig { iterations, token_lifetime, ..usual };
     let offer = Offer::of(&store);
-    let storage = Storage { worker: Arc::new(Worker::start_with(store.clone(), hashing)), store };
+    let worker = Arc::new(Worker::start_with(store.clone(), hashing));
+    let storage = Storage { worker, store, unsaved: Unsaved::default() };
+    let unsaved = storage.unsaved.clone();
     let served = runtime.block_on(serve(&options, settings, &storage, offer, may_move, &log));
     // With the runtime the last tasks end, then the threads of the store, then the store closes its file.
     runtime.shutdown_timeout(CLOSING);
-    served.and(storage.close())
+    served.and(storage.close()).and_then(|()| unsaved.result())
 }
 
 /// The store and the threads before it.
 struct Storage {
     worker: Arc<Worker>,
     store: Store,
+    unsaved: Unsaved,
 }
 
 impl Storage {
@@ -170,8 +175,11 @@ async fn serve(
     let of_components = settings.components.addresses();
     config.keep_sessions = true;
     let worker = Arc::clone(&storage.worker);
-    let answers = Arc::clone(&worker);
-    let mut server = Server::builder(config.clone(), move |ask, reply| answers.handle(ask, reply));
+    let (answers, unsaved) = (Arc::clone(&worker), storage.unsaved.clone());
+    let mut server = Server::builder(config.clone(), move |ask, reply| {
+        let reply = unsaved.note(&ask, reply);
+        answers.handle(ask, reply);
+    });
     let most = settings.max_connections.unwrap_or(MOST_CONNECTIONS);
     // Of other servers, and to them.
     let of_servers_most = if config.federation.is_some() { 2 * settings.federation.connections() } else { 0 };
