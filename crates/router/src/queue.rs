@@ -234,6 +234,7 @@ impl Router {
         self.catch_up_all(effects);
         self.flush_all(effects);
         self.carry_out_orders(effects);
+        self.write_moved(effects);
         // What comes of that comes here once more, for as many accounts as there are.
         if !mem::replace(&mut self.is_disposing, true) {
             self.dispose(effects);

@@ -107,6 +107,8 @@ pub(crate) struct Keeps {
     by_stanza: ByStanza<Arc<str>>,
     /// The keys of their documents.
     keys: BTreeSet<Arc<str>>,
+    /// The accounts of those that have come from other sessions, and that the store has not written.
+    moved: BTreeSet<BareJid>,
 }
 
 impl Keeps {
@@ -164,9 +166,12 @@ impl Router {
         let placed = self.placed.get(&stanza);
         let Some(when) = placed.map(|placed| placed.when) else { return };
         if let Some(document) = origin.take_document() {
-            // It is written already, of a session that has ended: nothing has to be done that could fail.
+            // It is written already, of a session that has ended, or is to be written again: nothing has to be done that could fail.
             if let Some(account) = self.accounts.get_mut(&name) {
                 account.obsolete.keys.remove(&document);
+                if account.unwritten.as_ref().is_some_and(|unwritten| unwritten.keys.contains(&document)) {
+                    self.keeps.moved.insert(name);
+                }
             }
             return self.keeps.insert(&stanza, document);
         }
@@ -299,6 +304,22 @@ impl Router {
         }
     }
 
+    /// The same, of accounts of which some have come to other sessions just now: they may have been on their way when it was time.
+    pub(crate) fn write_moved(&mut self, effects: &mut Vec<Effect>) {
+        for name in mem::take(&mut self.keeps.moved) {
+            self.write_when_due(&name, effects);
+        }
+    }
+
+    /// Nothing could be tried. If messages are on their way from one session to another it is as soon as they are there.
+    fn postpone(&mut self, name: &BareJid, is_moving: bool) {
+        let now = self.asks.now();
+        let account = self.accounts.get_mut(name).filter(|_| is_moving);
+        if let Some(unwritten) = account.and_then(|account| account.unwritten.as_mut()) {
+            unwritten.next = Try::At(now);
+        }
+    }
+
     /// Some documents have been written that could not be before, or have not.
     pub(crate) fn tried_again(
         &mut self,
@@ -323,7 +344,10 @@ impl Router {
     /// one.
     fn write_again(&mut self, name: &BareJid, most: usize, most_bytes: usize, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get_mut(name) else { return };
-        let is_moving = account.leaving() > 0 || account.ending > 0 || account.has_returned();
+        // What this call gives to a session is in its queue when the call ends.
+        let is_coming = |key: &Arc<str>| self.keeps.keys.contains(key);
+        let is_moving = account.is_moving()
+            || account.unwritten.as_ref().is_some_and(|unwritten| unwritten.keys.iter().any(is_coming));
         let Some(Unwritten { mut keys, .. }) = account.unwritten.take().map(|unwritten| *unwritten) else {
             return;
         };
@@ -355,8 +379,9 @@ impl Router {
             }
         }
         if changes.is_empty() {
-            // They are of sessions that have a connection, which they may lose.
-            return self.not_written(name, keys.into_iter().collect());
+            // They are of sessions that have a connection, which they may lose, or are on their way to others.
+            self.not_written(name, keys.into_iter().collect());
+            return self.postpone(name, is_moving);
         }
         if let Some(account) = self.accounts.get_mut(name) {
             account.unwritten = Some(Box::new(Unwritten { keys, next: Try::UnderWay }));
@@ -538,6 +563,11 @@ pub(crate) fn split_off(documents: &mut Vec<Document>) -> Vec<Document> {
 }
 
 impl Account {
+    /// Whether messages may be on their way from a session to others.
+    fn is_moving(&self) -> bool {
+        self.leaving() > 0 || self.ending > 0 || self.has_returned()
+    }
+
     /// Whether messages that have come back from sessions wait.
     fn has_returned(&self) -> bool {
         let is_returned = |task: Task| matches!(task, Task::Returned);

@@ -207,3 +207,26 @@ fn what_goes_to_another_session_is_written_there() {
     get_all(&mut world, desk);
     assert!(written(&world).is_empty());
 }
+
+// It is on its way there at the moment when it is tried again: then it is written when it is there.
+#[test]
+fn what_is_on_its_way_to_another_session_is_written_there() {
+    let (mut world, phone, romeo) = worlds();
+    world.refuses = true;
+    resume(&mut world, phone, 0);
+    let desk = world.available("juliet@example.com/desk", 0);
+    for (session, seconds) in [(phone, 60), (desk, 3_600)] {
+        assert!(world.router.manage(session, Duration::from_secs(seconds), &[]));
+        detach(&mut world, session);
+    }
+    world.send(romeo, chat(0).with_to(jid("juliet@example.com/phone")));
+    wait(&mut world, 59);
+    world.refuses = false;
+    wait(&mut world, 1);
+    let mut effects = vec![];
+    world.router.gone(world.now, phone, &mut effects);
+    world.serve(&mut effects);
+    assert_eq!((written(&world), world.router.in_memory_only(desk)), (vec![0], 0));
+    get_all(&mut world, desk);
+    assert!(written(&world).is_empty());
+}
