@@ -62,6 +62,9 @@ pub struct Hub {
     /// How long streams to other servers stay open for what the store has not answered when the server shuts down; and until when that is.
     lingering: Duration,
     lingers_until: Option<Instant>,
+    /// That is over, and they have so long to be sent what waits for them; and whether it was over before.
+    closing: Duration,
+    has_lingered: bool,
     random: Random,
     /// The longest time for which a session may wait for its client.
     resumption: Duration,
@@ -118,6 +121,8 @@ impl Hub {
             negotiation: config.limits.negotiation,
             lingering: config.limits.closing + patience(&config.limits),
             lingers_until: None,
+            closing: config.limits.closing,
+            has_lingered: false,
             random,
             resumption: config.limits.resumption,
             keep_sessions: config.keep_sessions,
@@ -138,7 +143,8 @@ impl Hub {
             federation.configure(config.clone());
         }
         (self.resumption, self.keep_sessions) = (config.limits.resumption, config.keep_sessions);
-        self.lingering = config.limits.closing + patience(&config.limits);
+        self.closing = config.limits.closing;
+        self.lingering = self.closing + patience(&config.limits);
         // Streams that are open have the time that they had.
         self.negotiation = self.negotiation.max(config.limits.negotiation);
     }
@@ -375,6 +381,9 @@ impl Hub {
         let abroad = self.federation.as_ref().and_then(Federation::deadline);
         let components = self.components.as_ref().and_then(Components::deadline);
         let streams = abroad.into_iter().chain(components).min();
+        let has_streams = || self.federation.as_ref().is_some_and(|federation| federation.streams() > 0);
+        let lingers = self.lingers_until.filter(|_| has_streams());
+        let streams = streams.into_iter().chain(lingers).min();
         let streams = streams.map(|at| Deadline { at, reason: Reason::Idle });
         let asked = self.owing_due().into_iter().chain(self.saving_due()).min();
         let asked = asked.map(|at| Deadline { at, reason: Reason::Answer });
@@ -433,7 +442,9 @@ impl Hub {
     /// The server shuts down. What was accepted has its fate, and all connections have been told.
     pub(crate) fn shutdown(&mut self, now: Instant) {
         self.is_closing = true;
-        self.lingers_until.get_or_insert(now + self.lingering);
+        if !self.has_lingered {
+            self.lingers_until.get_or_insert(now + self.lingering);
+        }
         if !self.keep_sessions {
             self.saving = Saving::Done;
             for session in self.sessions.all_waiting() {
@@ -456,11 +467,17 @@ impl Hub {
             && self.router.counts().sessions == self.sessions.count().0
             && self.router.counts().asks == 0
             && !self.router.has_parked();
-        // On streams that go both ways (XEP-0288) others go on sending, which the store may never have done with.
-        if (has_said_all || self.lingers_until.is_some_and(|until| now >= until))
-            && let Some(federation) = &mut self.federation
-        {
-            federation.close(now);
+        // On streams that go both ways (XEP-0288) others go on sending, which the store may never have done with, and asking, so that there is
+        // always something to send.
+        let is_over = self.lingers_until.take_if(|until| now >= *until).is_some();
+        let is_last = is_over && mem::replace(&mut self.has_lingered, true);
+        if is_over && !is_last {
+            self.lingers_until = Some(now + self.closing);
+        }
+        match &mut self.federation {
+            Some(federation) if is_last => federation.cut(now),
+            Some(federation) if has_said_all || is_over => federation.close(now),
+            _ => {}
         }
         self.save_when_settled(now, actions);
     }

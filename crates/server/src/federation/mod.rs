@@ -434,6 +434,16 @@ impl Federation {
         }
     }
 
+    /// Ends all streams, whatever waits for them.
+    pub fn cut(&mut self, now: Instant) {
+        self.closing = Closing::All;
+        let ids: Vec<StreamId> = self.links.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            self.abort(now, id, shutting_down());
+        }
+        self.finish(now);
+    }
+
     /// Ends a stream of a server that shuts down, if nothing more is to be sent on it.
     fn close_if_done(&mut self, now: Instant, id: StreamId) {
         if self.closing == Closing::All && !self.has_to_send(id) {
