@@ -29,7 +29,7 @@ const TURN: usize = 65_536;
 pub(crate) const TURN_OF_SERVER: usize = 16_384;
 /// Sockets that have a turn, and messages that are read, before what the machine says is carried out.
 const BATCH: usize = 64;
-/// The same in time: sockets that ask for much keep neither the others waiting for long nor what is to be written.
+/// The same in time, for messages and for sockets: those that ask for much keep neither the others waiting for long nor what is to be written.
 const HEARING: Duration = Duration::from_millis(4);
 /// Batches until the task lets others run, and the runtime look which sockets are ready.
 const BATCHES: usize = 8;
@@ -170,6 +170,7 @@ impl<R: Runtime> Driver<R> {
                 break;
             }
         }
+        let until = self.now + HEARING;
         for _ in 0..BATCH.min(self.ready.len()) {
             let Some(key) = self.ready.pop_front() else { break };
             match self.listeners.get_mut(usize::MAX - key) {
