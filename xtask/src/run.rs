@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Instant;
@@ -119,7 +119,10 @@ type Step = (&'static str, fn() -> Result);
 fn step_apart(command: &OsStr, name: &str) -> (String, Result) {
     let run = || -> std::io::Result<_> {
         let (mut output, writer) = std::io::pipe()?;
-        let mut step = Command::new(std::env::current_exe()?);
+        // A step before it may have had this program built anew in its place, which this one is not.
+        let own = Path::new("/proc/self/exe");
+        let own = if cfg!(target_os = "linux") { own.into() } else { std::env::current_exe()? };
+        let mut step = Command::new(own);
         step.arg(command).arg(name).current_dir(root()).stdin(Stdio::null());
         let mut child = step.stdout(writer.try_clone()?).stderr(writer).spawn()?;
         // Its ends of the pipe go with it.
