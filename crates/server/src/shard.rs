@@ -632,8 +632,9 @@ impl<P, H: AtHub> Shard<P, H> {
     /// Takes in no more sockets, and ends all streams; see [`Server::shutdown`](crate::Server::shutdown). The store has time for what it has
     /// to write as long as it answers anything: when it has answered nothing for 20 seconds, or
     /// [`Limits::answer`](balcony_machine::Limits::answer) if that is less, the rest is given up, but not before
-    /// [`Limits::closing`](balcony_machine::Limits::closing) and as long again. By then its streams to other servers end as well, so that nothing
-    /// more comes on those that go both ways (XEP-0288). For shard 0; the others hear of it.
+    /// [`Limits::closing`](balcony_machine::Limits::closing) and as long again. By then its streams to other servers end as well, those on
+    /// which something is still to be sent a [`Limits::closing`](balcony_machine::Limits::closing) later, so that nothing more comes on those that
+    /// go both ways (XEP-0288). For shard 0; the others hear of it.
     pub fn shutdown(&mut self, now: Instant) {
         self.now = now;
         let until = now + self.config().limits.closing + self.patience() + PAUSE;
