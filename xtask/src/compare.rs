@@ -68,9 +68,24 @@ const LOADS: &[Load] = &[
         &["chat", "--pairs", "1", "--window", "1", "--plain"],
         "messages_per_cpu_second",
     ),
-    load("headlines to 9 of 10 resources, deliveries", &["fan-out", "--plain"], "deliveries_per_cpu_second"),
+    // As many in flight as in the chats; and few, where each packet to a client carries few.
+    load(
+        "headlines to 9 of 10 resources, deliveries",
+        &["fan-out", "--window", "16", "--plain"],
+        "deliveries_per_cpu_second",
+    ),
+    load(
+        "headlines with 4 in flight, deliveries",
+        &["fan-out", "--window", "4", "--plain"],
+        "deliveries_per_cpu_second",
+    ),
     load(
         "presence to 100 subscribers, deliveries",
+        &["presence", "--window", "16", "--plain"],
+        "deliveries_per_cpu_second",
+    ),
+    load(
+        "presence with 4 in flight, deliveries",
         &["presence", "--window", "4", "--plain"],
         "deliveries_per_cpu_second",
     ),

@@ -151,7 +151,9 @@ impl Page {
         text.push_str(
             "## Work\n\nMessages, deliveries and logins that a server does in a second of its CPU time, in user space and in the kernel: more is better. `12.0 ×` says \
              that Balcony does 12 times as much in the same CPU time, or that the other server needs 12 times the CPU time for the same work. Where it is less than \
-             1 the other one is better, and it is **bold**.\n\n",
+             1 the other one is better, and it is **bold**. Where nothing else is said 16 messages, headlines or presences of each sender are in flight. With \
+             fewer, each packet to a client carries fewer, and the packets are the kernel's work, which is the same for every server: with 4 in flight Balcony sends \
+             just one packet for four deliveries.\n\n",
         );
         self.table(&mut text, "in a second of CPU time", &of(false));
         let _ = writeln!(text, "\n![The ratios of the table as bars](performance/{WORK})\n");
