@@ -22,6 +22,9 @@ pub(crate) struct Layer {
     established: bool,
     #[cfg(feature = "websocket")]
     websocket: Option<Box<WebSocket>>,
+    /// Something has come for the WebSocket: a part of a message, or a frame of its own such as a ping.
+    #[cfg(feature = "websocket")]
+    has_heard: bool,
     peer_closed: bool,
 }
 
@@ -53,6 +56,8 @@ impl Layer {
             established: false,
             #[cfg(feature = "websocket")]
             websocket: None,
+            #[cfg(feature = "websocket")]
+            has_heard: false,
             peer_closed: false,
         }
     }
@@ -73,6 +78,12 @@ impl Layer {
         if let Some(websocket) = &mut self.websocket {
             websocket.set_limit(bytes);
         }
+    }
+
+    /// Whether something has come for the WebSocket since the last time.
+    #[cfg(feature = "websocket")]
+    pub(crate) const fn take_heard(&mut self) -> bool {
+        core::mem::replace(&mut self.has_heard, false)
     }
 
     /// Whether the stream's bytes are the transport's.
@@ -143,9 +154,13 @@ impl Layer {
                 Some(_) => {
                     let mut below = Vec::new();
                     security = self.read_session(now, input, &mut below, out)?;
+                    self.has_heard |= !below.is_empty();
                     websocket.read(&below, plain)
                 }
-                None => websocket.read(core::mem::take(input), plain),
+                None => {
+                    self.has_heard |= !input.is_empty();
+                    websocket.read(core::mem::take(input), plain)
+                }
             };
         }
         self.send_below(websocket, out)?;

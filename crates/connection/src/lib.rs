@@ -403,6 +403,10 @@ impl<S: Side> Connection<S> {
         #[cfg(feature = "websocket")]
         self.layer.limit_messages(self.stream.element_limits().bytes);
         let result = self.layer.read(now, input, self.input.buffer(), out);
+        #[cfg(feature = "websocket")]
+        if self.layer.take_heard() {
+            self.stream.heard(now);
+        }
         if let Err(Error::Stream(balcony_stream::Error::Local(error))) = &result {
             self.stream.abort(error.clone(), &mut self.output);
         }

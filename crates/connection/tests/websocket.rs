@@ -5,10 +5,11 @@
 
 mod common;
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use balcony_connection::{ClientConnection, Error, ServerConnection, WEBSOCKET_PATH, WebSocketUrl};
-use balcony_machine::{Instant, Progress, Secret, Seed, XmlLimits};
+use balcony_machine::{Instant, Limits, Progress, Secret, Seed, XmlLimits};
 use balcony_stanza::{MessageType, Stanza, StreamCondition};
 use balcony_stream::client::{Client, ClientStreamConfig};
 use balcony_stream::server::{Server, ServerStreamConfig};
@@ -212,6 +213,32 @@ fn frames_that_are_no_messages() {
         let mut naked = frame(1, OPEN);
         naked[1] &= 0x7f;
         assert!(matches!(serve(&[naked], &mut cut).1, Some(Err(Error::WebSocket(_)))));
+    }
+}
+
+// RFC 7395 §3.8 [V14], RFC 6120 §4.6: a client that sends nothing but pings is there, as one that sends white space on TCP is. So is one whose message
+// takes long to come, and who was asked and sends a ping before the answer.
+#[test]
+fn every_frame_is_a_sign_of_life() {
+    let (idle, moment) = (Limits::default().idle.unwrap(), Duration::from_secs(1));
+    let mut fragments = [frame(1, b"<message xmlns='jabber:client'>"), frame(0, b"<body>")];
+    fragments.iter_mut().for_each(|fragment| fragment[0] &= 0x7f);
+    let [ping, pong] = [9, 10].map(|kind| frame(kind, b"there"));
+    let halves = [ping[..5].to_vec(), ping[5..].to_vec()];
+    for [first, next] in [[ping.clone(), ping], [pong.clone(), pong], fragments, halves] {
+        for mut cut in Cut::all() {
+            let (mut client, mut server) = (client(false), server(false));
+            settle(&mut client, &mut server, &mut Cut::Whole);
+            server.now = server.now + (idle - moment);
+            server.receive(&first, &mut cut);
+            assert_eq!(server.connection.deadline().unwrap().at, server.now + idle);
+            server.now = server.now + idle;
+            assert!(contains(&server.receive(&[], &mut cut), "urn:xmpp:ping"));
+            server.now = server.now + (Limits::default().answer - moment);
+            server.receive(&next, &mut cut);
+            assert_eq!(server.connection.deadline().unwrap().at, server.now + idle);
+            assert!(server.connection.is_open(), "{:?}", server.ended);
+        }
     }
 }
 

@@ -168,8 +168,7 @@ impl<S: Side> Stream<S> {
                 return Err(StreamError::new(StreamCondition::PolicyViolation, says).into());
             }
             if input.len() < start {
-                self.pinged = false;
-                self.side.heard(&mut self.common, now);
+                self.heard(now);
             }
             let event = match token {
                 None => return Ok(Progress::NeedInput),
@@ -376,6 +375,13 @@ impl<S: Side> Stream<S> {
     #[must_use]
     pub fn element_limits(&self) -> XmlLimits {
         self.common.reader.limits()
+    }
+
+    /// The peer has shown that it is there, by something that does not come to the stream: a ping of the WebSocket below it, say (RFC 6455 section
+    /// 5.5.2), with which clients do there what white space does on TCP (RFC 7395 section 3.8, RFC 6120 section 4.6.1).
+    pub fn heard(&mut self, now: Instant) {
+        self.pinged = false;
+        self.side.heard(&mut self.common, now);
     }
 
     /// Bytes are about to come, which are read in memory of this workspace if the stream has none; see [`Reader::wake`](balcony_xml::Reader::wake).
