@@ -7,6 +7,8 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 use rustls::{CommonState, Error};
 
+use crate::records::Fault;
+
 /// Either side. Both are as large as each other, but for some bytes.
 pub(crate) enum Connection {
     Client(UnbufferedClientConnection),
@@ -47,16 +49,36 @@ impl Connection {
     /// what costs and brings nothing, such as empty records, and at some rules on records. It has no call for alerts, so it is shown what
     /// it does answer with one, in the place of `input`, which is of no use any more: a change_cipher_spec where none may be
     /// (`unexpected_message`), and where that is not looked at, what is no record (`decode_error`).
-    pub(crate) fn tell(&mut self, mut input: Vec<u8>, buffers: &mut Buffers<'_>) {
-        // No less than there was: rustls goes on where it has stopped, which may be at the end.
-        let length = input.len().max(CHANGE.len()) + HEADER;
-        input.clear();
-        input.resize(length, 0xff);
-        input[..CHANGE.len()].copy_from_slice(&CHANGE);
+    pub(crate) fn tell(&mut self, input: Vec<u8>, buffers: &mut Buffers<'_>) {
+        let mut change = CHANGE;
         if self.common().is_handshaking() {
             // Of TLS 1.3, where one may come, but not with this value.
-            input[CHANGE.len() - 1] = 2;
+            change[CHANGE.len() - 1] = 2;
         }
+        self.show(&change, input, buffers);
+    }
+
+    /// Tells the peer what is wrong with a record of which nothing was shown to rustls. In the clear that is said as it is. Where what this side
+    /// says is encrypted it is for rustls to say, which knows no more of a record that is too long than that it is none (`decode_error`).
+    pub(crate) fn tell_of_record(&mut self, fault: Fault, input: Vec<u8>, buffers: &mut Buffers<'_>) {
+        let start = buffers.out.len();
+        match fault {
+            Fault::Type => self.tell(input, buffers),
+            Fault::Length => self.show(&[], input, buffers),
+        }
+        // A fatal alert. An encrypted one is longer.
+        if let Some([21, _, _, 0, 2, 2, description]) = buffers.out.get_mut(start..) {
+            *description = fault.alert();
+        }
+    }
+
+    /// Shows this in the place of `input`, and behind it what is no record, until there is something to be said.
+    fn show(&mut self, this: &[u8], mut input: Vec<u8>, buffers: &mut Buffers<'_>) {
+        // No less than there was: rustls goes on where it has stopped, which may be at the end.
+        let length = input.len().max(this.len()) + HEADER;
+        input.clear();
+        input.extend_from_slice(this);
+        input.resize(length, 0xff);
         let mut taken = 0;
         // What it has still to look at of a record comes first, a message each time.
         for _ in 0..MESSAGES {

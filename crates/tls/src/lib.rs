@@ -58,6 +58,7 @@ mod established;
 mod identity;
 mod name;
 mod pem;
+mod records;
 #[cfg(feature = "rcgen")]
 mod self_signed;
 mod server;

@@ -14,6 +14,7 @@ use rustls::server::UnbufferedServerConnection;
 use crate::certificates::Certificates;
 use crate::connection::{Buffers, Connection, Say};
 use crate::identity::{Identity, Service};
+use crate::records::{Fault, Records};
 use crate::verify::{Proven, Trust};
 use crate::vouchers::{Basis, Shown};
 use crate::witness::Witness;
@@ -46,6 +47,8 @@ const RECORD: usize = 5 + 16_384 + 2_048;
 /// nothing that has been decrypted or encrypted stays inside. While no record is incomplete there is no buffer.
 pub struct Session {
     connection: Connection,
+    /// Where the records begin that come.
+    records: Records,
     /// What has come and is not complete yet.
     incomplete: Vec<u8>,
     /// Until it is over.
@@ -151,6 +154,7 @@ impl Session {
     fn new(connection: Connection, witness: Arc<Witness>, domain: Option<Box<str>>, ours: Ours) -> Session {
         Session {
             connection,
+            records: Records::default(),
             incomplete: Vec::new(),
             handshake: Some(Box::new(Handshake { witness, ours })),
             domain,
@@ -180,8 +184,16 @@ impl Session {
         if let Some(error) = self.error.as_deref() {
             return Err(error.clone());
         }
+        let mut wrong = None;
         if !self.peer_closed {
-            self.incomplete.extend_from_slice(input);
+            let sound = match self.records.read(input) {
+                Ok(()) => *input,
+                Err((fault, before)) => {
+                    wrong = Some(fault);
+                    before
+                }
+            };
+            self.incomplete.extend_from_slice(sound);
             if let (Some(handshake), Connection::Client(_)) = (&self.handshake, &self.connection) {
                 handshake.witness.sees(input);
             }
@@ -191,11 +203,19 @@ impl Session {
         // The handshake may have come to its end before a fault.
         self.establish();
         result?;
-        if self.incomplete.len() > MOST {
+        let wrong = wrong.filter(|_| !self.peer_closed);
+        if wrong.is_some() || self.incomplete.len() > MOST {
             let rest = core::mem::take(&mut self.incomplete);
             let mut buffers = Buffers { plain, out, say: None, peer_closed: false };
-            self.connection.tell(rest, &mut buffers);
-            return Err(self.fail(Error::Protocol("a TLS message is too long".into())));
+            match wrong {
+                Some(fault) => self.connection.tell_of_record(fault, rest, &mut buffers),
+                None => self.connection.tell(rest, &mut buffers),
+            }
+            return Err(self.fail(match wrong {
+                Some(Fault::Type) => Error::NotTls,
+                Some(Fault::Length) => Error::Protocol("a TLS record is too long".into()),
+                None => Error::Protocol("a TLS message is too long".into()),
+            }));
         }
         Ok(self.status())
     }

@@ -164,6 +164,7 @@ const CHANGE: u8 = 20;
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 const DATA: u8 = 23;
+const HEARTBEAT: u8 = 24;
 
 /// What breaks the rules on records and messages where all is readable: what is said, and the alert that comes of it.
 fn readable() -> Vec<(&'static str, Vec<u8>, u8)> {
@@ -173,10 +174,19 @@ fn readable() -> Vec<(&'static str, Vec<u8>, u8)> {
         message.iter().flat_map(|byte| record(HANDSHAKE, &[*byte])).collect::<Vec<_>>()
     };
     vec![
-        ("no TLS", b"<stream:stream>".to_vec(), DECODE_ERROR),
+        ("no TLS", b"<stream:stream>".to_vec(), UNEXPECTED_MESSAGE),
+        (
+            "no TLS among a message",
+            [&record(HANDSHAKE, &[1, 0])[..], b"<stream:stream>"].concat(),
+            UNEXPECTED_MESSAGE,
+        ),
+        ("a heartbeat", record(HEARTBEAT, &[1]), UNEXPECTED_MESSAGE),
         ("an empty record of data", record(DATA, &[]), UNEXPECTED_MESSAGE),
         ("empty records of a handshake", record(HANDSHAKE, &[]).repeat(33), DECODE_ERROR),
-        ("a long record", record(HANDSHAKE, &vec![1; 20_000]), DECODE_ERROR),
+        ("a message that is too long, in a long record", record(HANDSHAKE, &[1; 16_384]), DECODE_ERROR),
+        ("a record that is too long", record(HANDSHAKE, &[1; 16_385]), RECORD_OVERFLOW),
+        ("a record that is too long for rustls", record(HANDSHAKE, &[1; 16_384 + 2_049]), RECORD_OVERFLOW),
+        ("data that are too long for rustls", record(DATA, &[1; 16_384 + 2_049]), RECORD_OVERFLOW),
         ("a change of keys that were not agreed on", record(CHANGE, &[1]), UNEXPECTED_MESSAGE),
         ("data among a message", [record(HANDSHAKE, &[1, 0]), record(DATA, b"x")].concat(), DECODE_ERROR),
         (
@@ -202,7 +212,16 @@ const NEW: &[ProtocolVersion] = &[ProtocolVersion::TLSv1_3];
 const BOTH: &[ProtocolVersion] = &[ProtocolVersion::TLSv1_2, ProtocolVersion::TLSv1_3];
 
 const ENCRYPTED: &[Case] = &[
-    ("no TLS", BOTH, |_| b"<stream:stream>".to_vec(), DECODE_ERROR),
+    ("no TLS", BOTH, |_| b"<stream:stream>".to_vec(), UNEXPECTED_MESSAGE),
+    ("a heartbeat", BOTH, |_| record(HEARTBEAT, &[1]), UNEXPECTED_MESSAGE),
+    (
+        "no TLS among a message",
+        BOTH,
+        |foe| [&foe.says(HANDSHAKE, &[24, 0])[..], b"<stream:stream>"].concat(),
+        DECODE_ERROR,
+    ),
+    // It should be another one, which rustls does not say of what it can't decrypt.
+    ("a record that is too long for rustls", BOTH, |_| record(DATA, &[1; 16_384 + 2_049]), DECODE_ERROR),
     ("empty records", BOTH, |foe| (0..33).flat_map(|_| foe.says(DATA, &[])).collect(), UNEXPECTED_MESSAGE),
     (
         "a record that was changed",
