@@ -4,8 +4,12 @@
 //! stream answers some by itself. So there are two ways to count, and a [`Line`] leads from one to the other.
 
 use alloc::collections::VecDeque;
+use alloc::format;
 
 use balcony_machine::{RecordReader, RecordWriter};
+use balcony_stanza::{StreamCondition, StreamError};
+
+use crate::error::Error;
 
 /// Stanzas of one direction, in their order, until they are settled: acknowledged by the peer, or handled here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,6 +95,21 @@ impl Line {
         Some(of_owner)
     }
 
+    /// Whether this number is one of those before what is settled. As the numbers begin anew after 2^32, half of them are.
+    fn is_before(&self, number: u32) -> bool {
+        (1..=1 << 31).contains(&self.settled.wrapping_sub(number))
+    }
+
+    /// Why the peer may not say that all up to this number are settled, when that can't be.
+    pub(crate) fn refusal(&self, number: u32) -> Error {
+        if !self.is_before(number) {
+            return Error::HandledTooHigh { h: number, sent: self.total() };
+        }
+        let text = format!("h={number} goes back: {} were acknowledged before", self.settled);
+        // XEP-0198 has no condition for it, and `undefined-condition` stands for none alone (RFC 6120 section 4.9.3.21).
+        StreamError::new(StreamCondition::PolicyViolation, text).into()
+    }
+
     /// So many more of the owner's are settled, and so are those of the stream that come before the next one.
     pub(crate) fn settle_owner(&mut self, count: u32) {
         let mut count = count;
@@ -151,10 +170,16 @@ impl Counts {
         self.sent.open_of_owner()
     }
 
-    /// How many of these are acknowledged by an `h` of the peer; `None` if it is higher than what was sent.
+    /// How many of these are acknowledged by an `h` of the peer; `None` if it is higher than what was sent, or lower than what was acknowledged
+    /// before.
     #[must_use]
     pub fn acknowledged_by(&self, h: u32) -> Option<u32> {
         self.sent.clone().settle(h)
+    }
+
+    /// Whether an `h` of the peer is lower than what it has acknowledged before: that is not there any more, and can't be sent again.
+    pub(crate) fn goes_back(&self, h: u32) -> bool {
+        self.sent.is_before(h)
     }
 
     /// The counts of the stream on which the session goes on: what has not got through is sent again, by whoever has sent it, and is

@@ -252,20 +252,26 @@ fn the_client_acknowledges() {
     assert!(matches!(server.events[..], [ServerEvent::Acked(2), ServerEvent::Acked(3)]), "{}", server.told());
     assert_eq!(server.stream.counts().unwrap().unacknowledged(), 0);
 
-    // More than was sent; and less than before, which is the same across the end of the numbers.
-    for wrong in [6, 4, 0, u32::MAX] {
+    // More than was sent, and less than before: of the numbers, which begin anew, half lie before any.
+    for (wrong, is_high) in [(6, true), (5 + (1 << 31) - 1, true), (4, false), (0, false), (u32::MAX, false)]
+    {
         let mut server = enabled();
         (0..5).for_each(|_| send(&mut server));
         server.feed(&a(5));
         let end = server.feed(&a(wrong));
-        assert_eq!(server.ended, Some(Err(Error::HandledTooHigh { h: wrong, sent: 5 })));
-        assert_eq!(
-            end,
-            format!(
-                "<stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
-                 <handled-count-too-high xmlns='urn:xmpp:sm:3' h='{wrong}' send-count='5'/></stream:error></stream:stream>"
-            )
-        );
+        if is_high {
+            assert_eq!(server.ended, Some(Err(Error::HandledTooHigh { h: wrong, sent: 5 })));
+            assert_eq!(
+                end,
+                format!(
+                    "<stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+                     <handled-count-too-high xmlns='urn:xmpp:sm:3' h='{wrong}' send-count='5'/></stream:error></stream:stream>"
+                )
+            );
+        } else {
+            assert_eq!(server.error(), StreamCondition::PolicyViolation);
+            assert!(end.contains(&format!(">h={wrong} goes back: 5 were acknowledged before<")), "{end}");
+        }
     }
     for wrong in ["<a xmlns='urn:xmpp:sm:3'/>", "<a xmlns='urn:xmpp:sm:3' h='x'/>"] {
         let mut server = enabled();
@@ -406,6 +412,34 @@ fn a_client_that_resumes_with_what_it_never_got() {
     assert!(server.output().ends_with(
         "<handled-count-too-high xmlns='urn:xmpp:sm:3' h='9' send-count='3'/></stream:error></stream:stream>"
     ));
+}
+
+// XEP-0198 1.6.3 §5 [SM15]: a client that goes back behind what it has acknowledged, which is forgotten, hears that it can't have the session, how
+// much of its own is handled, and may bind a resource on the same stream.
+#[test]
+fn a_client_that_resumes_with_less_than_it_has_acknowledged() {
+    let acknowledged = |sent, through| {
+        let mut server = enabled();
+        (0..sent).for_each(|_| send(&mut server));
+        server.feed(&a(through));
+        server.feed("<message/>");
+        handle(&mut server, 1);
+        server.stream.counts().unwrap().clone()
+    };
+    for h in [2, 1, 0] {
+        let mut server = authenticated();
+        server.feed(&resume(h));
+        let told =
+            server.answer(ServerAnswer::Resumed { jid: JID.parse().unwrap(), counts: acknowledged(5, 3) });
+        assert_eq!(told, failed("item-not-found").replacen("sm:3'", "sm:3' h='1'", 1));
+        server.feed(BIND);
+        server.answer(ServerAnswer::Bound(Ok(JID.parse().unwrap())));
+        assert!(server.stream.is_open(), "{:?}", server.ended);
+    }
+    let mut server = authenticated();
+    server.feed(&resume(3));
+    server.answer(ServerAnswer::Resumed { jid: JID.parse().unwrap(), counts: acknowledged(5, 3) });
+    assert!(server.stream.is_open());
 }
 
 // XEP-0198 1.6.3 §5 [SM14]: `<resumed/>` says what is handled, and that goes on when the stream is gone.

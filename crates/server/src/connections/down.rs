@@ -75,7 +75,7 @@ pub enum Down {
         ticket: Ticket,
     },
     /// The answer to [`Up::Resume`] of a client that may have the session, but says that it has got more than it was sent: its stream
-    /// ends.
+    /// ends; or less than it has acknowledged before: it may bind a resource. The session goes on waiting.
     TooMuch {
         /// Which connection.
         connection: ConnectionId,

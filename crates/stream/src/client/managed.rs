@@ -297,7 +297,7 @@ impl Client {
     ) -> Result<ClientEvent, Error> {
         let Some(earlier) = self.managed.earlier.take() else { return Err(unexpected()) };
         let Some(acknowledged) = earlier.counts.acknowledged_by(h) else {
-            return Err(Error::HandledTooHigh { h, sent: earlier.counts.sent.total() });
+            return Err(earlier.counts.sent.refusal(h));
         };
         common.step(Step::Resumed)?;
         common.go_on_counting(earlier.counts.resumed(h));

@@ -197,7 +197,7 @@ impl Common {
         let expires = now + self.limits().answer;
         let Some(managed) = self.managed.as_mut().filter(|managed| managed.sends) else { return Ok(0) };
         let sent = &mut managed.counts.sent;
-        let Some(count) = sent.settle(h) else { return Err(Error::HandledTooHigh { h, sent: sent.total() }) };
+        let Some(count) = sent.settle(h) else { return Err(sent.refusal(h)) };
         managed.asked = managed.asked.saturating_sub(1);
         managed.expires = (managed.asked > 0).then_some(expires);
         Ok(count)

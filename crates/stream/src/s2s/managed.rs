@@ -185,7 +185,7 @@ impl Managed {
                 };
                 let (id, counts) = *earlier;
                 if counts.acknowledged_by(h).is_none() {
-                    return Err(Error::HandledTooHigh { h, sent: counts.sent.total() });
+                    return Err(counts.sent.refusal(h));
                 }
                 common.go_on_counting(counts.resumed(h));
                 (self.id, self.state) = (Some(id.into()), State::Untold);

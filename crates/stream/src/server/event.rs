@@ -137,7 +137,8 @@ pub enum ServerAsk {
         account: BareJid,
         /// What the server has called it.
         previd: String,
-        /// The stanzas that the client has handled in it. The stream compares them with its [`Counts`].
+        /// The stanzas that the client has handled in it. The stream compares them with its [`Counts`]: if they are more than were sent it ends, and if
+        /// they are fewer than the client has acknowledged before it says that the session is gone (`item-not-found`).
         h: u32,
     },
     /// Create an account (XEP-0077). Answer with [`ServerAnswer::Registered`] after it is durable.

@@ -169,6 +169,11 @@ impl Server {
     ) -> Result<Option<ServerEvent>, Error> {
         let Some(resume) = self.login.resume.take() else { return Ok(None) };
         let failed = match answer {
+            // What the client says that it lacks is not there any more: it learns so, and does not lose its stream, on which it can bind a resource.
+            ServerAnswer::Resumed { jid, counts } if self.owns(&jid) && counts.goes_back(resume.h) => {
+                let h = counts.is_settled().then(|| counts.h());
+                Failed { condition: ErrorCondition::ItemNotFound, h }
+            }
             ServerAnswer::Resumed { jid, counts } if self.owns(&jid) => {
                 return self.resumed(common, now, *resume, jid, &counts, out).map(Some);
             }
@@ -200,7 +205,7 @@ impl Server {
         out: &mut Vec<u8>,
     ) -> Result<ServerEvent, Error> {
         let Some(acknowledged) = counts.acknowledged_by(resume.h) else {
-            return Err(Error::HandledTooHigh { h: resume.h, sent: counts.sent.total() });
+            return Err(counts.sent.refusal(resume.h));
         };
         let element = Resumed { previd: resume.previd, h: counts.h() }.to_element();
         match self.login.inline.take() {
