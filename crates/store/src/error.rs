@@ -70,13 +70,24 @@ impl StoreError {
             DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
                 StoreError::Locked(path.parent().unwrap_or(path).into())
             }
-            DatabaseError::Storage(StorageError::Io(error))
-                if error.kind() == std::io::ErrorKind::InvalidData =>
-            {
+            DatabaseError::Storage(StorageError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
                 StoreError::NotADatabase(path.into())
+            }
+            DatabaseError::Storage(StorageError::Io(error)) if error.kind() == ErrorKind::UnexpectedEof => {
+                StoreError::Corrupt("its end is missing".into())
             }
             DatabaseError::Storage(StorageError::Io(error)) => StoreError::folder(path, &error),
             other => StoreError::from(redb::Error::from(other)),
+        }
+    }
+
+    /// The same, with the file that holds the database.
+    pub(crate) fn in_file(self, path: &Path) -> Self {
+        let of = |reason| alloc::format!("{}: {reason}", path.display());
+        match self {
+            StoreError::Corrupt(reason) => StoreError::Corrupt(of(reason)),
+            StoreError::Io(reason) => StoreError::Io(of(reason)),
+            other => other,
         }
     }
 
@@ -88,6 +99,9 @@ impl StoreError {
             }
             ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
                 "there is something in the way that is no folder".into()
+            }
+            ErrorKind::IsADirectory => {
+                "it is a folder, and a file is wanted: move it away, or name another data folder".into()
             }
             ErrorKind::PermissionDenied => {
                 "this user may not read and write it; the data folder must belong to the user that runs this program".into()
@@ -139,7 +153,11 @@ impl fmt::Display for StoreError {
                 path.display()
             ),
             StoreError::Corrupt(reason) => {
-                write!(f, "the database is damaged ({reason}): restore the data folder from a backup")
+                write!(
+                    f,
+                    "the database is damaged ({reason}): restore the data folder from a backup, or move it away and import what \
+                     `balcony store export` has written"
+                )
             }
             StoreError::NewerSchema { found, supported } => write!(
                 f,

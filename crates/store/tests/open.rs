@@ -373,15 +373,40 @@ fn damage_is_reported_and_never_believed() {
         match Store::open(folder.path()) {
             Ok(store) => assert_eq!(store.list("example.org", None, 1000).unwrap().len(), 200, "at {start}"),
             Err(error) => {
-                assert!(!error.to_string().contains('\n'), "{error}");
+                says_what_to_do(&error, &path);
                 reported += 1;
             }
         }
     }
     assert!(reported > 10, "{reported} of 60");
-    // A file that has lost its end.
-    fs::write(&path, &sound[..sound.len() / 2]).unwrap();
-    refused(folder.path(), "restore the data folder from a backup");
+    // A file that has lost its end, wherever that is.
+    let cuts = (1..700).chain((700..sound.len()).step_by(sound.len() / 60)).chain([sound.len() - 1]);
+    for end in cuts {
+        fs::write(&path, &sound[..end]).unwrap();
+        for error in [Store::open(folder.path()), Store::open_existing(folder.path()).map(Option::unwrap)] {
+            says_what_to_do(&error.unwrap_err(), &path);
+        }
+        assert_eq!(fs::read(&path).unwrap().len(), end, "it is left alone");
+    }
+}
+
+/// The error names the file, and is one line that says what can be done.
+fn says_what_to_do(error: &StoreError, path: &Path) {
+    let text = error.to_string();
+    assert!(text.contains(&*path.to_string_lossy()) && !text.contains('\n'), "{text}");
+    let advice = ["is damaged", "is not a database of this program: move it away"];
+    assert!(advice.iter().any(|advice| text.contains(advice)), "{text}");
+}
+
+#[test]
+fn a_folder_in_place_of_the_database_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("balcony.redb");
+    fs::create_dir(&path).unwrap();
+    for error in [Store::open(folder.path()).unwrap_err(), Store::open_existing(folder.path()).unwrap_err()] {
+        let wanted = format!("cannot use {}: it is a folder, and a file is wanted", path.display());
+        assert!(error.to_string().starts_with(&wanted), "{error}");
+    }
 }
 
 // RFC 6120 §6.5.10: what an unknown account is answered must not change from one start to the next

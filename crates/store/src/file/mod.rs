@@ -44,7 +44,8 @@ impl File {
     }
 
     fn of(folder: &Path, database: Database, config: StoreConfig) -> Result<File, StoreError> {
-        let secret = attempt(|| open::prepare(&database, &config.collections))?;
+        let prepared = attempt(|| open::prepare(&database, &config.collections));
+        let secret = prepared.map_err(|error| error.in_file(&folder.join(open::FILE)))?;
         Ok(File { database: Opened::new(folder, database), secret, config })
     }
 

@@ -26,7 +26,7 @@ use crate::error::attempt;
 use crate::{StoreError, known, record};
 
 /// The database within the data folder.
-const FILE: &str = "balcony.redb";
+pub(super) const FILE: &str = "balcony.redb";
 
 /// Pages that redb keeps in memory. Accounts are small: this holds several hundred thousand of them.
 const CACHE: usize = 64 << 20;
@@ -132,6 +132,7 @@ fn open_file(path: &Path, look: bool) -> Result<Database, StoreError> {
             .create_with_backend(backend)
             .map_err(opening)
     })
+    .map_err(|error| error.in_file(path))
 }
 
 /// Checks the layout, brings an older one up to date, and returns the server's secret.
