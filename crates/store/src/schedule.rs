@@ -236,7 +236,7 @@ impl Schedule {
                 let owner = Owner::Account(account.clone());
                 let change = Change::Save { account, changes };
                 if is_note(&change) {
-                    self.note(owner, change, by_others, reply)
+                    self.note(owner, change, reply)
                 } else {
                     self.save(owner, change, by_others, reply)
                 }
@@ -326,13 +326,9 @@ impl Schedule {
         self.write(owner, change, by, touches, reply)
     }
 
-    fn note(
-        &mut self,
-        owner: Owner,
-        change: Change,
-        by_others: bool,
-        reply: ReplyTo,
-    ) -> Result<Option<ReplyTo>, Busy> {
+    /// A note counts as its account's own, whoever causes it: there is one at a time, so others can't take the owner's room with that, and the last one
+    /// replaces any other.
+    fn note(&mut self, owner: Owner, change: Change, reply: ReplyTo) -> Result<Option<ReplyTo>, Busy> {
         let weight = weight::change(&change);
         // Not one from before the account was removed.
         let recent = |write: &&mut Write| write.touches != Touches::All;
@@ -345,7 +341,7 @@ impl Schedule {
             let replaced = note.and_then(|note| note.todo.replace((change, reply)));
             return Ok(replaced.map(|(_, reply)| reply));
         }
-        self.save(owner, change, by_others, reply)
+        self.save(owner, change, false, reply)
     }
 
     fn write(

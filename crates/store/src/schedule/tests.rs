@@ -202,6 +202,33 @@ impl Model {
     }
 }
 
+/// A note of last presence with so many bytes.
+fn note(by_others: bool, bytes: usize) -> Request {
+    let presence = balcony_stanza::Stanza::presence(balcony_stanza::PresenceType::Unavailable);
+    let changes = Vec::from([Save::LastSeen(Arc::new(presence.with_id("x".repeat(bytes))))]);
+    Request::Save { account: account(0), changes, by_others }
+}
+
+// The last note of several is written, and those before it are answered at once, whoever has caused them, also where others have no room left and where
+// it is a larger one.
+#[test]
+fn the_last_note_replaces_any_other() {
+    for causes in [[false, false], [false, true], [true, false], [true, true]] {
+        let mut schedule = Schedule::new(&SMALL);
+        let full = (0..SMALL.account_queue).take_while(|_| {
+            let (account, changes) = (account(0), Vec::from([trim()]));
+            schedule.submit(Request::Save { account, changes, by_others: true }, reply()).is_ok()
+        });
+        assert_eq!(full.count(), SMALL.account_queue / 2);
+        let [first, second] = causes;
+        assert!(matches!(schedule.submit(note(first, 10), reply()), Ok(None)), "{causes:?}");
+        assert!(matches!(schedule.submit(note(second, 500), reply()), Ok(Some(_))), "{causes:?}");
+        let written: Vec<_> = schedule.next_writes().into_iter().filter(Write::is_note).collect();
+        let [Write { todo: Some((change, _)), .. }] = &written[..] else { panic!("{causes:?}") };
+        assert!(weight::change(change) > 500, "{causes:?}");
+    }
+}
+
 proptest! {
     // No lookup is made before the changes that were asked before it are over; changes of one account keep their order; and
     // nothing that was taken stays behind.
