@@ -279,48 +279,72 @@ mod tests {
 
     #[derive(Clone, Debug)]
     enum Step {
-        Push(u8, usize),
+        Push(u8, usize, By),
         Pop,
         Ready(u32),
         Remove(u32),
+        Resize(u32, usize),
+    }
+
+    fn by() -> impl Strategy<Value = By> {
+        prop_oneof![Just(By::Owner), Just(By::Others)]
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            4 => (0..4_u8, 0..9_usize).prop_map(|(key, bytes)| Step::Push(key, bytes)),
+            4 => (0..4_u8, 0..9_usize, by()).prop_map(|(key, bytes, by)| Step::Push(key, bytes, by)),
             4 => Just(Step::Pop),
             3 => (0..40_u32).prop_map(Step::Ready),
             1 => (0..40_u32).prop_map(Step::Remove),
+            1 => (0..40_u32, 0..30_usize).prop_map(|(item, bytes)| Step::Resize(item, bytes)),
         ]
+    }
+
+    /// What items hold together.
+    fn sum<'a>(items: impl Iterator<Item = &'a Entry>) -> Amount {
+        items.fold(Amount::default(), |sum, entry| sum.and(entry.bytes))
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    struct Entry {
+        item: u32,
+        bytes: usize,
+        by: By,
     }
 
     proptest! {
         // Order within a lane is kept, nothing that is not ready is taken, nothing that is ready is passed over for ever, and
-        // bounds hold.
+        // bounds hold: of all, and of a lane for each who causes its items, but for one item alone.
         #[test]
         fn lanes_are_queues(steps in prop::collection::vec(step(), 0..80)) {
             let (all, each) = (amount(12, 60), amount(5, 30));
             let mut lanes = Lanes::new(all, each);
-            let mut model: BTreeMap<u8, VecDeque<(u32, usize)>> = BTreeMap::new();
+            let mut model: BTreeMap<u8, VecDeque<Entry>> = BTreeMap::new();
             let mut ready = BTreeSet::new();
             let mut next = 0_u32;
             let is_ready = |ready: &BTreeSet<u32>, item: u32| ready.contains(&item);
             for step in steps {
                 match step {
-                    Step::Push(key, bytes) => if lanes.has_room(&key, bytes, By::Owner) {
-                        lanes.push(key, bytes, By::Owner, next, |&item| is_ready(&ready, item));
-                        model.entry(key).or_default().push_back((next, bytes));
+                    Step::Push(key, bytes, by) => if lanes.has_room(&key, bytes, by) {
+                        lanes.push(key, bytes, by, next, |&item| is_ready(&ready, item));
+                        model.entry(key).or_default().push_back(Entry { item: next, bytes, by });
                         next += 1;
+                    } else {
+                        // Who has nothing there has no less room for the others.
+                        let lane = model.get(&key).into_iter().flatten();
+                        let free = all.without(sum(model.values().flatten()));
+                        let has_none = lane.clone().all(|entry| entry.by != by);
+                        prop_assert!(!has_none || !sum(lane).and(bytes).is_within(free));
                     }
                     Step::Pop => {
-                        let heads: BTreeSet<u32> = model.values().filter_map(|lane| Some(lane.front()?.0)).collect();
+                        let heads: BTreeSet<u32> = model.values().filter_map(|lane| Some(lane.front()?.item)).collect();
                         let taken = lanes.pop(|&item| is_ready(&ready, item)).map(|(_, item)| item);
                         match taken {
                             Some(item) => prop_assert!(heads.contains(&item) && ready.contains(&item)),
                             None => prop_assert!(heads.is_disjoint(&ready)),
                         }
                         for lane in model.values_mut() {
-                            lane.retain(|&(item, _)| Some(item) != taken);
+                            lane.retain(|entry| Some(entry.item) != taken);
                         }
                     }
                     Step::Ready(item) => {
@@ -332,14 +356,30 @@ mod tests {
                     Step::Remove(item) => if !ready.contains(&item) {
                         for (key, lane) in &mut model {
                             lanes.remove(key, |&other| other == item);
-                            lane.retain(|&(other, _)| other != item);
+                            lane.retain(|entry| entry.item != item);
                             lanes.wake(key, |&item| is_ready(&ready, item));
                         }
                     }
+                    Step::Resize(item, bytes) => for key in 0..4 {
+                        if lanes.resize(&key, bytes, |&other| other == item) {
+                            let entry = model.get_mut(&key).and_then(|lane| lane.iter_mut().find(|entry| entry.item == item));
+                            let entry = entry.filter(|entry| entry.by == By::Owner);
+                            prop_assert!(entry.is_some(), "an item of others, or none");
+                            entry.into_iter().for_each(|entry| entry.bytes = bytes);
+                        }
+                    }
                 }
-                let sizes = model.values().flatten();
-                prop_assert_eq!(lanes.held(), amount(sizes.clone().count(), sizes.map(|(_, bytes)| bytes).sum()));
+                prop_assert_eq!(lanes.held(), sum(model.values().flatten()));
                 prop_assert!(lanes.held().is_within(all));
+                for (key, lane) in model.iter().filter(|(_, lane)| !lane.is_empty()) {
+                    for (by, bound) in [(By::Owner, each), (By::Others, each.half())] {
+                        let held = sum(lane.iter().filter(|entry| entry.by == by));
+                        prop_assert!(held.entries == 1 || held.is_within(bound), "{:?} holds {:?}", by, held);
+                        let own = &lanes.lanes[key];
+                        let counted = if by == By::Others { own.others } else { own.held.without(own.others) };
+                        prop_assert_eq!(counted, held);
+                    }
+                }
             }
         }
     }
