@@ -265,19 +265,22 @@ impl Router {
         ) && matches!(self.shared.tables().absent(name, account, stanza, false), Absent::Keep(_))
     }
 
-    /// How many of the messages that wait for a session that has no connection are in memory only: the store could not write them. Those are not
-    /// counted that another session has got, nor what is not kept for people who are away (XEP-0160).
-    #[must_use]
-    pub fn in_memory_only(&self, session: SessionId) -> usize {
-        let Some(own) = self.sessions.get(&session) else { return 0 };
-        let name = own.jid.to_bare();
-        let Some(account) = self.accounts.get(&name) else { return 0 };
-        let is_kept = |unkept: &Unkept| {
-            let original = self.original(&unkept.stanza);
-            self.is_kept(&name, account, original.as_ref().unwrap_or(&unkept.stanza))
-        };
-        let failed = account.unwritten.as_ref().map_or(0, |all| own.outbox.kept_in(&all.keys).count());
-        own.outbox.unkept().filter(is_kept).count() + failed
+    /// The messages that wait for a session that has no connection and are in memory only: the store could not write them. Each as the number that it
+    /// has in this router, if it waits for other sessions as well, or a copy of it. Those are not among them that another session has got, nor what is not
+    /// kept for people who are away (XEP-0160).
+    pub fn in_memory_only(&self, session: SessionId) -> impl Iterator<Item = Option<u64>> {
+        let own = self.sessions.get(&session);
+        let account = own.and_then(|own| self.accounts.get(own.jid.bare_str()));
+        own.zip(account).into_iter().flat_map(move |(own, account)| {
+            let name = own.jid.to_bare();
+            let is_kept = move |unkept: &Unkept| {
+                let original = self.original(&unkept.stanza);
+                self.is_kept(&name, account, original.as_ref().unwrap_or(&unkept.stanza))
+            };
+            let unwritten = account.unwritten.iter().flat_map(move |all| own.outbox.kept_in(&all.keys));
+            let unwritten = unwritten.map(|(_, unkept)| unkept);
+            own.outbox.unkept().filter(is_kept).chain(unwritten).map(|unkept| unkept.group)
+        })
     }
 
     /// The store has not written these documents, or has not said so in time. It is tried again in half a minute.

@@ -9,7 +9,7 @@
 //! The next server is given them before it takes connections ([`Server::restore`](crate::Server::restore)), when they are not kept any more: a session that
 //! was restored once never is again.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -69,9 +69,21 @@ pub(crate) struct ToKeep {
     asked: usize,
     /// How long it is tried again, since it has failed once.
     until: Option<Instant>,
-    /// How many could not be kept, and how many messages have waited for these that are nowhere else.
+    /// How many could not be kept.
     lost: usize,
-    lost_messages: usize,
+    /// What has waited for these and is nowhere else.
+    lost_messages: Waited,
+    /// The same of those that are kept.
+    kept_messages: Waited,
+}
+
+/// Messages that have waited for sessions, and were not in the store.
+#[derive(Debug, Default)]
+struct Waited {
+    /// How many have waited for one session only.
+    alone: usize,
+    /// The numbers of those that have waited for several.
+    shared: BTreeSet<u64>,
 }
 
 /// A session that is to be kept.
@@ -79,14 +91,22 @@ pub(crate) struct ToKeep {
 struct Unsaved {
     domain: BareJid,
     saved: SavedSession,
-    /// How many messages wait for it that are nowhere else.
-    messages: usize,
+    /// What waits for it and is nowhere else.
+    messages: Waited,
+}
+
+impl Waited {
+    fn add(&mut self, other: Waited) {
+        self.alone += other.alone;
+        self.shared.extend(other.shared);
+    }
 }
 
 impl ToKeep {
     /// What is lost, in words, if anything is.
     fn loss(&self) -> Option<String> {
-        let ToKeep { lost, lost_messages, .. } = self;
+        let ToKeep { lost, lost_messages: Waited { alone, shared }, kept_messages, .. } = self;
+        let lost_messages = alone + shared.difference(&kept_messages.shared).count();
         let of_messages = match lost_messages {
             0 => String::from("the messages that waited for them are in the store"),
             _ => format!(
@@ -136,7 +156,13 @@ impl Hub {
     fn record_all(&mut self, now: Instant) -> VecDeque<Unsaved> {
         let mut all = VecDeque::new();
         for session in self.sessions.all_waiting() {
-            let messages = self.router.in_memory_only(session);
+            let mut messages = Waited::default();
+            for number in self.router.in_memory_only(session) {
+                match number {
+                    Some(number) => _ = messages.shared.insert(number),
+                    None => messages.alone += 1,
+                }
+            }
             let record = self.record(now, session);
             all.extend(record.map(|(domain, saved)| Unsaved { domain, saved, messages }));
             self.router.let_go(session);
@@ -172,9 +198,10 @@ impl Hub {
             self.saving = Saving::Waits(again, all);
             return;
         }
-        for unsaved in all.sessions.drain(..all.asked).filter(|_| !is_kept) {
-            all.lost += 1;
-            all.lost_messages += unsaved.messages;
+        for unsaved in all.sessions.drain(..all.asked) {
+            all.lost += usize::from(!is_kept);
+            let messages = if is_kept { &mut all.kept_messages } else { &mut all.lost_messages };
+            messages.add(unsaved.messages);
         }
         self.save_next(all, actions);
     }

@@ -25,6 +25,8 @@ struct World {
     now: Instant,
     /// Whether the store refuses to write anything.
     refuses: bool,
+    /// The addresses of sessions that it never keeps.
+    refused: Vec<&'static str>,
     /// How often it was asked to keep sessions.
     asked: usize,
     /// What was logged.
@@ -44,6 +46,7 @@ impl World {
             tickets: 0,
             now: Instant::ZERO,
             refuses: false,
+            refused: Vec::new(),
             asked: 0,
             lines: Vec::new(),
         }
@@ -85,7 +88,12 @@ impl World {
                         Answer::Router(balcony_router::Answer::Refused)
                     }
                     Ask::Router(ask) => Answer::Router(self.store.answer(0, ask)),
-                    Ask::Sessions { .. } if self.refuses => {
+                    Ask::Sessions { sessions, .. }
+                        if self.refuses
+                            || sessions
+                                .iter()
+                                .any(|own| self.refused.iter().any(|refused| *refused == &*own.key)) =>
+                    {
                         self.asked += 1;
                         Answer::Sessions(false)
                     }
@@ -107,9 +115,14 @@ impl World {
 
     /// A client begins a session that it can have back by the name that is given.
     fn begin(&mut self, connection: ConnectionId) -> (SessionId, String) {
+        self.begin_as(connection, "phone")
+    }
+
+    /// The same with this resource.
+    fn begin_as(&mut self, connection: ConnectionId, resource: &str) -> (SessionId, String) {
         let (ticket, enable) = (self.ticket(), Some(Enable { resume: true, max: None }));
         let account = JULIET.parse().unwrap();
-        let (resource, installation, inline) = (Some("phone".into()), None, None);
+        let (resource, installation, inline) = (Some(resource.into()), None, None);
         let request = BindRequest { account, resource, installation, inline, enable, proven: 0, via: VIA };
         let said = self.says(Up::Bind { connection, ticket, request: Box::new(request) });
         let [Down::Bound { session, bound, .. }, ..] = &said[..] else { panic!("{said:?}") };
@@ -205,6 +218,50 @@ fn sessions_that_cannot_be_kept_are_tried_again() {
         assert_eq!(line.contains("are in the store"), is_written);
         let juliet = JULIET.parse().unwrap();
         assert_eq!(world.store.documents(&juliet, "undelivered").count(), usize::from(is_written));
+    }
+}
+
+// A message that waits for two sessions is one message, and is not lost with one of them if the other one is kept. (It is so long that both sessions are not
+// kept with one ask.)
+#[test]
+fn what_waits_for_two_sessions_is_lost_once() {
+    const PHONE: &str = "juliet@example.com/phone";
+    const DESK: &str = "juliet@example.com/desk";
+    for (refused, lost) in [(vec![PHONE, DESK], 2), (vec![PHONE], 1), (vec![DESK], 0)] {
+        let mut world = World::new();
+        let sessions = [(1, "phone", PHONE), (2, "desk", DESK)].map(|(number, resource, address)| {
+            let (session, _) = world.begin_as(ConnectionId(number), resource);
+            let presence = Stanza::presence(PresenceType::Available).with_from(address.parse().unwrap());
+            world.says(Up::Stanza { session, number: 0, stanza: Box::new(presence) });
+            session
+        });
+        world.refuses = true;
+        for session in sessions {
+            world.lost(session);
+        }
+        for (to, bytes) in [(JULIET, 200_000), (PHONE, 10)] {
+            let body = Element::new(Name::from_static("body"), "jabber:client").text("x".repeat(bytes));
+            let message = Stanza::message(MessageType::Chat).with_to(to.parse().unwrap()).with_child(body);
+            world.hub.send(world.now, message.with_from("example.com".parse().unwrap())).unwrap();
+            world.go_on(Vec::new());
+        }
+        world.refuses = false;
+        world.refused.clone_from(&refused);
+        world.hub.shutdown(world.now);
+        world.says(Up::AllEnded);
+        world.says(Up::Alone(true));
+        world.wait(Duration::from_secs(60));
+        assert!(!world.hub.is_saving());
+        assert_eq!(world.kept.len(), 2 - refused.len());
+        let [line] = &world.lines[..] else { panic!("{:?}", world.lines) };
+        let says = match lost {
+            0 => "are in the store".into(),
+            _ => alloc::format!("{lost} messages that they had not acknowledged were in memory only"),
+        };
+        assert!(
+            line.starts_with(&alloc::format!("{} sessions", refused.len())) && line.contains(&says),
+            "{line}"
+        );
     }
 }
 
