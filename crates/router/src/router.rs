@@ -24,7 +24,7 @@ use crate::owed::{Debtors, Owed};
 use crate::queue::Placed;
 use crate::seats::{Seating, Seats};
 use crate::shared::Shared;
-use crate::slab::{Index, Name, Slab};
+use crate::slab::{Index, Slab};
 use crate::spent::SpentStanzas;
 use crate::strangers::Parked;
 use crate::text::Text;
@@ -120,7 +120,7 @@ pub struct Router {
     pub(crate) shared: Shared,
     pub(crate) random: Random,
     /// Accounts with bound resources, and those for which something waits. Never iterated.
-    pub(crate) accounts: Slab<Name, Account>,
+    pub(crate) accounts: Slab<Account>,
     pub(crate) sessions: Seats<Session>,
     /// Sessions that are over, while something may still be written to them.
     pub(crate) leaving: LeavingSessions,

@@ -1,4 +1,4 @@
-//! Values that are found by a key, or by the place where they lie.
+//! Values of accounts, found by the addresses of these, or by the place where they lie.
 //!
 //! Of a million accounts the processor's cache has none, so what finding one costs is how many lines of the cache are touched on the
 //! way. Here a value lies behind its key, at the beginning of a line, so that what is read most can come first; the [table](crate::places)
@@ -7,7 +7,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
-use core::hash::{BuildHasher, Hash};
+use core::hash::BuildHasher;
 use core::mem;
 
 use balcony_jid::BareJid;
@@ -21,9 +21,9 @@ use crate::text::Text;
 /// in the processor's cache.
 const CHUNK: usize = 512;
 
-/// Values and their keys. Never iterated.
-pub(crate) struct Slab<K, V> {
-    chunks: Vec<Vec<Slot<K, V>>>,
+/// Values and the addresses of their accounts. Never iterated.
+pub(crate) struct Slab<V> {
+    chunks: Vec<Vec<Slot<V>>>,
     by_key: Places,
     free: Vec<Place>,
     hasher: DefaultHashBuilder,
@@ -46,12 +46,12 @@ const fn parts(place: Place) -> (usize, usize) {
 
 /// The order is the one in which they lie: the key and the beginning of the value are in one line of the cache.
 #[repr(u32, align(64))]
-pub(crate) enum Slot<K, V> {
+pub(crate) enum Slot<V> {
     Free,
-    Taken { generation: u32, key: K, value: V },
+    Taken { generation: u32, key: Name, value: V },
 }
 
-impl<K, V> Slot<K, V> {
+impl<V> Slot<V> {
     /// The value, if one lies there.
     pub(crate) const fn value(&self) -> Option<&V> {
         match self {
@@ -69,50 +69,27 @@ impl<K, V> Slot<K, V> {
     }
 }
 
-/// What a value can be looked up by: its hash is that of the key.
-pub(crate) trait Finds<K>: Hash {
-    /// Whether it is this key.
-    fn finds(&self, key: &K) -> bool;
-
-    /// The key that it is.
-    fn to_key(&self) -> K;
-
-    /// The hash of a key.
-    fn hash_of(hasher: &DefaultHashBuilder, key: &K) -> u64;
-}
-
 /// The address of an account, as a key: short ones lie in it.
 pub(crate) type Name = Text<30>;
 
-impl Finds<Name> for str {
-    fn finds(&self, key: &Name) -> bool {
-        key.is(self)
-    }
+/// What has the address of an account, by which a value can be looked up.
+pub(crate) trait Address {
+    fn address(&self) -> &str;
+}
 
-    fn to_key(&self) -> Name {
-        Text::new(self)
-    }
-
-    fn hash_of(hasher: &DefaultHashBuilder, key: &Name) -> u64 {
-        hasher.hash_one(key.as_str())
+impl Address for str {
+    fn address(&self) -> &str {
+        self
     }
 }
 
-impl Finds<Name> for BareJid {
-    fn finds(&self, key: &Name) -> bool {
-        self.as_str().finds(key)
-    }
-
-    fn to_key(&self) -> Name {
-        self.as_str().to_key()
-    }
-
-    fn hash_of(hasher: &DefaultHashBuilder, key: &Name) -> u64 {
-        <str as Finds<Name>>::hash_of(hasher, key)
+impl Address for BareJid {
+    fn address(&self) -> &str {
+        self.as_str()
     }
 }
 
-impl<K, V> Default for Slab<K, V> {
+impl<V> Default for Slab<V> {
     fn default() -> Self {
         Slab {
             chunks: Vec::new(),
@@ -124,26 +101,26 @@ impl<K, V> Default for Slab<K, V> {
     }
 }
 
-impl<K, V> Slab<K, V> {
+impl<V> Slab<V> {
     pub(crate) fn len(&self) -> usize {
         self.by_key.len()
     }
 
-    pub(crate) fn contains_key<Q: Finds<K> + ?Sized>(&self, key: &Q) -> bool {
+    pub(crate) fn contains_key<Q: Address + ?Sized>(&self, key: &Q) -> bool {
         self.index(key).is_some()
     }
 
-    pub(crate) fn get<Q: Finds<K> + ?Sized>(&self, key: &Q) -> Option<&V> {
+    pub(crate) fn get<Q: Address + ?Sized>(&self, key: &Q) -> Option<&V> {
         self.at(self.index(key)?)
     }
 
-    pub(crate) fn get_mut<Q: Finds<K> + ?Sized>(&mut self, key: &Q) -> Option<&mut V> {
+    pub(crate) fn get_mut<Q: Address + ?Sized>(&mut self, key: &Q) -> Option<&mut V> {
         self.at_mut(self.index(key)?)
     }
 
     /// Where the value of a key lies, if there is one.
-    pub(crate) fn index<Q: Finds<K> + ?Sized>(&self, key: &Q) -> Option<Index> {
-        let hash = self.hasher.hash_one(key);
+    pub(crate) fn index<Q: Address + ?Sized>(&self, key: &Q) -> Option<Index> {
+        let hash = self.hasher.hash_one(key.address());
         let place = self.by_key.find(hash, |place| self.has(place, key))?;
         match self.slot(place)? {
             Slot::Taken { generation, .. } => Some(Index { place, generation: *generation }),
@@ -152,8 +129,8 @@ impl<K, V> Slab<K, V> {
     }
 
     /// The hash of a key, for [`first`](Slab::first) and [`likely`](Slab::likely).
-    pub(crate) fn hash<Q: Finds<K> + ?Sized>(&self, key: &Q) -> u64 {
-        self.hasher.hash_one(key)
+    pub(crate) fn hash<Q: Address + ?Sized>(&self, key: &Q) -> u64 {
+        self.hasher.hash_one(key.address())
     }
 
     /// The first entry of the table that may say where a key of this hash lies.
@@ -166,20 +143,20 @@ impl<K, V> Slab<K, V> {
         self.by_key.find(hash, |_| true)
     }
 
-    fn has<Q: Finds<K> + ?Sized>(&self, place: Place, key: &Q) -> bool {
-        matches!(self.slot(place), Some(Slot::Taken { key: own, .. }) if key.finds(own))
+    fn has<Q: Address + ?Sized>(&self, place: Place, key: &Q) -> bool {
+        matches!(self.slot(place), Some(Slot::Taken { key: own, .. }) if own.is(key.address()))
     }
 
     /// The same, with less to do if it lies where it was last time.
-    pub(crate) fn index_again<Q: Finds<K> + ?Sized>(&self, key: &Q, before: Option<Index>) -> Option<Index> {
+    pub(crate) fn index_again<Q: Address + ?Sized>(&self, key: &Q, before: Option<Index>) -> Option<Index> {
         before.filter(|index| self.is_at(*index, key)).or_else(|| self.index(key))
     }
 
     /// Whether the value of a key lies there.
-    pub(crate) fn is_at<Q: Finds<K> + ?Sized>(&self, index: Index, key: &Q) -> bool {
+    pub(crate) fn is_at<Q: Address + ?Sized>(&self, index: Index, key: &Q) -> bool {
         matches!(
             self.slot(index.place),
-            Some(Slot::Taken { generation, key: own, .. }) if *generation == index.generation && key.finds(own)
+            Some(Slot::Taken { generation, key: own, .. }) if *generation == index.generation && own.is(key.address())
         )
     }
 
@@ -191,7 +168,7 @@ impl<K, V> Slab<K, V> {
     }
 
     /// The place there, without a look at it; [`value_of`](Slot::value_of) says what lies there.
-    pub(crate) fn slot_of(&self, index: Index) -> Option<&Slot<K, V>> {
+    pub(crate) fn slot_of(&self, index: Index) -> Option<&Slot<V>> {
         self.slot(index.place)
     }
 
@@ -204,13 +181,13 @@ impl<K, V> Slab<K, V> {
     }
 
     /// What lies there, without a look at it.
-    pub(crate) fn slot(&self, place: Place) -> Option<&Slot<K, V>> {
+    pub(crate) fn slot(&self, place: Place) -> Option<&Slot<V>> {
         let (chunk, within) = parts(place);
         self.chunks.get(chunk)?.get(within)
     }
 
     /// The value of a key; a new one if there is none.
-    pub(crate) fn get_or_insert_with<Q: Finds<K> + ?Sized>(
+    pub(crate) fn get_or_insert_with<Q: Address + ?Sized>(
         &mut self,
         key: &Q,
         value: impl FnOnce() -> V,
@@ -223,7 +200,7 @@ impl<K, V> Slab<K, V> {
     }
 
     /// Has this value for the key from now on.
-    pub(crate) fn insert<Q: Finds<K> + ?Sized>(&mut self, key: &Q, value: V) {
+    pub(crate) fn insert<Q: Address + ?Sized>(&mut self, key: &Q, value: V) {
         match self.get_mut(key) {
             Some(before) => *before = value,
             None => _ = self.put(key, value),
@@ -231,10 +208,10 @@ impl<K, V> Slab<K, V> {
     }
 
     /// Puts a value there whose key has none.
-    fn put<Q: Finds<K> + ?Sized>(&mut self, key: &Q, value: V) -> Index {
+    fn put<Q: Address + ?Sized>(&mut self, key: &Q, value: V) -> Index {
         self.put = self.put.wrapping_add(1);
         let generation = self.put;
-        let slot = Slot::Taken { generation, key: key.to_key(), value };
+        let slot = Slot::Taken { generation, key: Name::new(key.address()), value };
         let place = match self.free.pop() {
             Some(place) => {
                 let (chunk, within) = parts(place);
@@ -250,16 +227,16 @@ impl<K, V> Slab<K, V> {
                 Place::new(last * CHUNK + self.chunks[last].len())
             }
         };
-        let hash = self.hasher.hash_one(key);
-        self.by_key.insert(hash, place, |other| hash_at::<K, V, Q>(&self.chunks, &self.hasher, other));
+        let hash = self.hasher.hash_one(key.address());
+        self.by_key.insert(hash, place, |other| hash_at(&self.chunks, &self.hasher, other));
         Index { place, generation }
     }
 
     /// Takes the value of a key out.
-    pub(crate) fn remove<Q: Finds<K> + ?Sized>(&mut self, key: &Q) -> Option<V> {
+    pub(crate) fn remove<Q: Address + ?Sized>(&mut self, key: &Q) -> Option<V> {
         let place = self.index(key)?.place;
-        let hash = self.hasher.hash_one(key);
-        self.by_key.remove(hash, place, |other| hash_at::<K, V, Q>(&self.chunks, &self.hasher, other));
+        let hash = self.hasher.hash_one(key.address());
+        self.by_key.remove(hash, place, |other| hash_at(&self.chunks, &self.hasher, other));
         let (chunk, within) = parts(place);
         let slot = mem::replace(&mut self.chunks[chunk][within], Slot::Free);
         if self.by_key.is_empty() {
@@ -276,19 +253,15 @@ impl<K, V> Slab<K, V> {
 }
 
 /// The hash of the key of what lies there.
-fn hash_at<K, V, Q: Finds<K> + ?Sized>(
-    chunks: &[Vec<Slot<K, V>>],
-    hasher: &DefaultHashBuilder,
-    place: Place,
-) -> u64 {
+fn hash_at<V>(chunks: &[Vec<Slot<V>>], hasher: &DefaultHashBuilder, place: Place) -> u64 {
     let (chunk, within) = parts(place);
     match &chunks[chunk][within] {
-        Slot::Taken { key, .. } => Q::hash_of(hasher, key),
+        Slot::Taken { key, .. } => hasher.hash_one(key.as_str()),
         Slot::Free => 0,
     }
 }
 
-impl<K, V> fmt::Debug for Slab<K, V> {
+impl<V> fmt::Debug for Slab<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Slab").field("values", &self.len()).finish_non_exhaustive()
     }
@@ -326,7 +299,7 @@ mod tests {
         // A map of the standard library has the same; and who knows where a value lay gets that of the own key, or none.
         #[test]
         fn it_is_a_map(steps in steps()) {
-            let mut slab: Slab<Name, u64> = Slab::default();
+            let mut slab: Slab<u64> = Slab::default();
             let mut model = BTreeMap::new();
             let mut known = BTreeMap::new();
             for step in steps {
@@ -368,7 +341,7 @@ mod tests {
     #[test]
     fn nothing_is_kept_of_those_that_are_gone() {
         let name = |number: u64| BareJid::parse(&format!("user{number}@example.com")).unwrap();
-        let mut slab: Slab<Name, u64> = Slab::default();
+        let mut slab: Slab<u64> = Slab::default();
         for round in 0..10 {
             (0..1_600).for_each(|number| slab.insert(&name(number), number + round));
             assert_eq!(slab.chunks.len(), 4);
