@@ -86,6 +86,14 @@ impl Layer {
         core::mem::replace(&mut self.has_heard, false)
     }
 
+    /// Whether there may be another message in what has come for the WebSocket.
+    pub(crate) fn has_more(&self) -> bool {
+        #[cfg(feature = "websocket")]
+        return self.websocket.as_ref().is_some_and(|websocket| websocket.has_more());
+        #[cfg(not(feature = "websocket"))]
+        false
+    }
+
     /// Whether the stream's bytes are the transport's.
     pub(crate) fn is_plain(&self) -> bool {
         self.session.is_none() && !self.has_websocket()

@@ -438,6 +438,16 @@ impl<S: Side> Connection<S> {
         }
     }
 
+    /// Whether input that [`advance`](Connection::advance) has taken waits in here, decrypted or as messages of a WebSocket, for the stream to take it.
+    #[must_use]
+    pub fn has_input(&self) -> bool {
+        #[cfg(feature = "tls")]
+        let has_input = !self.input.is_empty() || self.layer.has_more();
+        #[cfg(not(feature = "tls"))]
+        let has_input = false;
+        has_input
+    }
+
     /// What it may keep of a buffer that is empty.
     #[cfg(feature = "tls")]
     const fn keeps(&self) -> usize {

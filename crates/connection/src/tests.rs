@@ -97,8 +97,11 @@ fn a_connection_that_rests_loses_nothing_that_waits() {
     pair.server.input.buffer().extend_from_slice(b"</stream:stream>");
     pair.server.rest(&mut pair.workspace);
     assert_eq!((pair.server.pending(), pair.server.input.as_slice()), (11, &b"</stream:stream>"[..]));
+    // Whoever has many connections knows that this one is about to read.
+    assert!(pair.server.has_input());
     // Whoever had been kept waiting with it goes on without new bytes, and keeps no buffer then either.
     let mut down = Vec::new();
     assert!(matches!(pair.server.advance(Instant::ZERO, &mut &[][..], &mut down), Ok(Progress::Closed)));
+    assert!(!pair.server.has_input());
     assert_eq!(pair.capacities(), [0, 0]);
 }

@@ -204,6 +204,11 @@ impl WebSocket {
         core::mem::take(&mut self.wire.output)
     }
 
+    /// Whether there may be another message in what has come.
+    pub(crate) const fn has_more(&self) -> bool {
+        self.has_more
+    }
+
     pub(crate) fn peer_closed(&self) -> bool {
         self.peer_closed
     }

@@ -163,9 +163,9 @@ impl<S: Side> Link<S> {
         }
     }
 
-    /// Whether something was left for later.
-    pub(crate) const fn has_input(&self) -> bool {
-        !self.input.is_empty()
+    /// Whether something was left for later, as it has come or decrypted.
+    pub(crate) fn has_input(&self) -> bool {
+        !self.input.is_empty() || self.connection.has_input()
     }
 
     /// No more will come, and all that has come is dealt with, or never will be.
