@@ -26,8 +26,8 @@ mod body;
 /// time taken grows with the bytes, however they are cut and whatever is in them.
 ///
 /// White space before the header and between elements is skipped; before an XML declaration there can be none. An element is
-/// held until it is complete, its exact bytes beside its parsed form, so the memory taken is at most a small multiple of
-/// [`XmlLimits::bytes`]; between elements it is a few kilobytes.
+/// held until it is complete, its exact bytes beside its parsed form, so the memory taken is a small multiple of
+/// [`XmlLimits::bytes`]: with [`XmlLimits::STANZA`] twice that, and eleven times for short attributes; between elements it is a few kilobytes.
 ///
 /// Whoever has many readers gives them a [`Workspace`] in common: one that is [between elements](Reader::rest) has then some hundred bytes.
 ///

@@ -68,6 +68,52 @@ proptest! {
     }
 }
 
+/// The most memory that a reader has taken for an element with this content, over and over, that never ends.
+fn most_of_a_half(limits: XmlLimits, content: &str, chunk: usize) -> usize {
+    let mut reader = Reader::new(limits);
+    let mut header = &b"<s xmlns='u'>"[..];
+    assert_eq!(reader.read(&mut header), Ok(Some(Token::Header)));
+    let idle = reader.footprint();
+    let input: Vec<u8> =
+        b"<a>".iter().copied().chain(content.bytes().cycle()).take(limits.bytes - 1).collect();
+    let pieces = input.chunks(chunk);
+    let takes = pieces.map(|mut piece| reader.read(&mut piece).map_or(0, |_| reader.footprint() - idle));
+    takes.max().unwrap()
+}
+
+// docs/limits.md: an element that is not finished takes eleven times as much memory as it may have bytes, and twice as much if it has no attributes.
+#[test]
+fn half_an_element_takes_what_the_docs_say() {
+    let with = |attributes: usize| {
+        let names = (b'a'..=b'z').map(char::from).take(attributes);
+        format!("<a{}/>", names.map(|name| format!(" {name}=''")).collect::<String>())
+    };
+    let text = || String::from("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+    let pieces = [
+        with(0),
+        text(),
+        "<a>x</a>".into(),
+        "&lt;".into(),
+        "<a>&lt;&gt;</a>".into(),
+        with(0) + &text() + &text(),
+    ];
+    let with_attributes =
+        [with(1), with(8), with(8) + &text(), with(26), "<a xmlns:b='c' xmlns:d='e'/>".into()];
+    let all = pieces.iter().map(|piece| (piece, 2)).chain(with_attributes.iter().map(|piece| (piece, 11)));
+    for (piece, factor) in all {
+        for (limits, factor) in [(XmlLimits::UNAUTHENTICATED, 11), (XmlLimits::STANZA, factor)] {
+            for chunk in [700, 65_536] {
+                let most = most_of_a_half(limits, piece, chunk);
+                assert!(
+                    most <= factor * limits.bytes + 4_096,
+                    "{most} for {} bytes of {piece}",
+                    limits.bytes
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn an_idle_reader_is_small() {
     let mut reader = Reader::new(XmlLimits::STANZA);
