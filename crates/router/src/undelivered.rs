@@ -12,7 +12,8 @@
 //! stands for, if that may be on its way nowhere else any more, and not by itself: it is for one session.
 //!
 //! A store in trouble, or with too much to do, keeps nobody from getting messages: then they are in memory only, as for a session with a
-//! connection, and it is tried again to write them, each half minute ([`Unwritten`]). They keep their documents' keys: the store may have
+//! connection, and it is tried again to write them, each half minute ([`Unwritten`]); also if it refuses one of them for itself, with all
+//! that is to be written with it. They keep their documents' keys: the store may have
 //! written a message of which it has not said so in time, and then it is in one document all the same, which is deleted in the end.
 
 use alloc::boxed::Box;
@@ -81,13 +82,55 @@ impl Obsolete {
 
 /// The documents of messages of which the store has not said that it has written them.
 ///
-/// It is tried to write those that are for sessions without a connection, some of them each half minute, and the rest when that has gone well:
+/// It is tried to write those that are for sessions without a connection, some of them each half minute, and more as long as that goes well:
 /// a store that refuses for ever costs no more than that, however many there are.
 #[derive(Debug, Default)]
 pub(crate) struct Unwritten {
     /// Some may have gone elsewhere: that is seen when it is tried again.
     keys: BTreeSet<Arc<str>>,
     next: Try,
+    pace: Pace,
+}
+
+/// Which documents are tried next, and how many at a time.
+///
+/// The store may refuse one for itself, as it is too large for it or damaged, and then all that are tried with it. Which one it is nobody says: so
+/// after each refusal half as many are tried, and others first, until it is alone.
+#[derive(Debug, Default)]
+struct Pace {
+    /// The last one that was tried: those behind it come next, in the order of their keys, and then those before it.
+    last: Option<Arc<str>>,
+    /// At most so many, if fewer than the store may be asked for.
+    most: Option<usize>,
+    /// How often in a row they were written.
+    went_well: u8,
+}
+
+impl Pace {
+    /// After so many times in a row twice as many are tried. If that were sooner, those that are refused would be tried more often together with
+    /// others.
+    const SURE: u8 = 8;
+
+    /// These were tried, which are some.
+    fn tried(&mut self, keys: &[Arc<str>], is_saved: bool) {
+        self.last = keys.last().cloned();
+        if !is_saved {
+            (self.most, self.went_well) = (Some((keys.len() / 2).max(1)), 0);
+            return;
+        }
+        self.went_well += 1;
+        if self.went_well >= Self::SURE {
+            (self.most, self.went_well) = (self.most.map(|most| most.saturating_mul(2)), 0);
+        }
+    }
+
+    /// In the order in which they are tried.
+    fn order<T>(&self, mut all: BTreeMap<Arc<str>, T>) -> impl Iterator<Item = (Arc<str>, T)> + use<T> {
+        let mut behind = self.last.as_ref().map(|last| all.split_off(last)).unwrap_or_default();
+        let last = self.last.as_ref().and_then(|last| behind.remove_entry(last));
+        all.extend(last);
+        behind.into_iter().chain(all)
+    }
 }
 
 /// The next time that it is tried.
@@ -285,14 +328,19 @@ impl Router {
 
     /// The store has not written these documents, or has not said so in time. It is tried again in half a minute.
     pub(crate) fn not_written(&mut self, name: &BareJid, keys: Vec<Arc<str>>) {
-        if keys.is_empty() {
-            return;
+        if let Some(account) = self.accounts.get_mut(name).filter(|_| !keys.is_empty()) {
+            account.unwritten.get_or_insert_default().keys.extend(keys);
+            self.write_later(name);
         }
+    }
+
+    /// It is tried in half a minute to write what is not written, unless it is to be tried already.
+    fn write_later(&mut self, name: &BareJid) {
         let at = self.asks.now() + self.shared.config.limits.answer;
-        let Some(account) = self.accounts.get_mut(name) else { return };
-        let unwritten = account.unwritten.get_or_insert_default();
-        unwritten.keys.extend(keys);
-        if matches!(unwritten.next, Try::No) {
+        let account = self.accounts.get_mut(name);
+        if let Some(unwritten) = account.and_then(|account| account.unwritten.as_mut())
+            && matches!(unwritten.next, Try::No)
+        {
             unwritten.next = Try::At(at);
             self.try_later(name);
         }
@@ -302,8 +350,7 @@ impl Router {
     pub(crate) fn write_when_due(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         let unwritten = self.accounts.get(name).and_then(|account| account.unwritten.as_ref());
         if unwritten.is_some_and(|all| matches!(all.next, Try::At(at) if at <= self.asks.now())) {
-            let limits = &self.shared.config.limits;
-            self.write_again(name, limits.storing, limits.storing_bytes, effects);
+            self.write_again(name, effects);
         }
     }
 
@@ -335,23 +382,25 @@ impl Router {
         account.asks -= 1;
         if let Some(unwritten) = &mut account.unwritten {
             unwritten.next = Try::No;
+            unwritten.pace.tried(&keys, is_saved);
         }
         if is_saved {
-            self.write_again(name, usize::MAX, usize::MAX, effects);
+            self.write_again(name, effects);
         } else {
             self.not_written(name, keys);
         }
     }
 
-    /// Has documents written that have not been, of messages that are for sessions without a connection: at most so many, of so many bytes, or
-    /// one.
-    fn write_again(&mut self, name: &BareJid, most: usize, most_bytes: usize, effects: &mut Vec<Effect>) {
+    /// Has documents written that have not been, of messages that are for sessions without a connection: as many as it is their [pace](Pace), of as
+    /// many bytes as the store may be asked for at a time, or one.
+    fn write_again(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get_mut(name) else { return };
         // What this call gives to a session is in its queue when the call ends.
         let is_coming = |key: &Arc<str>| self.keeps.keys.contains(key);
         let is_moving = account.is_moving()
             || account.unwritten.as_ref().is_some_and(|unwritten| unwritten.keys.iter().any(is_coming));
-        let Some(Unwritten { mut keys, .. }) = account.unwritten.take().map(|unwritten| *unwritten) else {
+        let Some(Unwritten { mut keys, pace, .. }) = account.unwritten.take().map(|unwritten| *unwritten)
+        else {
             return;
         };
         let (mut waiting, mut wanted) = (BTreeMap::new(), BTreeSet::new());
@@ -367,8 +416,11 @@ impl Router {
             // The others have gone elsewhere, and come to none of these sessions any more.
             keys = wanted;
         }
+        let limits = &self.shared.config.limits;
+        let most = pace.most.map_or(limits.storing, |most| most.min(limits.storing));
+        let most_bytes = limits.storing_bytes;
         let (mut changes, mut tried, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
-        for (key, Unkept { stanza, when, .. }) in waiting {
+        for (key, Unkept { stanza, when, .. }) in pace.order(waiting) {
             let original = self.original(&stanza);
             let stanza = original.as_ref().unwrap_or(&stanza);
             bytes = bytes.saturating_add(cost(stanza));
@@ -381,13 +433,15 @@ impl Router {
                 tried.push(key);
             }
         }
-        if changes.is_empty() {
-            // They are of sessions that have a connection, which they may lose, or are on their way to others.
-            self.not_written(name, keys.into_iter().collect());
-            return self.postpone(name, is_moving);
+        let is_under_way = !changes.is_empty();
+        let next = if is_under_way { Try::UnderWay } else { Try::No };
+        if let Some(account) = self.accounts.get_mut(name).filter(|_| is_under_way || !keys.is_empty()) {
+            account.unwritten = Some(Box::new(Unwritten { keys, next, pace }));
         }
-        if let Some(account) = self.accounts.get_mut(name) {
-            account.unwritten = Some(Box::new(Unwritten { keys, next: Try::UnderWay }));
+        if !is_under_way {
+            // They are of sessions that have a connection, which they may lose, or are on their way to others.
+            self.write_later(name);
+            return self.postpone(name, is_moving);
         }
         self.save_documents(name, changes, Purpose::KeepAgain(tried), effects);
     }
@@ -401,7 +455,7 @@ impl Router {
         let missing: BTreeSet<_> = kept.filter(|key| !written.contains(&**key)).collect();
         if let Some(account) = self.accounts.get_mut(name).filter(|_| !missing.is_empty()) {
             account.unwritten.get_or_insert_default().keys.extend(missing);
-            self.write_again(name, usize::MAX, usize::MAX, effects);
+            self.write_again(name, effects);
         }
     }
 

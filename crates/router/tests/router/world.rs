@@ -74,6 +74,10 @@ pub(crate) struct World {
     pub(crate) at_once: bool,
     /// Whether the store refuses to change anything, and to say what it has in a log.
     pub(crate) refuses: bool,
+    /// The store refuses each change of a document in which one of these is, with all that is to be changed with it.
+    pub(crate) never_takes: Vec<String>,
+    /// When it has refused something.
+    pub(crate) refusals: Vec<Instant>,
     /// Whether the test says when the recipients of strangers' stanzas get them. Otherwise they do at once.
     pub(crate) parks: bool,
     pub(crate) now: Instant,
@@ -101,6 +105,8 @@ impl World {
             store: Memory::default(),
             at_once: true,
             refuses: false,
+            never_takes: Vec::new(),
+            refusals: Vec::new(),
             parks: false,
             now: Instant::ZERO,
             waited: Vec::new(),
@@ -133,7 +139,19 @@ impl World {
 
     /// What the store says now.
     pub(crate) fn ask(&mut self, ask: Ask) -> Answer {
-        if self.refuses && matches!(ask, Ask::Save { .. } | Ask::Entries { .. }) {
+        let is_refused = |change: &Change| match change {
+            Change::Document { edit: DocumentEdit { content: Some(content), .. }, .. } => {
+                let text = String::from_utf8_lossy(&content.bytes);
+                self.never_takes.iter().any(|never| text.contains(never))
+            }
+            _ => false,
+        };
+        if match &ask {
+            Ask::Save { changes, .. } => self.refuses || changes.iter().any(is_refused),
+            Ask::Entries { .. } => self.refuses,
+            _ => false,
+        } {
+            self.refusals.push(self.now);
             return Answer::Refused;
         }
         self.store.answer(START + self.now.as_nanos() / 1_000_000, ask)
