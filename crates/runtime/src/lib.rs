@@ -62,8 +62,8 @@ pub use balcony_client::{
 pub use balcony_server::federation::{FederationConfig, FederationLimits, FederationTls, Reach};
 #[cfg(feature = "server")]
 pub use balcony_server::{
-    Answer, Ask, ComponentsConfig, Removal, Reply, SavedSession, SendError, ServerConfig, SessionConnection,
-    SessionInfo, Stats, Transport,
+    Answer, Ask, ComponentsConfig, GivenUp, Removal, Reply, SavedSession, SendError, ServerConfig,
+    SessionConnection, SessionInfo, Stats, Transport,
 };
 pub use balcony_stream::{ChannelBinding, TlsPolicy};
 #[cfg(feature = "client")]

@@ -4,7 +4,7 @@ use core::hint;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use balcony_server::{Acceptor, AtHub, Hub};
+use balcony_server::{Acceptor, AtHub, GivenUp, Hub};
 
 use crate::driver::Message;
 use crate::mailbox::Mailbox;
@@ -106,6 +106,11 @@ impl Parts {
     /// Whether the first part is the last one.
     pub(crate) fn is_last(&self) -> bool {
         self.others.load(Ordering::SeqCst) == 0
+    }
+
+    /// What a server that has shut down has given up; `None` if it has not, or one of its parts has failed.
+    pub(crate) fn given_up(&self) -> Option<GivenUp> {
+        self.hub.lock().ok()?.given_up()
     }
 
     /// Ends all parts at once, since one of them has failed.

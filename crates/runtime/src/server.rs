@@ -11,8 +11,8 @@ use async_channel::{Receiver, bounded};
 use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Instant, LimitsError};
 use balcony_server::{
-    Acceptor, Ask, Hub, Removal, Reply, SavedSession, SendError, ServerConfig, SessionInfo, Shard, Stats,
-    Transport,
+    Acceptor, Ask, GivenUp, Hub, Removal, Reply, SavedSession, SendError, ServerConfig, SessionInfo, Shard,
+    Stats, Transport,
 };
 use balcony_stanza::{Stanza, StreamError};
 use balcony_stream::TlsPolicy;
@@ -230,13 +230,18 @@ pub struct ServerHandle {
 
 impl ServerHandle {
     /// Accepts no more connections, ends every stream with `system-shutdown`, and waits until the last bytes are written;
-    /// a few seconds at most for peers that do not read, and 15 for a store that does not answer. What `ask` owns, such as a store, is
+    /// a few seconds at most for peers that do not read, and for a store as long as it answers anything: until it has answered nothing for
+    /// 20 seconds, or [`Limits::answer`](balcony_machine::Limits::answer) if that is less. What `ask` owns, such as a store, is
     /// dropped at about the same time, and may be a little later.
-    pub async fn shutdown(&self) {
+    ///
+    /// What has been given up, if anything, as the log says. `None` if the server has not shut down but failed, or its runtime has ended
+    /// before. Whoever asks once more gets the same.
+    pub async fn shutdown(&self) -> Option<GivenUp> {
         let (done, wait) = bounded(1);
         let _ = self.parts.mailbox(0).send(Message::Shutdown(done));
         // Nothing comes but the end.
         let _ = wait.recv().await;
+        self.parts.given_up()
     }
 
     /// Waits until the server has ended: shut down, or by a panic in it.

@@ -22,6 +22,7 @@ use crate::components::Components;
 use crate::config::ServerConfig;
 use crate::connections::{BindRequest, Down, ResumeRequest, Up};
 use crate::federation::Federation;
+use crate::given_up::GivenUp;
 use crate::journal::one_line;
 use crate::owing::Owing;
 use crate::part::{Mail, News};
@@ -52,6 +53,7 @@ pub struct Hub {
     parts_ended: usize,
     parts_alone: usize,
     pub(crate) saving: Saving,
+    pub(crate) given_up: GivenUp,
     pub(crate) owing: Owing,
     pub(crate) sessions: Sessions,
     pub(crate) asks: Asks,
@@ -113,6 +115,7 @@ impl Hub {
             parts_ended: 0,
             parts_alone: 0,
             saving: Saving::default(),
+            given_up: GivenUp::default(),
             owing: Owing::default(),
             sessions: Sessions::default(),
             asks: Asks::default(),

@@ -27,6 +27,7 @@ mod connections;
 
 mod deadlines;
 pub mod federation;
+mod given_up;
 mod hub;
 mod journal;
 mod link;
@@ -51,6 +52,7 @@ pub use balcony_router::{Removal, SendError, SessionId};
 pub use components::{Components, ComponentsConfig};
 pub use config::ServerConfig;
 pub use connections::{BindRequest, Connections, Down, ResumeRequest, Up, Via};
+pub use given_up::GivenUp;
 pub use hub::Hub;
 pub use journal::Level;
 pub use own::{SessionConnection, SessionInfo};

@@ -203,7 +203,7 @@ impl Hub {
     /// How it is.
     pub(crate) fn news(&self) -> News {
         let has_parked = self.router.has_parked();
-        let asks = self.router.counts().asks + usize::from(self.is_saving());
+        let asks = self.open_asks();
         let is_settled = self.is_closing
             && asks == 0
             && !has_parked
@@ -212,6 +212,11 @@ impl Hub {
         let deadline = self.deadline().map(|deadline| deadline.at);
         let (is_closing, is_over) = (self.is_closing, self.is_over);
         News { deadline, has_parked, asks, is_closing, is_settled, is_over }
+    }
+
+    /// How many answers of the store it waits for: to have what is accepted stored, and its sessions kept.
+    pub(crate) fn open_asks(&self) -> usize {
+        self.router.counts().asks + usize::from(self.is_saving())
     }
 
     /// Whether this part has been called, and has not come yet.

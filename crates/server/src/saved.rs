@@ -25,6 +25,7 @@ use balcony_stream::Counts;
 
 use crate::action::{Action, Ask};
 use crate::asks::Asker;
+use crate::given_up::GivenUp;
 use crate::hub::Hub;
 use crate::journal::Level;
 use crate::sessions::{DIGEST, Waiting};
@@ -175,6 +176,7 @@ impl Hub {
     fn save_next(&mut self, mut all: ToKeep, actions: &mut Vec<Action>) {
         let Some(domain) = all.sessions.front().map(|first| first.domain.clone()) else {
             self.saving = Saving::Done;
+            self.given_up = GivenUp { sessions: all.lost, messages: all.lost_messages, ..self.given_up };
             return actions.extend(all.loss().map(|line| Action::Log(Level::Warn, line)));
         };
         let mut size = 0;
@@ -204,6 +206,22 @@ impl Hub {
             messages.add(unsaved.messages);
         }
         self.save_next(all, actions);
+    }
+
+    /// How many sessions are not kept, as far as is known, and how many messages wait for these that are nowhere else.
+    pub(crate) fn unsaved(&self) -> (usize, usize) {
+        match &self.saving {
+            Saving::No => {
+                let waiting = self.sessions.all_waiting();
+                let messages = waiting.iter().map(|session| self.router.in_memory_only(*session)).sum();
+                (waiting.len(), messages)
+            }
+            Saving::Asked(all) | Saving::Waits(_, all) => {
+                let messages: usize = all.sessions.iter().map(|unsaved| unsaved.messages).sum();
+                (all.lost + all.sessions.len(), all.lost_messages + messages)
+            }
+            Saving::Done => (self.given_up.sessions, self.given_up.messages),
+        }
     }
 
     /// When it is tried again to keep sessions that could not be kept.

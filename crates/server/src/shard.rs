@@ -19,6 +19,7 @@ use balcony_stanza::{Stanza, StreamError};
 use crate::abroad::{Place, What};
 use crate::connections::Connections;
 use crate::federation::{Reach, Unreachable};
+use crate::given_up::GivenUp;
 use crate::hub::{Hub, patience};
 use crate::journal::{Journal, Level};
 use crate::own::SessionInfo;
@@ -61,7 +62,7 @@ impl AtHub for Hub {
 /// 3. **What comes of it**: [`next`](Shard::next) says what is to be done, until it says nothing more. If it [has more](Shard::has_more)
 ///    then, go round without waiting.
 /// 4. **Looking**: [`stats`](Shard::stats), [`config`](Shard::config), [`is_closing`](Shard::is_closing),
-///    [`is_closed`](Shard::is_closed).
+///    [`is_closed`](Shard::is_closed), [`given_up`](Shard::given_up).
 ///
 /// The whole loop, for sockets that wait no longer than a moment for bytes, and as long as it takes to write them. An adapter asks the operating
 /// system which of them is ready instead, so that nobody waits for anybody else:
@@ -583,14 +584,6 @@ impl<P, H: AtHub> Shard<P, H> {
     /// Does what has become due.
     pub fn tick(&mut self, now: Instant) {
         self.now = now;
-        if let Some((asks, _)) = self.left_open().filter(|(_, until)| *until <= now) {
-            let line = format!(
-                "the store has not answered for {} s: {asks} requests to it are given up, and sessions that are not kept yet end with \
-                 what waits for them",
-                self.patience().as_secs()
-            );
-            self.lines.push_back((Level::Warn, line));
-        }
         if self.deadline().is_none_or(|deadline| deadline > now) {
             return;
         }
@@ -624,7 +617,7 @@ impl<P, H: AtHub> Shard<P, H> {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let due = self.part.connections.deadline();
-        let until = self.left_open().map(|(_, until)| until);
+        let until = self.waits_until();
         let next = due.into_iter().chain(self.hub_deadline()).chain(until).min()?;
         Some(self.ticked.map_or(next, |ticked| next.max(ticked + PAUSE)))
     }
@@ -669,33 +662,41 @@ impl<P, H: AtHub> Shard<P, H> {
         self.closing.is_some() || self.part.news().is_closing
     }
 
-    /// Whether the server has shut down: all sockets are closed, and what had to be stored is, or will not be.
+    /// Whether the server has shut down: all sockets are closed, and what had to be stored is, or [will not be](Shard::given_up). So it is when
+    /// [`next`](Shard::next) has said all.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
-        let news = self.part.news();
-        if !self.is_first() {
-            return news.is_over;
-        }
-        let is_settled = || self.peers.is_empty() && news.is_settled && !self.is_busy();
-        self.closing.is_some_and(|closing| is_settled() || self.now >= closing.until)
+    pub const fn is_closed(&self) -> bool {
+        if self.is_first() { self.has_told_end } else { self.part.news().is_over }
     }
 
-    /// Tells the other shards that the server has shut down.
+    /// What the server has given up, when it [is closed](Shard::is_closed); see [`Hub::given_up`].
+    pub fn given_up(&mut self) -> Option<GivenUp> {
+        self.hub.with_hub(|hub| hub.given_up())
+    }
+
+    /// Whether it is the first, and all is done, or there is no more time for it.
+    fn may_end(&self) -> bool {
+        let is_settled = || self.peers.is_empty() && self.part.news().is_settled && !self.is_busy();
+        let is_over = |closing: Closing| is_settled() || self.now >= closing.until;
+        !self.has_told_end && self.closing.is_some_and(is_over)
+    }
+
+    /// The server has shut down, and the other shards are told. What is not done by now is given up.
     fn tell_end(&mut self) {
         self.has_told_end = true;
-        let calls = &mut self.calls;
-        self.hub.with_hub(|hub| {
-            hub.is_over = true;
+        let (calls, patience) = (&mut self.calls, patience(&self.part.connections.config().limits));
+        let line = self.hub.with_hub(|hub| {
             hub.call_others(0, calls);
+            hub.give_up(patience)
         });
+        self.lines.extend(line.map(|line| (Level::Warn, line)));
         self.call();
     }
 
-    /// What a server that shuts down still waits for when the last stream has ended: how many answers of its store, and
-    /// until when.
-    fn left_open(&self) -> Option<(usize, Instant)> {
-        let asks = self.part.news().asks;
-        self.closing.filter(|_| asks > 0).map(|closing| (asks, closing.until))
+    /// Until when a server that shuts down waits for its store, if it still waits for it when the last stream has ended.
+    fn waits_until(&self) -> Option<Instant> {
+        let is_waiting = self.part.news().asks > 0 && !self.has_told_end;
+        self.closing.filter(|_| is_waiting).map(|closing| closing.until)
     }
 
     /// The store has answered something: if the server shuts down there is time for the rest.
@@ -822,12 +823,12 @@ impl<P, H: AtHub> Shard<P, H> {
     /// other shards say meanwhile.
     #[expect(clippy::should_implement_trait, reason = "what it returns borrows from it")]
     pub fn next(&mut self) -> Option<Todo<'_, P>> {
-        if let Some((level, line)) = self.lines.pop_front() {
-            return Some(Todo::Log(level, line));
-        }
         self.meetings.get_or_insert(0);
         self.has_left_off = false;
         loop {
+            if let Some((level, line)) = self.lines.pop_front() {
+                return Some(Todo::Log(level, line));
+            }
             // What follows from what was done may wait, and so may what others say.
             let has_met_enough = self.has_met_enough();
             if !has_met_enough {
@@ -835,6 +836,10 @@ impl<P, H: AtHub> Shard<P, H> {
             }
             let Some(action) = self.todo.pop_front() else {
                 if has_met_enough && (self.is_busy() || !self.actions.is_empty()) {
+                    if self.may_end() {
+                        self.tell_end();
+                        continue;
+                    }
                     // Who goes on sending does not keep the server from shutting down.
                     if self.is_about_to_close_down() {
                         self.close_down();
@@ -855,7 +860,7 @@ impl<P, H: AtHub> Shard<P, H> {
                     self.close_down();
                     continue;
                 }
-                if self.is_first() && !self.has_told_end && self.is_closed() {
+                if self.may_end() {
                     self.tell_end();
                     continue;
                 }

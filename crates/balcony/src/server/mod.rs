@@ -42,8 +42,8 @@ pub use balcony_router::{
     RosterConfig, Software,
 };
 pub use balcony_runtime::{
-    Answer, Ask, Removal, Reply, SavedSession, SendError, ServerConfig, ServerHandle, SessionConnection,
-    SessionInfo, StartError, Stats, Transport,
+    Answer, Ask, GivenUp, Removal, Reply, SavedSession, SendError, ServerConfig, ServerHandle,
+    SessionConnection, SessionInfo, StartError, Stats, Transport,
 };
 pub use balcony_sasl::{Hash, Mechanism};
 pub use balcony_server::ComponentsConfig;

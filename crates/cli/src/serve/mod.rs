@@ -1,10 +1,10 @@
 //! `balcony serve`: a server until somebody ends it.
 
+mod given_up;
 mod http;
 mod offer;
 mod options;
 mod started;
-mod unsaved;
 mod warnings;
 
 use core::fmt;
@@ -19,16 +19,16 @@ use balcony_machine::Secret;
 use balcony_sasl::Mechanism;
 use balcony_store::{Store, Worker, WorkerConfig};
 use balcony_stream::TlsPolicy;
-use balcony_tokio::{SavedSession, Server, ServerConfig, ServerHandle, Transport};
+use balcony_tokio::{GivenUp, SavedSession, Server, ServerConfig, ServerHandle, Transport};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use given_up::judge;
 use http::Http;
 use offer::Offer;
 use options::{Options, domains};
 use started::Started;
-use unsaved::Unsaved;
 use warnings::{warn, warn_of_end};
 
 use crate::args::ServeArgs;
@@ -92,19 +92,20 @@ pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure>
     let hashing = WorkerConfig { iterations, token_lifetime, ..usual };
     let offer = Offer::of(&store);
     let worker = Arc::new(Worker::start_with(store.clone(), hashing));
-    let storage = Storage { worker, store, unsaved: Unsaved::default() };
-    let unsaved = storage.unsaved.clone();
+    let storage = Storage { worker, store };
     let served = runtime.block_on(serve(&options, settings, &storage, offer, may_move, &log));
     // With the runtime the last tasks end, then the threads of the store, then the store closes its file.
     runtime.shutdown_timeout(CLOSING);
-    served.and(storage.close()).and_then(|()| unsaved.result())
+    let closed = storage.close();
+    let given_up = served?;
+    closed?;
+    judge(given_up)
 }
 
 /// The store and the threads before it.
 struct Storage {
     worker: Arc<Worker>,
     store: Store,
-    unsaved: Unsaved,
 }
 
 impl Storage {
@@ -138,7 +139,7 @@ async fn serve(
     offer: Offer,
     may_move: bool,
     log: &Log,
-) -> Result<(), Failure> {
+) -> Result<GivenUp, Failure> {
     let domains = domains(&settings)?;
     // From now on `balcony user` can reach this server; what it asks for is answered when the server has started.
     let control = match ControlSocket::open(&settings.folder()) {
@@ -175,11 +176,8 @@ async fn serve(
     let of_components = settings.components.addresses();
     config.keep_sessions = true;
     let worker = Arc::clone(&storage.worker);
-    let (answers, unsaved) = (Arc::clone(&worker), storage.unsaved.clone());
-    let mut server = Server::builder(config.clone(), move |ask, reply| {
-        let reply = unsaved.note(&ask, reply);
-        answers.handle(ask, reply);
-    });
+    let answers = Arc::clone(&worker);
+    let mut server = Server::builder(config.clone(), move |ask, reply| answers.handle(ask, reply));
     let most = settings.max_connections.unwrap_or(MOST_CONNECTIONS);
     // Of other servers, and to them.
     let of_servers_most = if config.federation.is_some() { 2 * settings.federation.connections() } else { 0 };
@@ -250,7 +248,7 @@ async fn serve(
             // What clients were told may be wrong, and what they want cannot be kept.
             error = hold.lost() => break Err(error.into()),
             () = server.ended() => {
-                return Err(Failure::new("the server has ended by a fault of this program, see above; start it again"));
+                return Err(has_failed());
             }
             // Another one meanwhile waits, since the file may have changed.
             _ = hangup.recv(), if reading.is_none() => {
@@ -297,10 +295,14 @@ async fn serve(
         let _ = control.await;
     }
     tokio::select! {
-        () = server.shutdown() => end,
+        given_up = server.shutdown() => end.and(given_up.ok_or_else(has_failed)),
         _ = interrupt.recv() => std::process::exit(130),
         _ = terminate.recv() => std::process::exit(143),
     }
+}
+
+fn has_failed() -> Failure {
+    Failure::new("the server has ended by a fault of this program, see above; start it again")
 }
 
 /// Takes the sessions that were kept when the server shut down out of the store. If that fails the server does not start: those that stay

@@ -91,6 +91,16 @@ mod database {
 
     #[test]
     fn a_database_that_hangs_does_not_keep_a_server_from_its_end() {
+        hangs_at_the_end(false);
+    }
+
+    // docs/guarantees.md: what was given up the exit status tells, also if the database answers again while it is closed.
+    #[test]
+    fn a_database_that_goes_on_too_late_is_told_by_the_exit_status() {
+        hangs_at_the_end(true);
+    }
+
+    fn hangs_at_the_end(recovers: bool) {
         let Some(server) = postgresql::shared() else { return };
         let world = World::new();
         let parameters = server.schema();
@@ -109,11 +119,18 @@ mod database {
         std::thread::sleep(Duration::from_millis(500));
         let begin = Instant::now();
         server.process.signal("TERM");
+        let said = server.process.stderr_with("the store has not answered for 20 s");
+        assert!(said.contains("are given up"), "{said}");
+        if recovers {
+            // It is connected to anew.
+            way.is_silent(false);
+            way.cut();
+        }
         let ended = server.process.wait();
         assert!(begin.elapsed() < Duration::from_secs(40), "{:?}", begin.elapsed());
         assert_eq!(ended.status, Some(1), "{ended:?}");
-        assert!(ended.stderr.contains("the store has not answered for 20 s"), "{ended:?}");
-        assert!(ended.stderr.contains("the database does not answer"), "{ended:?}");
+        assert_eq!(ended.stderr.contains("the database does not answer"), !recovers, "{ended:?}");
+        assert_eq!(ended.stderr.contains("requests to it were given up"), recovers, "{ended:?}");
         drop((listener, sender));
     }
 

@@ -86,7 +86,8 @@ pub(crate) async fn shutdown_ends_all_streams() {
         let (romeo, juliet) = (ended(&mut romeo).await, ended(&mut juliet).await);
         assert_eq!([romeo, juliet], [StreamCondition::SystemShutdown; 2]);
     };
-    soon(runtime::both(world.server.shutdown(), shutdown)).await;
+    let done_with_all = async { assert!(world.server.shutdown().await.unwrap().is_nothing()) };
+    soon(runtime::both(done_with_all, shutdown)).await;
 
     let error = world.connect(world.account("romeo@localhost"), false).await.unwrap_err();
     assert!(!error.is_permanent());
@@ -99,7 +100,7 @@ pub(crate) async fn shutdown_ends_all_streams() {
     );
     // Late calls come to nothing, but they come back.
     assert_eq!(soon(world.server.stats()).await.connections, 0);
-    soon(world.server.shutdown()).await;
+    assert!(soon(world.server.shutdown()).await.unwrap().is_nothing());
     soon(world.server.ended()).await;
 }
 

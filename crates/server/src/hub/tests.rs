@@ -204,10 +204,13 @@ fn sessions_that_cannot_be_kept_are_tried_again() {
     for is_written in [false, true] {
         let world = shut_down(is_written, None);
         assert_eq!((world.kept.len(), world.asked, world.lines.len()), (1, 0, 0));
+        assert!(world.hub.given_up.is_nothing());
         let world = shut_down(is_written, Some(10));
         assert_eq!((world.kept.len(), world.asked), (1, 11));
-        assert!(world.lines.is_empty(), "{:?}", world.lines);
+        assert!(world.lines.is_empty() && world.hub.given_up.is_nothing(), "{:?}", world.lines);
         let world = shut_down(is_written, Some(30));
+        let GivenUp { requests, sessions, messages } = world.hub.given_up;
+        assert_eq!((requests, sessions, messages), (0, 1, usize::from(!is_written)));
         assert_eq!((world.kept.len(), world.asked), (0, 16));
         let [line] = &world.lines[..] else { panic!("{:?}", world.lines) };
         assert!(line.starts_with("1 sessions could not be kept"), "{line}");

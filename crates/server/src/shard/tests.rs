@@ -189,6 +189,7 @@ fn a_slow_store_has_time_to_write_all() {
         assert_eq!(asks.len(), 5);
         shard.shutdown(now);
         run(&mut shard, &mut asks);
+        assert_eq!(shard.given_up(), None);
         for _ in 0..answered {
             now = now + Duration::from_secs(19);
             shard.tick(now);
@@ -208,5 +209,8 @@ fn a_slow_store_has_time_to_write_all() {
         assert_eq!(answers.load(core::sync::atomic::Ordering::Relaxed), answered);
         assert_eq!(said.contains("is still writing: 3 requests"), answered > 0, "{said}");
         assert_eq!(said.contains("are given up"), answered < 5, "{said}");
+        let given_up = shard.given_up().unwrap();
+        assert_eq!((given_up.requests, given_up.sessions), (5 - answered, 0));
+        assert_eq!(given_up.is_nothing(), answered == 5);
     }
 }
