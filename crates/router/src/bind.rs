@@ -10,6 +10,16 @@ use crate::outbox::Outbox;
 use crate::router::{Router, Session};
 use crate::{ConflictPolicy, Effect, Removal, SessionId};
 
+/// What is to be bound, and who makes way for it.
+struct Way {
+    /// The address, unless it is to be made up.
+    wanted: Option<FullJid>,
+    /// Those that it takes the place of.
+    old: Vec<SessionId>,
+    /// The one that has waited longest for its client, if there are too many.
+    oldest: Option<SessionId>,
+}
+
 /// Characters of a resource that the server makes up: 80 random bits, so that it cannot be guessed.
 const GENERATED: usize = 16;
 
@@ -75,22 +85,29 @@ impl Router {
         own.map(|resource| resource.session).collect()
     }
 
-    fn bind_now(
-        &mut self,
-        session: SessionId,
+    /// The sessions that end when this is [bound](Router::bind_of), since they have the address or are of the same installation; none if it would
+    /// be refused. Whoever knows their connections may have these end before, so that all that their clients have sent comes first.
+    #[must_use]
+    pub fn replaced_by(
+        &self,
         account: &BareJid,
         resource: Option<&str>,
         installation: Option<&str>,
-        effects: &mut Vec<Effect>,
-    ) -> Result<FullJid, StanzaError> {
+    ) -> Vec<SessionId> {
+        self.way(account, resource, installation).map(|way| way.old).unwrap_or_default()
+    }
+
+    fn way(
+        &self,
+        account: &BareJid,
+        resource: Option<&str>,
+        installation: Option<&str>,
+    ) -> Result<Way, StanzaError> {
         if !self.is_local(account.domainpart()) || account.localpart().is_none() {
             return Err(StanzaError::new(
                 ErrorCondition::NotAllowed,
                 "this is not an account of this server",
             ));
-        }
-        if self.sessions.contains_key(&session) {
-            return Err(StanzaError::new(ErrorCondition::NotAllowed, "a stream binds one resource"));
         }
         let mut wanted = match resource {
             Some(resource) => Some(account.with_resource(resource).map_err(|_| {
@@ -98,7 +115,6 @@ impl Router {
             })?),
             None => None,
         };
-        // Those who make way for it, once nothing is in its way.
         let policy = self.shared.config.conflict;
         let installation = installation.filter(|_| policy == ConflictPolicy::ReplaceOld);
         let mut old = installation.map(|own| self.begun_by(account, own)).unwrap_or_default();
@@ -117,6 +133,21 @@ impl Router {
                 let text = "too many resources are connected";
                 return Err(StanzaError::new(ErrorCondition::ResourceConstraint, text));
             }
+        }
+        Ok(Way { wanted, old, oldest })
+    }
+
+    fn bind_now(
+        &mut self,
+        session: SessionId,
+        account: &BareJid,
+        resource: Option<&str>,
+        installation: Option<&str>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<FullJid, StanzaError> {
+        let Way { wanted, old, oldest } = self.way(account, resource, installation)?;
+        if self.sessions.contains_key(&session) {
+            return Err(StanzaError::new(ErrorCondition::NotAllowed, "a stream binds one resource"));
         }
         let old = old.into_iter().map(|session| (session, StreamCondition::Conflict));
         let oldest = oldest.map(|session| (session, StreamCondition::ResourceConstraint));

@@ -12,6 +12,7 @@ use core::num::NonZeroU32;
 use balcony_connection::ServerConnection;
 use balcony_machine::{Instant, Limits, Reason};
 use balcony_router::SessionId;
+use balcony_stanza::StreamError;
 use balcony_stream::AckPace;
 use balcony_stream::server::Server as ServerStream;
 
@@ -45,6 +46,8 @@ pub(crate) struct Conn {
     pub(crate) pace: Pace,
     /// When to ask what its peer has got, if that counts: most don't, and have a pointer for it.
     pub(crate) acks: Option<Box<AckPace>>,
+    /// It takes what has come of its peer, and ends then.
+    pub(crate) finish: Option<Box<Finish>>,
     /// Its entry among the deadlines.
     pub(crate) armed: Armed,
 }
@@ -65,6 +68,7 @@ impl Conn {
             proven: 0,
             pace: Pace::NEW,
             acks: None,
+            finish: None,
             armed: Armed::default(),
         }
     }
@@ -84,7 +88,9 @@ impl Conn {
         let deadline = self.link.connection.deadline();
         let deadline = deadline.filter(|deadline| !(is_kept_waiting && deadline.reason == Reason::Idle));
         let acks = self.acks.as_ref().filter(|_| self.is_quiet()).and_then(|acks| acks.deadline());
-        deadline.map(|deadline| deadline.at).into_iter().chain(self.pause(now)).chain(acks).min()
+        let finish = self.finish.as_ref().map(|finish| finish.until);
+        let deadline = deadline.map(|deadline| deadline.at).into_iter().chain(finish);
+        deadline.chain(self.pause(now)).chain(acks).min()
     }
 
     /// Whether the peer may be asked now what it has got: everything has left, and the answer would be read.
@@ -107,10 +113,26 @@ impl Conn {
         if self.link.is_unread() && !self.link.has_ended() { self.pace.wait(now) } else { None }
     }
 
+    /// If it finishes, it does so no later than then: its peer does not read what it is sent, say.
+    pub(crate) fn hurry(&mut self, until: Instant) {
+        if let Some(finish) = &mut self.finish {
+            finish.until = finish.until.min(until);
+        }
+    }
+
     /// Whether no more of its stanzas may be taken now.
     pub(crate) const fn is_held(&self) -> bool {
         self.unhandled.is_full || self.owes && !self.link.is_broken()
     }
+}
+
+/// How a stream ends that is over as soon as what has come of its peer is taken.
+#[derive(Debug)]
+pub(crate) struct Finish {
+    /// Why, as its peer is told.
+    pub(crate) error: StreamError,
+    /// When it ends all the same.
+    pub(crate) until: Instant,
 }
 
 /// The session of a connection.

@@ -18,9 +18,10 @@ use balcony_xep::sm::{Enable, Enabled, Resumable};
 use crate::abroad::Place;
 use crate::action::{Action, Answer, Ask, ConnectionId};
 use crate::asks::{Asker, Asks};
+use crate::bind::Binds;
 use crate::components::Components;
 use crate::config::ServerConfig;
-use crate::connections::{BindRequest, Down, ResumeRequest, Up};
+use crate::connections::{Down, ResumeRequest, Up};
 use crate::federation::Federation;
 use crate::given_up::GivenUp;
 use crate::journal::one_line;
@@ -58,7 +59,9 @@ pub struct Hub {
     pub(crate) sessions: Sessions,
     pub(crate) asks: Asks,
     registrations: Registrations,
-    revocations: Revocations,
+    pub(crate) revocations: Revocations,
+    /// Those who wait for the place of a session whose connection has to end first.
+    pub(crate) binds: Binds,
     /// The longest that a login takes.
     negotiation: Duration,
     /// How long streams to other servers stay open for what the store has not answered when the server shuts down; and until when that is.
@@ -121,6 +124,7 @@ impl Hub {
             asks: Asks::default(),
             registrations: Registrations::default(),
             revocations: Revocations::default(),
+            binds: Binds::default(),
             negotiation: config.limits.negotiation,
             lingering: config.limits.closing + patience(&config.limits),
             lingers_until: None,
@@ -165,7 +169,7 @@ impl Hub {
     }
 
     /// Something is said to a connection.
-    fn say(&mut self, down: Down) {
+    pub(crate) fn say(&mut self, down: Down) {
         if let Some(mail) = self.mail.get_mut(down.connection().part()) {
             mail.words.push(down);
         }
@@ -238,27 +242,7 @@ impl Hub {
     pub(crate) fn up(&mut self, now: Instant, up: Up, actions: &mut Vec<Action>) {
         let effects = &mut self.effects;
         match up {
-            Up::Bind { connection, ticket, request } => {
-                let BindRequest { account, resource, installation, inline, enable, proven, via } = *request;
-                if !self.revocations.allow(&account, proven) {
-                    return self.revoke(connection);
-                }
-                let session = self.sessions.begin(connection, via);
-                let (resource, installation) = (resource.as_deref(), installation.as_deref());
-                let bound = self.router.bind_of(now, session, &account, resource, installation, effects);
-                match &bound {
-                    Ok(_) => {
-                        if let Some(inline) = inline {
-                            self.router.bind_inline(session, inline.root(), effects);
-                        }
-                    }
-                    Err(_) => {
-                        self.sessions.end(session);
-                    }
-                }
-                let bound = bound.map(|jid| (jid, enable.map(|enable| self.manage(session, enable))));
-                self.say(Down::Bound { connection, ticket, session, bound: Box::new(bound) });
-            }
+            Up::Bind { connection, ticket, request } => self.bind(now, connection, ticket, request),
             Up::Enable { session, connection, ticket, enable } => {
                 let enabled = Box::new(self.manage(session, *enable));
                 self.say(Down::Enabled { connection, ticket, enabled });
@@ -288,6 +272,7 @@ impl Hub {
                         self.end_session(session);
                     }
                 }
+                self.has_made_way(now, session);
             }
             Up::Stays { session, connection } => {
                 if self.sessions.connection(session) == Some(connection)
@@ -305,10 +290,15 @@ impl Hub {
             }
             Up::Element { session, element } => self.router.element(now, session, element.root(), effects),
             Up::Drained { session, through } => self.router.drained(now, session, through, effects),
-            Up::Ended { session } => self.router.unbind(now, session, effects),
+            Up::Ended { session } => {
+                self.router.unbind(now, session, effects);
+                self.has_made_way(now, session);
+            }
             Up::Gone { session } => {
                 self.router.gone(now, session, effects);
                 self.end_session(session);
+                // The router may have ended it, of which its connection says no more than that.
+                self.has_made_way(now, session);
             }
             Up::Ask { connection, ticket, ask, via }
                 if matches!(*ask, ServerAsk::Register { .. })
@@ -423,7 +413,7 @@ impl Hub {
     }
 
     /// Ends the stream of a client whose login does not count.
-    fn revoke(&mut self, connection: ConnectionId) {
+    pub(crate) fn revoke(&mut self, connection: ConnectionId) {
         let text = "the account has been changed since you began to log in: log in again";
         let error = StreamError::new(StreamCondition::NotAuthorized, text);
         self.say(Down::Close { connection, error: Box::new(error) });
@@ -486,7 +476,7 @@ impl Hub {
     }
 
     /// From now on a session acknowledges what it gets. What its client is told.
-    fn manage(&mut self, session: SessionId, enable: Enable) -> Enabled<'static> {
+    pub(crate) fn manage(&mut self, session: SessionId, enable: Enable) -> Enabled<'static> {
         let most = self.resumption;
         let wanted = || enable.max.map_or(most, |seconds| most.min(Duration::from_secs(seconds.into())));
         let wait = if enable.resume { wanted() } else { Duration::ZERO };

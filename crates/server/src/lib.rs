@@ -20,6 +20,7 @@ mod abroad;
 mod acceptor;
 mod action;
 mod asks;
+mod bind;
 mod components;
 mod config;
 mod conn;

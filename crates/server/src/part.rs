@@ -14,7 +14,7 @@ use balcony_stanza::{StreamCondition, StreamError};
 
 use crate::action::{Action, ConnectionId};
 use crate::connections::Connections;
-use crate::hub::Hub;
+use crate::hub::{Hub, patience};
 use crate::words::{Next, Words};
 use crate::written::{Returned, Written};
 
@@ -183,10 +183,11 @@ impl Part {
         !self.heard.is_empty()
     }
 
-    /// Ends a stream, since the server shuts down.
+    /// Ends a stream, since the server shuts down: when what has come of its client is taken, as long as the store may answer nothing at most.
     pub(crate) fn end(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         let error = StreamError::new(StreamCondition::SystemShutdown, "the server is shutting down");
-        self.connections.abort(now, id, error, actions);
+        let until = now + patience(&self.connections.config().limits);
+        self.connections.finish(now, id, error, until, actions);
     }
 
     /// How the hub was when it was last met.

@@ -72,6 +72,8 @@ struct World {
     /// What the store has not answered.
     asks: Vec<(Ticket, Ask)>,
     store: Memory,
+    /// The store saves nothing.
+    hangs: bool,
     clients: Vec<Client>,
     random: Random,
     log: String,
@@ -115,6 +117,7 @@ impl World {
             had,
             asks,
             store: Memory::default(),
+            hangs: false,
             clients,
             random,
             log: String::new(),
@@ -183,8 +186,12 @@ impl World {
                 is_busy = true;
             }
         }
-        if number == 0 && !self.asks.is_empty() {
-            let (ticket, ask) = self.asks.remove(0);
+        let saves = |ask: &Ask| matches!(ask, Ask::Router(balcony_router::Ask::Save { .. }));
+        let next = self.asks.iter().position(|(_, ask)| !(self.hangs && saves(ask)));
+        if number == 0
+            && let Some(next) = next
+        {
+            let (ticket, ask) = self.asks.remove(next);
             let answer = match ask {
                 Ask::Stream(ServerAsk::Credentials { hash, .. }) => {
                     let keys = ScramKeys::derive(hash, "pencil", b"salt", 4096).unwrap();
@@ -438,11 +445,12 @@ fn who_goes_on_sending_is_cut_off_by_a_shutdown() {
     let mut rounds = 0;
     while !world.shards.iter().all(Shard::is_closed) {
         rounds += 1;
-        assert!(rounds < 10, "they are listened to for ever");
+        assert!(rounds < 20, "they are listened to for ever");
         for from in [0, 3, 6] {
             let client = &mut world.clients[from];
             if mem::take(&mut client.reads) {
-                let much = messages(from, from, 0..2_000 * (from + 1));
+                // As much as is read at once.
+                let much = messages(from, from, 0..1_000);
                 world.shards[0].handle(NOW, Input::Received(client.id, &much));
             }
         }
@@ -507,4 +515,145 @@ fn what_a_broken_connection_has_left_has_turns() {
     assert!(world.log.contains(&format!("{} from  is offline", address(0))), "{}", world.log);
     let sessions = CLIENTS - 1;
     assert_eq!((world.stats().sessions, world.stats().connections), (sessions, 2));
+}
+
+/// Has two shards go on, and not the other one, which is busy elsewhere.
+fn run_without(world: &mut World, busy: usize) {
+    for _ in 0..400 {
+        for number in (0..usize::from(SHARDS)).filter(|number| *number != busy) {
+            world.turn(number);
+        }
+        (0..world.clients.len()).for_each(|place| world.hear(place));
+    }
+}
+
+/// A client of the second shard has sent much, of which some is taken; then it comes anew.
+fn comes_anew(seed: u64, end: Option<fn(ConnectionId) -> Input<'static>>) -> (World, usize) {
+    let mut world = seven();
+    world.had.times.set(seed % 5);
+    let client = &mut world.clients[1];
+    client.reads = false;
+    let (id, much) = (client.id, messages(1, 6, 0..1_000));
+    world.shards[1].handle(NOW, Input::Received(id, &much));
+    if let Some(end) = end {
+        world.shards[1].handle(NOW, end(id));
+    }
+    // It comes to the third shard, or to the same.
+    if seed % 2 == 0 {
+        world.connect("romeo@example.com", "elsewhere");
+    }
+    let place = world.clients.len();
+    world.connect("romeo@example.com", "1");
+    (world, place)
+}
+
+// RFC 6120 §10.1: what a client had sent and the server had read comes before what its next session sends, however that begins while the first has
+// not had its turns. So the resource is not bound before.
+#[test]
+fn what_was_read_is_taken_before_its_resource_is_bound_anew() {
+    let ends: [Option<fn(ConnectionId) -> Input<'static>>; 3] = [None, Some(Input::Eof), Some(Input::Broken)];
+    for (seed, end) in (0..6).flat_map(|seed| ends.map(|end| (seed, end))) {
+        let (mut world, anew) = comes_anew(seed, end);
+        let shard = world.clients[anew].shard;
+        if shard != 1 {
+            run_without(&mut world, 1);
+            assert!(
+                !world.clients[anew].stream.is_open(),
+                "seed {seed}: it has taken the place of the first"
+            );
+        }
+        world.run();
+        assert!(world.clients[anew].stream.is_open() && world.clients[1].closed, "seed {seed}");
+        assert_eq!(world.clients[1].heard.contains("<conflict "), end.is_none());
+        let more = messages(1, 6, 1_000..1_010);
+        world.clients[anew].to_server.extend(more);
+        world.run();
+        assert_eq!(heard(&world.clients[6].heard, 1), (0..1_010).collect::<Vec<_>>(), "seed {seed}");
+    }
+}
+
+/// The numbers that are stored for an account.
+fn stored(world: &World, account: &str, from: usize) -> Vec<usize> {
+    let account: BareJid = account.parse().unwrap();
+    let text = |entry: &balcony_router::Entry| String::from_utf8_lossy(&entry.content.bytes).into_owned();
+    heard(&world.store.entries(&account, "offline").map(text).collect::<String>(), from)
+}
+
+/// The first client has sent messages that have to wait for the store, more than may wait at a time.
+fn more_than_may_wait() -> World {
+    let mut world = seven();
+    world.hangs = true;
+    // Nobody of the account is available.
+    let to_own = |number: usize| {
+        format!("<message to='juliet@example.com' type='chat'><body>0:{number}</body></message>").into_bytes()
+    };
+    let much: Vec<u8> = (0..200).flat_map(to_own).collect();
+    let client = &mut world.clients[0];
+    client.reads = false;
+    world.shards[0].handle(NOW, Input::Received(client.id, &much));
+    world.run();
+    world
+}
+
+// A store that is slow keeps nobody from coming back for more than some seconds.
+#[test]
+fn a_slow_store_keeps_no_resource_from_being_bound_anew() {
+    let mut world = more_than_may_wait();
+    world.connect("juliet@example.com", "0");
+    world.run();
+    assert!(!world.clients[7].stream.is_open() && !world.clients[0].closed);
+    let later = NOW + ServerConfig::new(Vec::new(), Secret::new([7; 32])).limits.closing;
+    (0..usize::from(SHARDS)).for_each(|number| world.shards[number].tick(later));
+    world.run();
+    assert!(world.clients[7].stream.is_open() && world.clients[0].heard.contains("<conflict "));
+    world.hangs = false;
+    world.run();
+    let stored = stored(&world, "juliet@example.com", 0);
+    assert!(stored.len() >= 64 && stored.iter().copied().eq(0..stored.len()), "{stored:?}");
+}
+
+// docs/guarantees.md: what was read of a client is taken before its stream ends with the server, be it much.
+#[test]
+fn what_was_read_is_taken_before_the_end() {
+    let mut world = seven();
+    // Each request is said to the hub by itself.
+    let ping = "<iq type='get' id='p' to='example.com'><ping xmlns='urn:xmpp:ping'/></iq>";
+    let much: Vec<u8> =
+        (0..200).flat_map(|number| [ping.into(), messages(0, 6, number..number + 1)].concat()).collect();
+    world.clients[0].reads = false;
+    world.shards[0].handle(NOW, Input::Received(world.clients[0].id, &much));
+    world.shards[0].shutdown(NOW);
+    world.run();
+    assert!(world.shards.iter().all(Shard::is_closed));
+    // The other one has gone by then, of which the first hears for each of those that come later.
+    let heard = heard(&world.clients[6].heard, 0);
+    let returned = world.clients[0].heard.matches("<service-unavailable ").count();
+    assert!(heard.iter().copied().eq(0..heard.len()), "{heard:?}");
+    // What comes of the last one comes too late for its stream.
+    assert_eq!(heard.len() + returned, 199);
+    assert!(returned > 0, "nothing is left when the streams end");
+}
+
+// The same where it has to wait for the store, as long as that is waited for at all.
+#[test]
+fn what_was_read_waits_for_the_store_at_the_end() {
+    for hangs in [false, true] {
+        let mut world = more_than_may_wait();
+        world.shards[0].shutdown(NOW);
+        world.run();
+        let closed = |world: &World| world.clients.iter().filter(|client| client.closed).count();
+        assert_eq!(closed(&world), CLIENTS - 1);
+        if hangs {
+            let later = NOW + core::time::Duration::from_secs(20);
+            (0..usize::from(SHARDS)).for_each(|number| world.shards[number].tick(later));
+            world.run();
+            assert_eq!((closed(&world), world.stats().sessions), (CLIENTS, 0));
+            continue;
+        }
+        world.hangs = false;
+        world.run();
+        assert!(world.clients[0].closed && world.clients[0].heard.contains("<system-shutdown"));
+        assert!(world.shards.iter().all(Shard::is_closed));
+        assert_eq!(stored(&world, "juliet@example.com", 0), (0..200).collect::<Vec<_>>());
+    }
 }

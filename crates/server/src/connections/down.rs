@@ -96,6 +96,16 @@ pub enum Down {
         /// Why.
         error: Box<StreamError>,
     },
+    /// Another connection is about to bind the resource of a session: it takes what has come of its client, as far as there is time for that, reads
+    /// no more, and ends with this error. [`Up::Ended`] follows, or has been said.
+    Finish {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Which session.
+        session: SessionId,
+        /// Why.
+        error: Box<StreamError>,
+    },
     /// A stanza of [`Up::Stanza`] is handled.
     Handled {
         /// Which connection.
@@ -140,6 +150,7 @@ impl Down {
             | Down::NotResumed { connection, .. }
             | Down::TooMuch { connection, .. }
             | Down::Leave { connection, .. }
+            | Down::Finish { connection, .. }
             | Down::Handled { connection, .. }
             | Down::Hold { connection, .. }
             | Down::Deliver { connection, .. }
@@ -196,6 +207,12 @@ impl Connections {
             }
             Down::Leave { connection, session, error } => {
                 self.leave(now, connection, session, *error, actions)
+            }
+            Down::Finish { connection, session, error } => {
+                let until = now + self.config.limits.closing;
+                if self.session(connection) == Some(session) {
+                    self.finish(now, connection, *error, until, actions);
+                }
             }
             Down::Close { connection, error } => self.close(now, connection, *error, actions),
         }

@@ -14,7 +14,7 @@ use core::mem;
 use core::net::IpAddr;
 
 use balcony_connection::Error;
-use balcony_machine::{Instant, Progress, Random, Ticket};
+use balcony_machine::{Instant, On, Progress, Random, Ticket};
 use balcony_router::SessionId;
 use balcony_stanza::{IqType, Kind, Stanza, StreamCondition, StreamError};
 use balcony_stream::server::{ServerAsk, ServerEvent};
@@ -25,7 +25,7 @@ pub use up::{BindRequest, ResumeRequest, Up, Via};
 
 use crate::action::{Action, ConnectionId, Ended, Notice};
 use crate::config::ServerConfig;
-use crate::conn::{Attached, Conn};
+use crate::conn::{Attached, Conn, Finish};
 use crate::deadlines::Deadlines;
 use crate::link::Next;
 use crate::slots::Slots;
@@ -97,9 +97,12 @@ pub struct Connections {
     conns: Slots<ConnectionId, Conn>,
     deadlines: Deadlines<ConnectionId>,
     random: Random,
-    /// No more come, and it is to be said when the last one is gone.
+    /// No more come, and it is to be said when all of their streams have ended, and when the last one is gone.
     is_closing: bool,
+    has_ended: bool,
     is_alone: bool,
+    /// How many [finish](Connections::finish).
+    finishing: usize,
     /// So many words are gathered before they have to be said up, and before it is worth while to say them.
     most: usize,
     batch: usize,
@@ -143,7 +146,9 @@ impl Connections {
             deadlines: Deadlines::new(),
             random,
             is_closing: false,
+            has_ended: false,
             is_alone: false,
+            finishing: 0,
             most,
             batch: most,
             has_request: false,
@@ -265,21 +270,28 @@ impl Connections {
     pub fn lose(&mut self) {
         self.deadlines.clear();
         self.ready.clear();
-        self.turns = 0;
+        (self.turns, self.finishing) = (0, 0);
         let lost: Vec<Conn> = self.conns.drain().collect();
         let attached = || lost.iter().filter_map(|conn| conn.attached);
         let ended = attached().filter(|attached| !attached.is_over);
         self.up.extend(ended.map(|Attached { session, .. }| Up::Ended { session }));
         self.up.extend(attached().map(|Attached { session, .. }| Up::Gone { session }));
+        self.tell_if_all_ended();
         self.tell_if_alone();
     }
 
-    /// The server shuts down: the ends of all streams have been said up, and [`Up::Alone`] tells when there are no connections any more.
+    /// The server shuts down: all streams have ended, but for those that [finish](Down::Finish). [`Up::AllEnded`] tells when they have as
+    /// well, and [`Up::Alone`] when there are no connections any more.
     pub fn close_down(&mut self) {
-        if !mem::replace(&mut self.is_closing, true) {
+        self.is_closing = true;
+        self.tell_if_all_ended();
+        self.tell_if_alone();
+    }
+
+    fn tell_if_all_ended(&mut self) {
+        if self.is_closing && self.finishing == 0 && !mem::replace(&mut self.has_ended, true) {
             self.up.push_back(Up::AllEnded);
         }
-        self.tell_if_alone();
     }
 
     fn tell_if_alone(&mut self) {
@@ -411,6 +423,10 @@ impl Connections {
             if conn.link.has_ended() {
                 break;
             }
+            if conn.finish.as_ref().is_some_and(|finish| finish.until <= now) {
+                self.finish_now(now, id, actions);
+                return false;
+            }
             if !conn.is_awake && (!fresh.is_empty() || conn.link.has_input()) {
                 self.wake(id);
                 continue;
@@ -423,6 +439,9 @@ impl Connections {
             let step = if conn.is_held() {
                 // The order of its stanzas is kept. Time passes for it all the same.
                 conn.link.leave(fresh);
+                if conn.owes {
+                    conn.hurry(now + self.config.limits.closing);
+                }
                 if conn.due(now).is_none_or(|at| at > now) {
                     break;
                 }
@@ -440,6 +459,15 @@ impl Connections {
                 Ok(Progress::Event(event)) => {
                     self.event(now, id, event, actions);
                     continue;
+                }
+                // All that had come is taken.
+                Ok(Progress::NeedInput) if conn.finish.is_some() && !conn.is_held() => {
+                    self.finish_now(now, id, actions);
+                    return false;
+                }
+                Ok(Progress::Blocked(On::OutputFull)) => {
+                    conn.hurry(now + self.config.limits.closing);
+                    break;
                 }
                 Ok(Progress::NeedInput | Progress::Blocked(_)) => break,
                 Ok(Progress::Closed) => Ended::Closed,
@@ -571,6 +599,38 @@ impl Connections {
         self.end(now, id, why, actions);
     }
 
+    /// Ends a stream with this error when all is taken that has come of its client, or at that time. No more is read. A client that
+    /// counts what is acknowledged (XEP-0198) sends the rest again, so its stream ends at once.
+    pub(crate) fn finish(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        error: StreamError,
+        until: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let has_more = conn.is_ready || conn.is_held() || conn.link.has_input();
+        if !has_more || !conn.is_bound() || conn.acks.is_some() {
+            return self.abort(now, id, error, actions);
+        }
+        if conn.finish.is_some() {
+            conn.hurry(until);
+        } else {
+            conn.finish = Some(Box::new(Finish { error, until }));
+            self.finishing += 1;
+        }
+        self.settle(now, id, actions);
+    }
+
+    /// There is nothing more to take of one that finishes, or no more time for it.
+    fn finish_now(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
+        let error = self.conn(id).and_then(|conn| conn.finish.as_ref()).map(|finish| finish.error.clone());
+        if let Some(error) = error {
+            self.abort(now, id, error, actions);
+        }
+    }
+
     /// All that the peer has sent is dealt with, and no more will come.
     fn end_of_input(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         let Some(conn) = self.conn(id).filter(|conn| !conn.link.has_ended()) else { return };
@@ -583,6 +643,7 @@ impl Connections {
         let closing = self.config.limits.closing;
         let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.link.has_ended()) else { return };
         conn.link.end(now, ended.clone(), closing);
+        let has_finished = conn.finish.take().is_some();
         let is_lost = is_lost(&ended);
         let attached = conn.attached.as_mut().filter(|attached| !attached.is_over);
         let counts = attached.as_ref().filter(|attached| is_lost && attached.is_resumable);
@@ -601,6 +662,10 @@ impl Connections {
                 }
             }
         }
+        if has_finished {
+            self.finishing -= 1;
+            self.tell_if_all_ended();
+        }
         self.settle(now, id, actions);
     }
 
@@ -608,7 +673,7 @@ impl Connections {
     fn settle(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         // Who sends too fast waits, and everything that it has sent is dealt with meanwhile (RFC 6120 section 13.12).
-        let may_read = !conn.is_held() && conn.pause(now).is_none();
+        let may_read = !conn.is_held() && conn.finish.is_none() && conn.pause(now).is_none();
         match conn.link.settle(may_read) {
             Next::Forget => return self.forget(id),
             Next::Close => {

@@ -9,7 +9,7 @@ use balcony_stanza::{MessageType, PresenceType};
 use balcony_xml::{Element, Name};
 
 use super::*;
-use crate::connections::Via;
+use crate::connections::{BindRequest, Via};
 use crate::words::Next;
 use crate::{ConnectionId, SavedSession};
 
