@@ -162,7 +162,7 @@ async fn requests<R: Runtime>(runtime: R) {
     assert!(matches!(late, Err(Error::Request(RequestError::TimedOut))), "{late:?}");
     // When the connection goes, and its session does not go on in time, the wait has an end.
     let asked = Iq::get(element()).to(full(&romeo)).timeout(Duration::from_secs(2));
-    let (lost, ()) =
+    let (lost, _) =
         world.soon(futures_lite::future::zip(juliet.request(asked), world.server.shutdown())).await;
     let lost = lost.unwrap_err();
     assert!(matches!(lost, Error::Request(RequestError::Offline | RequestError::TimedOut)), "{lost}");

@@ -527,8 +527,11 @@ fn run_without(world: &mut World, busy: usize) {
     }
 }
 
+/// How a connection ends.
+type End = fn(ConnectionId) -> Input<'static>;
+
 /// A client of the second shard has sent much, of which some is taken; then it comes anew.
-fn comes_anew(seed: u64, end: Option<fn(ConnectionId) -> Input<'static>>) -> (World, usize) {
+fn comes_anew(seed: u64, end: Option<End>) -> (World, usize) {
     let mut world = seven();
     world.had.times.set(seed % 5);
     let client = &mut world.clients[1];
@@ -539,7 +542,7 @@ fn comes_anew(seed: u64, end: Option<fn(ConnectionId) -> Input<'static>>) -> (Wo
         world.shards[1].handle(NOW, end(id));
     }
     // It comes to the third shard, or to the same.
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         world.connect("romeo@example.com", "elsewhere");
     }
     let place = world.clients.len();
@@ -551,7 +554,7 @@ fn comes_anew(seed: u64, end: Option<fn(ConnectionId) -> Input<'static>>) -> (Wo
 // not had its turns. So the resource is not bound before.
 #[test]
 fn what_was_read_is_taken_before_its_resource_is_bound_anew() {
-    let ends: [Option<fn(ConnectionId) -> Input<'static>>; 3] = [None, Some(Input::Eof), Some(Input::Broken)];
+    let ends: [Option<End>; 3] = [None, Some(Input::Eof), Some(Input::Broken)];
     for (seed, end) in (0..6).flat_map(|seed| ends.map(|end| (seed, end))) {
         let (mut world, anew) = comes_anew(seed, end);
         let shard = world.clients[anew].shard;
