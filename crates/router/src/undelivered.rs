@@ -2,11 +2,11 @@
 //! was told that it is handled.
 //!
 //! Each is a document of its account, in [`UNDELIVERED`], from when it comes into such a queue until a session has acknowledged it, or
-//! it has gone elsewhere and that is durable. From one such queue into another it goes with its document, which nobody writes anew. What
-//! is stored instead is so in the step that deletes its document, so that it is in one place whenever somebody looks, also if the router
-//! has given up waiting for that step, or has died. It is written before its sender's stanza counts as handled. Documents that no session
-//! has in its queue when their account is loaded are what a crash has left: they go their way once more, as those of a session that has
-//! ended do.
+//! it has gone elsewhere and that is durable. Into the queue of another session, with a connection or without, it goes with its document,
+//! which nobody writes anew: it may go on from there. What is stored instead is so in the step that deletes its document, so that it is in
+//! one place whenever somebody looks, also if the router has given up waiting for that step, or has died. It is written before its
+//! sender's stanza counts as handled. Documents that no session has in its queue when their account is loaded are what a crash has left:
+//! they go their way once more, as those of a session that has ended do.
 //!
 //! What would not be kept for somebody who is away (XEP-0160) is not written either. A copy (XEP-0280) is written, as the message that it
 //! stands for, if that may be on its way nowhere else any more, and not by itself: it is for one session.
@@ -192,24 +192,27 @@ impl Deletions {
 
 impl Router {
     /// Has the message written that the effects from `start` on give to a session without a connection, if they do; its sender's stanza
-    /// is handled when that is done. If too much of the sender waits nobody gets it.
+    /// is handled when that is done. If too much of the sender waits nobody gets it. One that is written already, and that they give to
+    /// any session, has its document there.
     pub(crate) fn keep_delivered(&mut self, start: usize, origin: &mut Origin, effects: &mut Vec<Effect>) {
         // This is on the way of every message.
-        if self.waiting_for_clients.is_empty() {
+        let is_written = origin.again().is_some_and(|again| again.document.is_some());
+        if self.waiting_for_clients.is_empty() && !is_written {
             return;
         }
-        let waits = |effect: &Effect| match effect {
+        let takes = |effect: &Effect| match effect {
             Effect::Deliver { session, stanza } => {
-                let own = self.sessions.get(session).filter(|own| own.outbox.is_detached())?;
+                let own = self.sessions.get(session).filter(|own| is_written || own.outbox.is_detached())?;
                 (!is_copy(stanza)).then(|| (own.jid.to_bare(), Arc::clone(stanza)))
             }
             _ => None,
         };
-        let Some((name, stanza)) = effects.iter().skip(start).find_map(waits) else { return };
+        let Some((name, stanza)) = effects.iter().skip(start).find_map(takes) else { return };
         let placed = self.placed.get(&stanza);
         let Some(when) = placed.map(|placed| placed.when) else { return };
         if let Some(document) = origin.take_document() {
-            // It is written already, of a session that has ended, or is to be written again: nothing has to be done that could fail.
+            // Of a session that has ended, or it is to be written again: nothing has to be done that could fail. The document goes when a
+            // session has got the message, or in the step that stores it: never does a store that can't delete it have the message twice.
             if let Some(account) = self.accounts.get_mut(&name) {
                 account.obsolete.keys.remove(&document);
                 if account.unwritten.as_ref().is_some_and(|unwritten| unwritten.keys.contains(&document)) {

@@ -412,6 +412,29 @@ fn number(stanza: &Stanza) -> Option<usize> {
     stanza.head.id.as_deref()?.parse().ok()
 }
 
+// A message that was written for a session without a connection comes to its successor, which ends without having got it, while the store has refused for
+// so long that nobody tries to delete any more what it has: what is stored then is not there twice (XEP-0198 §5, docs/guarantees.md).
+#[test]
+fn what_is_written_is_not_stored_besides() {
+    use Step::{Bind, Come, Refuse, Restart, Wait};
+    let mut history = History::new(0);
+    for step in [
+        Bind(2, Some(60)),
+        Restart(0),
+        Come(1, Some(2)),
+        Refuse(true),
+        Bind(2, Some(0)),
+        Wait(62),
+        Wait(397),
+        Come(1, None),
+        Wait(58),
+        Wait(53),
+    ] {
+        history.happen(step);
+    }
+    history.check().unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
