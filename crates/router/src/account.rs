@@ -22,7 +22,6 @@ use crate::phase::{Outdated, Phase, Stage};
 use crate::replay::{Backlog, Wanted};
 use crate::shared::Shared;
 use crate::text::Text;
-use crate::turns::Turns;
 use crate::undelivered::{Deletions, Obsolete, Unwritten};
 use crate::{Change, SessionId};
 
@@ -85,15 +84,12 @@ pub(crate) struct Pending {
     /// What waits in an account that is open: for each entity, whatever passes between it and the account, in order. What the
     /// account asks of itself and of its server is in its own line. Entities between whom and the account nothing waits have none.
     lines: BTreeMap<BareJid, Line>,
-    /// What senders have stored here.
-    turns: Turns,
     /// Sessions that are over and may still get messages: later ones wait for their fate.
     leaving: usize,
 }
 
 /// Of an account in which nothing waits.
-static NOTHING: Pending =
-    Pending { queue: VecDeque::new(), lines: BTreeMap::new(), turns: Turns::NONE, leaving: 0 };
+static NOTHING: Pending = Pending { queue: VecDeque::new(), lines: BTreeMap::new(), leaving: 0 };
 
 /// What is being noted of an account, without anybody waiting for it: one thing at a time, and then only the latest.
 #[derive(Debug, Default)]
@@ -160,7 +156,7 @@ impl Resource {
 }
 
 impl Pending {
-    /// Everything that waits in the account; sessions may still be leaving, and something may wait for the store.
+    /// Everything that waits in the account; sessions may still be leaving.
     fn take_waiting(&mut self) -> (VecDeque<Waiting>, BTreeMap<BareJid, Line>) {
         (core::mem::take(&mut self.queue), core::mem::take(&mut self.lines))
     }
@@ -208,12 +204,8 @@ impl Account {
 
     /// Keeps no room for what does not wait any more.
     fn tidy_pending(&mut self) {
-        self.pending.take_if(|pending| {
-            pending.queue.is_empty()
-                && pending.lines.is_empty()
-                && pending.turns.is_idle()
-                && pending.leaving == 0
-        });
+        self.pending
+            .take_if(|pending| pending.queue.is_empty() && pending.lines.is_empty() && pending.leaving == 0);
     }
 
     /// What waits for the phase to be `Open`.
@@ -258,26 +250,6 @@ impl Account {
             self.pending_mut().leaving -= less;
             self.tidy_pending();
         }
-    }
-
-    /// Whether something that senders have stored here waits for the store to have room.
-    pub(crate) fn has_turns(&self) -> bool {
-        self.pending().turns.has_waiting()
-    }
-
-    /// What senders have stored here, to be changed. Afterwards call [`tidy_turns`](Account::tidy_turns), unless something is in it.
-    pub(crate) fn turns_mut(&mut self) -> &mut Turns {
-        &mut self.pending_mut().turns
-    }
-
-    /// Keeps no room for it if that is nothing.
-    pub(crate) fn tidy_turns(&mut self) {
-        self.tidy_pending();
-    }
-
-    /// All of it.
-    pub(crate) fn take_turns(&mut self) -> Turns {
-        self.pending.as_mut().map(|pending| core::mem::take(&mut pending.turns)).unwrap_or_default()
     }
 
     /// What is known of it, if it has been loaded.

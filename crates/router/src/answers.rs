@@ -28,10 +28,8 @@ impl Router {
         answer: Option<Answer>,
         effects: &mut Vec<Effect>,
     ) {
-        let is_same = |account: &Account| account.incarnation == open.incarnation;
         if matches!(open.purpose, Purpose::Put { .. } | Purpose::Keep(_))
             && let Some(charge) = &open.charge
-            && self.accounts.get(&open.account).is_some_and(is_same)
         {
             self.end_turn(&open.account, charge.payer(), ticket, charge.bytes(), effects);
         }
@@ -251,7 +249,7 @@ impl Router {
         let resources = account.take_resources();
         self.online -= usize::from(!resources.is_empty());
         let is_gone = removal != Removal::Failed;
-        self.end_turns(account.take_turns(), removal, effects);
+        self.end_turns(name, removal, effects);
         // What the account has said before its end goes before it.
         let (left, waiting): (Vec<_>, Vec<_>) =
             account.take_waiting().partition(|waiting| matches!(waiting.task, Task::Leaving));

@@ -240,6 +240,11 @@ impl Asks {
         self.open.first_key_value().map(|(_, open)| self.end_of(open))
     }
 
+    /// Whether the time of one is over.
+    pub(crate) fn has_due(&self) -> bool {
+        self.deadline().is_some_and(|at| at <= self.latest)
+    }
+
     /// Whether its time is over.
     pub(crate) fn is_due(&self, ticket: Ticket) -> bool {
         self.open.get(&ticket).is_none_or(|open| self.end_of(open) <= self.latest)

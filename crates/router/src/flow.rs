@@ -272,8 +272,7 @@ impl Router {
         if !self.accounts.contains_key(name) {
             self.incarnations += 1;
             self.accounts.insert(name, Account::loading(self.incarnations));
-            let ask = self.load_ask(name);
-            self.ask(ask, Purpose::Load, None, effects);
+            self.load_behind(self.load_ask(name), effects);
         }
         self.accounts.get_or_insert_with(name, || Account::loading(0))
     }
@@ -328,7 +327,7 @@ impl Router {
         let by_others = charge.as_ref().is_some_and(|charge| !charge.is_paid_by(name));
         let ask = Ask::Save { account: name.clone(), changes, by_others };
         let limits = &self.shared.config.limits;
-        let waits = charge.as_ref().is_some_and(|charge| !account.turns_mut().begins(charge.bytes(), limits));
+        let waits = charge.as_ref().is_some_and(|charge| !self.storing.begins(name, charge.bytes(), limits));
         match charge {
             Some(charge) if waits => self.save_later(ask, purpose, charge),
             charge => self.ask(ask, purpose, charge, effects),

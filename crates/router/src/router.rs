@@ -28,6 +28,7 @@ use crate::slab::{Index, Slab};
 use crate::spent::SpentStanzas;
 use crate::strangers::Parked;
 use crate::text::Text;
+use crate::turns::Storing;
 use crate::undelivered::Keeps;
 use crate::{Answer, Config, Effect, SessionId};
 
@@ -166,6 +167,8 @@ pub struct Router {
     /// What has been replayed and is to be delivered next, its number in its log, and whether it is the last. Empty between calls.
     pub(crate) replays: VecDeque<(Arc<Stanza>, u64, bool)>,
     pub(crate) asks: Asks,
+    /// What senders have stored in accounts.
+    pub(crate) storing: Storing,
     /// What sessions have got, if its owner frees that.
     pub(crate) spent: SpentStanzas,
     /// What was said to whoever runs the server about its extensions.
@@ -283,6 +286,7 @@ impl Router {
     pub fn new(config: Config, seed: &Seed) -> Self {
         Router {
             asks: Asks::new(config.limits),
+            storing: Storing::default(),
             spent: SpentStanzas::default(),
             complaints: Complaints::default(),
             shared: Shared::new(config),
@@ -448,10 +452,14 @@ impl Router {
     }
 
     /// Has all open asks wait as long as if they were made now: for whoever is about to end and has much to be written, as long as the store
-    /// answers anything.
-    pub fn wait_anew(&mut self, now: Instant) {
+    /// answers anything. What was about to expire may have its turn now, and the store is asked for it.
+    pub fn wait_anew(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let was_due = self.asks.has_due();
         self.asks.clock(now);
         self.asks.wait_anew();
+        if was_due {
+            self.ask_for_delayed(effects);
+        }
     }
 
     /// When to call [`tick`](Router::tick): the next ask expires then, one that has failed is made again, or something of strangers

@@ -7,6 +7,10 @@
 //!
 //! What waits here is an ask under way like those that the store has: it expires with them, so that a store that hangs keeps nothing
 //! waiting longer than [`Limits::answer`], whatever is before it. Only its [`Effect::Ask`](crate::Effect::Ask) comes later.
+//!
+//! This goes by the account's name. An account that could not be loaded again is in memory no more, but it is there, and what waits for it is
+//! stored all the same, so much at a time. Whoever needs the account next has it loaded behind that: what is loaded holds all that came before,
+//! and nothing that comes then overtakes it (RFC 6120 section 10.1). What waits for an account that is no more is for nobody.
 
 use alloc::collections::VecDeque;
 use alloc::collections::btree_map::{BTreeMap, Entry};
@@ -19,9 +23,14 @@ use crate::asks::{Charge, Purpose};
 use crate::router::Router;
 use crate::{Ask, Effect, Removal};
 
-/// See the [module](self).
+/// What is being stored, by the names of the accounts: those for which nothing is have no entry.
 #[derive(Debug, Default)]
-pub(crate) struct Turns {
+pub(crate) struct Storing(BTreeMap<BareJid, Turns>);
+
+/// What is being stored in the accounts that have had one name. What waits is for one of them: for the next one nothing is to be stored before
+/// it has been loaded, which is behind that.
+#[derive(Debug, Default)]
+struct Turns {
     /// How many the store has, and what they cost.
     under_way: usize,
     bytes: usize,
@@ -31,6 +40,8 @@ pub(crate) struct Turns {
     turns: VecDeque<BareJid>,
     /// How many wait.
     count: usize,
+    /// The account is loaded when none of them waits any more.
+    load: Option<(Ticket, Ask)>,
 }
 
 /// What the store is asked for when it is its turn.
@@ -42,17 +53,32 @@ pub(crate) struct Later {
     ask: Ask,
 }
 
-impl Turns {
-    /// Of an account for which nothing is to be stored.
-    pub(crate) const NONE: Turns =
-        Turns { under_way: 0, bytes: 0, waiting: BTreeMap::new(), turns: VecDeque::new(), count: 0 };
-
-    pub(crate) const fn is_idle(&self) -> bool {
-        self.under_way == 0 && self.count == 0
+impl Storing {
+    /// Something that costs so much is to be stored. Whether the store is asked for it now; otherwise it has to wait for its turn.
+    pub(crate) fn begins(&mut self, name: &BareJid, bytes: usize, limits: &Limits) -> bool {
+        self.0.entry(name.clone()).or_default().begins(bytes, limits)
     }
 
     /// Whether something waits for its turn.
-    pub(crate) const fn has_waiting(&self) -> bool {
+    pub(crate) fn has_waiting(&self, name: &BareJid) -> bool {
+        self.0.get(name).is_some_and(Turns::has_waiting)
+    }
+
+    /// Keeps nothing of an account for which nothing is being stored any more.
+    fn tidy(&mut self, name: &BareJid) {
+        if self.0.get(name).is_some_and(Turns::is_idle) {
+            self.0.remove(name);
+        }
+    }
+}
+
+impl Turns {
+    const fn is_idle(&self) -> bool {
+        self.under_way == 0 && self.count == 0 && self.load.is_none()
+    }
+
+    /// Whether something waits for its turn.
+    const fn has_waiting(&self) -> bool {
         self.count > 0
     }
 
@@ -68,7 +94,7 @@ impl Turns {
     }
 
     /// Something that costs so much is to be stored. Whether the store is asked for it now; otherwise it has to [wait](Turns::wait).
-    pub(crate) fn begins(&mut self, bytes: usize, limits: &Limits) -> bool {
+    fn begins(&mut self, bytes: usize, limits: &Limits) -> bool {
         let begins = self.count == 0 && self.has_room(bytes, limits);
         if begins {
             self.begin(bytes);
@@ -127,7 +153,12 @@ impl Turns {
         None
     }
 
-    /// All that waits, in the order of its turns.
+    /// The account is asked for next, if nothing waits any more and that is not about to end.
+    fn take_load(&mut self, is_over: impl Fn(Ticket) -> bool) -> Option<(Ticket, Ask)> {
+        if self.has_waiting() { None } else { self.load.take_if(|(ticket, _)| !is_over(*ticket)) }
+    }
+
+    /// All that waits to be stored, in the order of its turns.
     fn take_all(&mut self) -> Vec<Later> {
         let mut all = Vec::with_capacity(self.count);
         while let Some(sender) = self.turns.pop_front() {
@@ -146,8 +177,16 @@ impl Router {
     pub(crate) fn save_later(&mut self, ask: Ask, purpose: Purpose, charge: Charge) {
         let (sender, bytes) = (charge.payer().clone(), charge.bytes());
         let ticket = self.open_ask(&ask, purpose, Some(charge));
-        if let Some(account) = self.accounts.get_mut(ask.account()) {
-            account.turns_mut().wait(sender, Later { ticket, bytes, ask });
+        let turns = self.storing.0.entry(ask.account().clone()).or_default();
+        turns.wait(sender, Later { ticket, bytes, ask });
+    }
+
+    /// Asks for an account that is not in memory: behind all that is to be stored for it.
+    pub(crate) fn load_behind(&mut self, ask: Ask, effects: &mut Vec<Effect>) {
+        let ticket = self.open_ask(&ask, Purpose::Load, None);
+        match self.storing.0.get_mut(ask.account()).filter(|turns| turns.has_waiting()) {
+            Some(turns) => turns.load = Some((ticket, ask)),
+            None => effects.push(Effect::Ask { ticket, ask }),
         }
     }
 
@@ -160,26 +199,44 @@ impl Router {
         bytes: usize,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(account) = self.accounts.get_mut(name) else { return };
-        let turns = account.turns_mut();
-        turns.end(sender, ticket, bytes);
-        let limits = &self.shared.config.limits;
-        while let Some(next) = turns.next(limits, |ticket| self.asks.is_due(ticket)) {
-            effects.push(Effect::Ask { ticket: next.ticket, ask: next.ask });
+        if let Some(turns) = self.storing.0.get_mut(name) {
+            turns.end(sender, ticket, bytes);
+            self.ask_next(name, effects);
         }
-        account.tidy_turns();
     }
 
-    /// An account ends of which this waits. If it is only not served any more the store is asked for all of it, and takes what it has
-    /// room for; otherwise there is nobody to have it.
-    pub(crate) fn end_turns(&mut self, mut turns: Turns, removal: Removal, effects: &mut Vec<Effect>) {
-        for Later { ticket, ask, .. } in turns.take_all() {
-            if removal == Removal::Failed {
-                effects.push(Effect::Ask { ticket, ask });
-            } else if let Some(open) = self.asks.close(ticket) {
+    /// Asks for what has its turn.
+    fn ask_next(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
+        let Some(turns) = self.storing.0.get_mut(name) else { return };
+        let limits = &self.shared.config.limits;
+        let is_over = |ticket: Ticket| self.asks.is_due(ticket);
+        while let Some(Later { ticket, ask, .. }) = turns.next(limits, is_over) {
+            effects.push(Effect::Ask { ticket, ask });
+        }
+        effects.extend(turns.take_load(is_over).map(|(ticket, ask)| Effect::Ask { ticket, ask }));
+        self.storing.tidy(name);
+    }
+
+    /// What was about to expire waits on: it may have its turn, and nothing that could say so may be on its way to the store.
+    pub(crate) fn ask_for_delayed(&mut self, effects: &mut Vec<Effect>) {
+        let names: Vec<BareJid> = self.storing.0.keys().cloned().collect();
+        for name in names {
+            self.ask_next(&name, effects);
+        }
+    }
+
+    /// An account has ended. If it is only not served any more, what waits to be stored there keeps its turns. Otherwise nobody is to have
+    /// it, and those of its senders hear so who may.
+    pub(crate) fn end_turns(&mut self, name: &BareJid, removal: Removal, effects: &mut Vec<Effect>) {
+        let Some(turns) = self.storing.0.get_mut(name) else { return };
+        turns.load = None;
+        let lost = if removal == Removal::Failed { Vec::new() } else { turns.take_all() };
+        for Later { ticket, .. } in lost {
+            if let Some(open) = self.asks.close(ticket) {
                 self.fail(open, effects);
             }
         }
+        self.storing.tidy(name);
     }
 }
 

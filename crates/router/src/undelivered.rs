@@ -485,7 +485,9 @@ impl Router {
                 unwritten.keys.remove(key);
             }
         }
-        if let Some(account) = self.accounts.get_mut(name).filter(|account| account.has_turns()) {
+        if self.storing.has_waiting(name)
+            && let Some(account) = self.accounts.get_mut(name)
+        {
             // One of them may not be on its way to the store yet, and must not come behind its own end.
             return account.obsolete.keys.extend(keys);
         }
@@ -560,7 +562,8 @@ impl Router {
         let Some(account) = self.accounts.get_mut(name).filter(|account| !account.obsolete.is_tried()) else {
             return;
         };
-        let is_settled = account.backlog.puts == 0 && !account.has_turns() && !account.has_returned();
+        let waits = self.storing.has_waiting(name);
+        let is_settled = account.backlog.puts == 0 && !waits && !account.has_returned();
         if account.phase.is_open() && is_settled {
             let keys = mem::take(&mut account.obsolete.keys);
             self.forget(name, keys.into_iter().collect(), effects);

@@ -330,7 +330,7 @@ impl Hub {
         let number = ticket.0;
         if self.is_closing {
             // The store works, however much of it there is: nothing of that is given up.
-            self.router.wait_anew(now);
+            self.router.wait_anew(now, &mut self.effects);
         }
         match (self.asks.close(ticket), answer) {
             (Some(Asker::Stream(connection, ticket)), Answer::Stream(answer)) => {

@@ -8,11 +8,11 @@ use balcony_machine::Ticket;
 use balcony_roster::Subscription;
 use balcony_router::extension::Extensions;
 use balcony_router::extension::offline::Offline;
-use balcony_router::{Answer, Ask, Change, Content, Effect, LogEdit, SessionId};
-use balcony_stanza::{IqType, PresenceType, Stanza};
+use balcony_router::{Answer, Ask, Change, Config, Content, Effect, LogEdit, SessionId};
+use balcony_stanza::{IqType, Kind, PresenceType, Stanza};
 use proptest::prelude::*;
 
-use crate::world::{World, bare, config, content, jid, request, subscription, tickets};
+use crate::world::{World, available, bare, config, content, jid, request, subscription, tickets};
 
 const JULIET: &str = "juliet@example.com";
 
@@ -23,6 +23,8 @@ struct Narrow {
     requests: usize,
     bytes: usize,
     refused: usize,
+    /// So many messages to store it had at most.
+    most: usize,
 }
 
 /// What an ask that others cause takes in its queue.
@@ -37,9 +39,15 @@ fn weight(ask: &Ask) -> Option<usize> {
     Some(700 + bytes.sum::<usize>())
 }
 
+/// Whether it has a message stored.
+fn is_message(ask: &Ask) -> bool {
+    let is_append = |change: &Change| matches!(change, Change::Log { edit: LogEdit::Append(_), .. });
+    matches!(ask, Ask::Save { changes, .. } if changes.iter().any(is_append))
+}
+
 impl Narrow {
     fn new() -> Self {
-        Narrow { asked: VecDeque::new(), requests: 256, bytes: 512 << 10, refused: 0 }
+        Narrow { asked: VecDeque::new(), requests: 256, bytes: 512 << 10, refused: 0, most: 0 }
     }
 
     fn by_others(&self) -> (usize, usize) {
@@ -56,6 +64,8 @@ impl Narrow {
                 let has_room = |weight| requests < self.requests && bytes + weight <= self.bytes;
                 if weight(&ask).is_none_or(|weight| requests == 0 || has_room(weight)) {
                     self.asked.push_back((ticket, ask));
+                    let messages = self.asked.iter().filter(|(_, ask)| is_message(ask)).count();
+                    self.most = self.most.max(messages);
                 } else {
                     self.refused += 1;
                     world.router.answer(world.now, ticket, Answer::Refused, effects);
@@ -74,6 +84,42 @@ impl Narrow {
         Some(effects)
     }
 
+    /// Answers something out of its turn: by doing it, or otherwise by refusing it.
+    fn answer(&mut self, world: &mut World, place: usize, does: bool) -> Vec<Effect> {
+        let (ticket, ask) = self.asked.remove(place).unwrap();
+        let answer = if does { world.ask(ask) } else { Answer::Refused };
+        let mut effects = world.answer(ticket, answer);
+        self.take(world, &mut effects);
+        effects
+    }
+
+    /// Where the last of what is asked about an account is, if it is meant.
+    fn place(&self, account: &str, is_meant: impl Fn(&Ask) -> bool) -> Option<usize> {
+        self.asked.iter().rposition(|(_, ask)| ask.account().as_str() == account && is_meant(ask))
+    }
+
+    /// Somebody, of this number, causes a change of juliet's roster. The store refuses that, and then does not say what is kept of her: if
+    /// she is loaded she is served no more.
+    fn fail(&mut self, world: &mut World, number: usize) -> Vec<Effect> {
+        let name = format!("tybalt{number}@example.com");
+        world.at_once = true;
+        let tybalt = world.connect(&format!("{name}/hall"));
+        world.at_once = false;
+        let before = self.asked.iter().map(|(ticket, _)| *ticket).max();
+        let mut effects = sends(world, self, tybalt, subscription(PresenceType::Subscribe, JULIET));
+        while let Some(place) = self.place(&name, |_| true) {
+            effects.extend(self.answer(world, place, true));
+        }
+        let is_roster = |ask: &Ask| matches!(ask, Ask::Save { changes, .. } if matches!(changes[..], [Change::Roster { .. }, ..]));
+        if let Some(place) = self.place(JULIET, is_roster).filter(|place| Some(self.asked[*place].0) > before)
+        {
+            effects.extend(self.answer(world, place, false));
+            let place = self.place(JULIET, |ask| matches!(ask, Ask::Load { .. }));
+            effects.extend(self.answer(world, place.unwrap(), false));
+        }
+        effects
+    }
+
     /// Does all that there is to do.
     fn work_off(&mut self, world: &mut World) -> Vec<Effect> {
         core::iter::from_fn(|| self.work(world)).flatten().collect()
@@ -82,11 +128,19 @@ impl Narrow {
 
 /// A world in which much may be stored, with juliet's contact benvolio, who sees her presence, and strangers.
 fn world() -> World {
+    world_of(with_much())
+}
+
+fn with_much() -> Config {
     let mut config = config();
     let much = Offline { messages: 100_000, bytes: 1 << 30 };
     config.extensions = Extensions::standard().with(much).build().unwrap();
     // Whoever reads takes all at once.
     (config.limits.credit, config.limits.unacknowledged) = (1 << 30, 1 << 30);
+    config
+}
+
+fn world_of(config: Config) -> World {
     let mut world = World::with(config);
     world.store.create(bare(JULIET));
     world.befriend(JULIET, "benvolio@example.com", Subscription::Both);
@@ -107,8 +161,11 @@ fn sends(world: &mut World, store: &mut Narrow, from: SessionId, stanza: Stanza)
 }
 
 fn errors(effects: &[Effect]) -> usize {
-    let is_error =
-        |effect: &&Effect| matches!(effect, Effect::Deliver { stanza, .. } if stanza.head.kind.is_error());
+    let is_error = |effect: &&Effect| match effect {
+        Effect::Deliver { stanza, .. } => stanza.head.kind.is_error(),
+        Effect::Remote { stanza, .. } => stanza.head.kind.is_error(),
+        _ => false,
+    };
     effects.iter().filter(is_error).count()
 }
 
@@ -236,34 +293,55 @@ fn what_waits_ends_with_its_account() {
     }
 }
 
-// An account that can't be served any more is still there: the store has all that waits for its turn.
+// An account that can't be served any more is still there: all that waits for its turn is stored, and the store has no more at a time than
+// before. Who comes then gets it before what is sent later (RFC 6120 §10.1).
 #[test]
 fn what_waits_outlives_an_account_that_fails() {
     let (mut world, mut store, mut effects) = burst("romeo@example.net/street", 400, 10);
-    let tybalt = SessionId(7);
-    world.at_once = true;
-    world.bind(tybalt, "tybalt@example.com", "hall");
-    world.at_once = false;
-    effects.extend(sends(&mut world, &mut store, tybalt, subscription(PresenceType::Subscribe, JULIET)));
-    let is_roster = |ask: &Ask| matches!(ask, Ask::Save { changes, .. } if matches!(changes[..], [Change::Roster { .. }, ..]));
-    let is_load = |ask: &Ask| matches!(ask, Ask::Load { .. });
-    let is_tybalts = |(_, ask): &(Ticket, Ask)| ask.account().as_str() == "tybalt@example.com";
-    while let Some(place) = store.asked.iter().position(is_tybalts) {
-        let (ticket, ask) = store.asked.remove(place).unwrap();
-        let answer = world.ask(ask);
-        let mut effects = world.answer(ticket, answer);
-        store.take(&mut world, &mut effects);
-    }
-    store.requests = usize::MAX;
-    for is_meant in [&is_roster as &dyn Fn(&Ask) -> bool, &is_load] {
-        let place = store.asked.iter().position(|(_, ask)| is_meant(ask) && ask.account().as_str() == JULIET);
-        let (ticket, _) = store.asked.remove(place.unwrap()).unwrap();
-        let mut effects = world.answer(ticket, Answer::Refused);
-        store.take(&mut world, &mut effects);
-    }
+    effects.extend(store.fail(&mut world, 0));
+    assert_eq!(world.router.counts().loaded, 2, "romeo and who asks juliet");
+    let romeo = world.router.sessions(&bare("romeo@example.net")).next().unwrap();
+    effects.extend(sends(&mut world, &mut store, romeo, chat(400, 10)));
+    assert_eq!(store.place(JULIET, |ask| matches!(ask, Ask::Load { .. })), None, "that is behind it");
     effects.extend(store.work_off(&mut world));
-    assert_eq!((stored(&world), errors(&effects)), ((0..400).collect(), 0));
-    assert_eq!(world.router.counts().asks, 0);
+    assert_eq!((stored(&world), errors(&effects)), ((0..401).collect(), 0));
+    assert_eq!((store.refused, store.most), (0, with_much().limits.storing));
+    assert_eq!((world.router.counts().asks, world.router.counts().loaded), (0, 2));
+}
+
+// Not what was for the account before: one that was made anew gets nothing of it, and those hear so who may.
+#[test]
+fn what_waits_is_not_for_an_account_of_the_same_name() {
+    for (from, is_told) in [("romeo@example.net/street", false), ("benvolio@example.com/street", true)] {
+        let (mut world, mut store, mut effects) = burst(from, 400, 10);
+        effects.extend(store.fail(&mut world, 0));
+        world.store.remove(&bare(JULIET));
+        world.store.create(bare(JULIET));
+        let sender = world.router.sessions(&jid(from).to_bare()).next().unwrap();
+        effects.extend(sends(&mut world, &mut store, sender, chat(400, 10)));
+        effects.extend(store.work_off(&mut world));
+        assert_eq!((stored(&world), store.refused), (vec![400], 0));
+        assert_eq!(errors(&effects), if is_told { 400 } else { 0 });
+        assert_eq!(world.router.counts().asks, 0);
+    }
+}
+
+// A store that is slow while the server ends: what was about to expire waits on, and has its turn.
+#[test]
+fn what_waits_on_has_its_turn() {
+    let (mut world, mut store, mut effects) = burst("benvolio@example.com/street", 200, 10);
+    world.now = world.now + Duration::from_secs(30);
+    // Nothing is asked for any more that is about to expire.
+    while !store.asked.is_empty() {
+        effects.extend(store.work(&mut world).unwrap());
+    }
+    assert!(world.router.counts().asks > 0);
+    let mut delayed = vec![];
+    world.router.wait_anew(world.now, &mut delayed);
+    store.take(&mut world, &mut delayed);
+    effects.extend(store.work_off(&mut world));
+    assert_eq!((stored(&world), errors(&effects)), ((0..200).collect(), 0));
+    assert_eq!((store.refused, world.router.counts().asks), (0, 0));
 }
 
 // Much for a client that has lost its connection is all on disk (docs/guarantees.md), and is forgotten when the client has it.
@@ -319,34 +397,164 @@ fn what_a_session_has_not_got_is_stored() {
     assert!(world.router.jid(again).is_some());
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+/// What happens while several send.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// One of them sends so many messages of this size.
+    Send(usize, usize, usize),
+    /// The store does so many things.
+    Work(usize),
+    /// Juliet is served no more, if she is loaded.
+    Fail,
+    /// She comes, and gets what waits for her; or goes.
+    Come,
+    Go,
+    /// It has taken so long that all that is open is over. The store does so many things, and then the server, which is about to end, lets the rest wait on.
+    Late(usize),
+}
 
-    // However much several send, and however slow the store is, it is never asked for more than it takes, nothing is lost, and order is kept.
+fn step() -> impl Strategy<Value = Step> {
+    let size = prop_oneof![4 => 0..40_usize, 1 => 0..3_000_usize];
+    prop_oneof![
+        10 => (0..4_usize, size, 1..34_usize).prop_map(|(sender, size, count)| Step::Send(sender, size, count)),
+        2 => (0..60_usize).prop_map(Step::Work),
+        3 => Just(Step::Fail),
+        2 => Just(Step::Come),
+        1 => Just(Step::Go),
+        1 => (0..200_usize).prop_map(Step::Late),
+    ]
+}
+
+/// Several who send to juliet, who comes and goes.
+struct History {
+    world: World,
+    store: Narrow,
+    juliet: Option<SessionId>,
+    came: u64,
+    /// What she has got.
+    got: Vec<usize>,
+    errors: usize,
+}
+
+impl History {
+    /// Juliet gets what is for her, and the store is asked.
+    fn take(&mut self, mut effects: Vec<Effect>) {
+        while !effects.is_empty() {
+            self.errors += errors(&effects);
+            let mut more = vec![];
+            for effect in effects {
+                match effect {
+                    Effect::Deliver { session, stanza } if Some(session) == self.juliet => {
+                        let is_chat = matches!(stanza.head.kind, Kind::Message(_));
+                        self.got.extend(
+                            stanza
+                                .head
+                                .id
+                                .as_ref()
+                                .filter(|_| is_chat)
+                                .map(|id| id.parse::<usize>().unwrap()),
+                        );
+                        self.world.router.drained(self.world.now, session, u64::MAX, &mut more);
+                    }
+                    Effect::Close { session, .. } if Some(session) == self.juliet => {
+                        self.juliet = None;
+                        self.world.router.gone(self.world.now, session, &mut more);
+                    }
+                    _ => {}
+                }
+            }
+            self.store.take(&mut self.world, &mut more);
+            effects = more;
+        }
+    }
+
+    fn work(&mut self, times: usize) {
+        for _ in 0..times {
+            let Some(effects) = self.store.work(&mut self.world) else { return };
+            self.take(effects);
+        }
+    }
+
+    fn go(&mut self) {
+        let Some(juliet) = self.juliet.take() else { return };
+        let mut effects = vec![];
+        self.world.router.unbind(self.world.now, juliet, &mut effects);
+        self.world.router.gone(self.world.now, juliet, &mut effects);
+        self.store.take(&mut self.world, &mut effects);
+        self.take(effects);
+    }
+
+    fn come(&mut self) {
+        self.go();
+        self.came += 1;
+        let (juliet, mut effects) = (SessionId(self.came), vec![]);
+        self.juliet = Some(juliet);
+        let now = self.world.now;
+        self.world.router.bind(now, juliet, &bare(JULIET), Some("balcony"), &mut effects).unwrap();
+        self.store.take(&mut self.world, &mut effects);
+        effects.extend(sends(&mut self.world, &mut self.store, juliet, available(0)));
+        self.take(effects);
+        self.work(usize::MAX);
+    }
+
+    /// What is over waits on.
+    fn late(&mut self, works: usize) {
+        self.world.now = self.world.now + Duration::from_secs(31);
+        self.work(works);
+        let mut effects = vec![];
+        self.world.router.wait_anew(self.world.now, &mut effects);
+        self.store.take(&mut self.world, &mut effects);
+        self.take(effects);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    // docs/limits.md, RFC 6120 §10.1: however much several send, how slow the store is, and whatever becomes of the account in memory, the store is
+    // never asked for more than so much at a time, nothing is lost, and all comes in the order in which each has sent it.
     #[test]
-    fn bursts_of_several_are_stored(sent in prop::collection::vec((0..4_usize, prop_oneof![4 => 0..40_usize, 1 => 0..40_000_usize], 0..3_usize), 1..500)) {
-        let mut world = world();
+    fn bursts_of_several_are_stored(steps in prop::collection::vec(step(), 1..30)) {
+        // As much less than usual as they send less. The store has twice the room.
+        let mut config = with_much();
+        config.limits.storing = 16;
+        let mut store = Narrow::new();
+        store.requests = 32;
+        let mut world = world_of(config);
         let senders = ["romeo@example.net/1", "benvolio@example.com/1", "romeo@example.net/2", "tybalt@example.com/1"];
         let senders = senders.map(|sender| world.connect(sender));
         world.at_once = false;
-        let mut store = Narrow::new();
-        for (number, (sender, size, works)) in sent.iter().enumerate() {
-            let effects = sends(&mut world, &mut store, senders[*sender], chat(number, *size));
-            prop_assert_eq!(errors(&effects), 0);
-            for _ in 0..works / 2 {
-                store.work(&mut world);
+        let mut history = History { world, store, juliet: None, came: 0, got: vec![], errors: 0 };
+        // Who has sent what. Sessions of one account share one line.
+        let mut sent = vec![];
+        for (number, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Send(sender, size, count) => {
+                    for _ in 0..count {
+                        let effects = sends(&mut history.world, &mut history.store, senders[sender], chat(sent.len(), size));
+                        sent.push(if sender == 2 { 0 } else { sender });
+                        history.take(effects);
+                    }
+                }
+                Step::Work(times) => history.work(times),
+                Step::Fail => {
+                    let effects = history.store.fail(&mut history.world, number);
+                    history.take(effects);
+                }
+                Step::Come => history.come(),
+                Step::Go => history.go(),
+                Step::Late(works) => history.late(works),
             }
         }
-        store.work_off(&mut world);
-        prop_assert_eq!(store.refused, 0);
-        let stored = stored(&world);
-        // Sessions of one account share one line.
-        let account = |sender: usize| if sender == 2 { 0 } else { sender };
+        history.come();
+        let History { world, store, got, errors, .. } = history;
+        prop_assert_eq!((store.refused, errors, world.router.counts().asks), (0, 0, 0));
+        prop_assert!(store.most <= 16);
+        prop_assert!(stored(&world).is_empty());
         for sender in [0, 1, 3] {
-            let own = |number: &usize| account(sent[*number].0) == sender;
-            let in_store: Vec<usize> = stored.iter().copied().filter(own).collect();
-            prop_assert_eq!(in_store, (0..sent.len()).filter(own).collect::<Vec<_>>());
+            let own = |number: &usize| sent[*number] == sender;
+            let come: Vec<usize> = got.iter().copied().filter(own).collect();
+            prop_assert_eq!(come, (0..sent.len()).filter(own).collect::<Vec<_>>());
         }
-        prop_assert_eq!(world.router.counts().asks, 0);
     }
 }
