@@ -454,6 +454,12 @@ impl Account {
             && !self.shuts_out(shared, stanza)
     }
 
+    /// Whether the sender of something may hear what becomes of it: it is in the roster, or a resource shows itself to it.
+    pub(crate) fn tells(&self, from: &Jid) -> bool {
+        self.known().is_some_and(|known| known.roster.item(&from.to_bare()).is_some())
+            || self.resources.iter().any(|resource| resource.has_directed_to(from))
+    }
+
     /// Who sees the user's presence when it is broadcast.
     pub(crate) fn audience(&self, shared: &Shared) -> Vec<BareJid> {
         let Some(known) = self.known() else { return Vec::new() };

@@ -4,10 +4,10 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
 
-use balcony_jid::BareJid;
+use balcony_jid::{BareJid, Jid};
 use balcony_machine::Ticket;
 use balcony_roster::Version;
-use balcony_stanza::{ErrorCondition, Stanza, StreamCondition};
+use balcony_stanza::{ErrorCondition, Kind, MessageType, Stanza, StreamCondition};
 
 use crate::account::{Account, Note};
 use crate::asks::{Charge, Open, Purpose};
@@ -59,10 +59,11 @@ impl Router {
         }
     }
 
-    /// A message was not stored, and its account has ended meanwhile.
+    /// A message was not stored, and its account has ended meanwhile. The sender hears what one hears who writes to an account that does not
+    /// exist; and so does who was to hear what becomes of it.
     fn refuse_unstored(&self, purpose: &Purpose, charge: Option<&Charge>, effects: &mut Vec<Effect>) {
-        if let Purpose::Put { message, .. } = purpose
-            && charge.is_some_and(Charge::is_awaited)
+        if let Purpose::Put { message, is_told, .. } = purpose
+            && (*is_told || charge.is_some_and(Charge::is_awaited))
         {
             self.refuse(message, ErrorCondition::ServiceUnavailable, effects);
         }
@@ -83,7 +84,7 @@ impl Router {
                 self.fetched(name, answer, effects);
                 self.drain_all(name, effects);
             }
-            Purpose::Put { message, is_again } => {
+            Purpose::Put { message, is_again, .. } => {
                 if saved {
                     self.note_stored(name, &message, is_again);
                 }
@@ -232,6 +233,15 @@ impl Router {
         }
     }
 
+    /// Whether the sender of what waits for an account, which is no more, hears of that: of messages those who would if they were not stored.
+    fn hears_of_end(&self, waiting: &Waiting, name: &BareJid, account: &Account) -> bool {
+        use MessageType as M;
+        let Waiting { stanza, charge, .. } = waiting;
+        let expects_reply = matches!(stanza.head.kind, Kind::Message(M::Normal | M::Chat | M::Groupchat));
+        let may_hear = |from: &Jid| account.tells(from) || self.is_told(from, name);
+        charge.is_awaited() || expects_reply && stanza.head.from.as_ref().is_some_and(may_hear)
+    }
+
     /// There is no such account, or it can't be served: those who know that its sessions were there hear of it, what waits has
     /// failed, and then its sessions end. `request` is its own request for that.
     pub(crate) fn end_account(
@@ -246,13 +256,15 @@ impl Router {
         self.owed.remove(name);
         // What waits in them has nobody to wait for any more.
         self.abandoned.extend(mem::take(&mut account.gone));
-        let resources = account.take_resources();
-        self.online -= usize::from(!resources.is_empty());
         let is_gone = removal != Removal::Failed;
         self.end_turns(name, removal, effects);
         // What the account has said before its end goes before it.
         let (left, waiting): (Vec<_>, Vec<_>) =
             account.take_waiting().partition(|waiting| matches!(waiting.task, Task::Leaving));
+        let is_told = |waiting: &Waiting| self.hears_of_end(waiting, name, &account);
+        let told: Vec<bool> = waiting.iter().map(|waiting| is_gone && is_told(waiting)).collect();
+        let resources = account.take_resources();
+        self.online -= usize::from(!resources.is_empty());
         for Waiting { stanza, charge, .. } in left {
             let mut origin = Origin::Waited(charge);
             self.show(stanza, &mut origin, effects);
@@ -289,12 +301,12 @@ impl Router {
         if let Some(known) = account.phase.into_known().filter(|_| is_gone) {
             self.farewell(&known.roster, effects);
         }
-        for Waiting { task, stanza, charge } in waiting {
+        for (Waiting { task, stanza, charge }, is_told) in waiting.into_iter().zip(told) {
             if is_gone && matches!(task, Task::Arrived) {
                 self.note_heard(&stanza);
             }
             match task {
-                Task::Arrived | Task::Returned if is_gone && charge.is_awaited() => {
+                Task::Arrived | Task::Returned if is_told => {
                     self.come_back(&stanza, ErrorCondition::ServiceUnavailable, true, effects);
                 }
                 Task::Arrived | Task::Returned

@@ -85,6 +85,8 @@ pub(crate) enum Purpose {
         message: Arc<Stanza>,
         /// It has waited for a client before, or may have.
         is_again: bool,
+        /// The sender may hear what becomes of it, as the account says that has it stored. That may be no more by then.
+        is_told: bool,
     },
     /// Messages that have been delivered are deleted.
     Drop,

@@ -178,6 +178,7 @@ impl Router {
         };
         let Some(creation) = account.known().map(|known| known.creation) else { return };
         let is_again = origin.is_stamped();
+        let is_told = self.is_told(from, name);
         let Some(mut charge) = self.charge(&stanza, origin, effects) else { return };
         let document = charge.again.as_mut().and_then(|again| again.document.take());
         if let Some(account) = self.accounts.get_mut(name) {
@@ -194,7 +195,7 @@ impl Router {
         let append = Change::Log { creation, edit: LogEdit::Append(append) };
         let delete = document.map(|document| undelivered::deletion(creation, document));
         let changes = iter::once(append).chain(delete).collect();
-        let purpose = Purpose::Put { message: Arc::new(stanza), is_again };
+        let purpose = Purpose::Put { message: Arc::new(stanza), is_again, is_told };
         self.save_all_beside(name, changes, purpose, Some(charge), effects);
     }
 
@@ -358,12 +359,8 @@ impl Router {
     }
 
     /// Whether the sender may hear of what becomes of messages to the account.
-    fn is_told(&self, from: &Jid, name: &BareJid) -> bool {
-        let is_known = self.accounts.get(name).is_some_and(|account| {
-            let known = account.known();
-            known.is_some_and(|known| known.roster.item(&from.to_bare()).is_some())
-                || account.resources().iter().any(|resource| resource.has_directed_to(from))
-        });
+    pub(crate) fn is_told(&self, from: &Jid, name: &BareJid) -> bool {
+        let is_known = self.accounts.get(name).is_some_and(|account| account.tells(from));
         is_known || from.bare_str() == name.as_str() || self.shared.config.tell_strangers
     }
 }

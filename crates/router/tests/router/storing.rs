@@ -293,6 +293,48 @@ fn what_waits_ends_with_its_account() {
     }
 }
 
+// RFC 6121 §8.1, docs/guarantees.md: so do those hear of it who may whose messages had been taken for a session, and those at other servers. Strangers
+// hear nothing, unless they are told elsewhere, too, that there is nobody.
+#[test]
+fn who_may_know_hears_that_an_account_has_ended() {
+    let mercutio = "mercutio@verona.lit/square";
+    for (from, tells_strangers, is_told) in [
+        ("romeo@example.net/street", false, false),
+        ("romeo@example.net/street", true, true),
+        ("benvolio@example.com/street", false, true),
+        (mercutio, false, true),
+    ] {
+        let mut config = with_much();
+        config.tell_strangers = tells_strangers;
+        let mut world = world_of(config);
+        world.befriend(JULIET, "mercutio@verona.lit", Subscription::Both);
+        let sender = (from != mercutio).then(|| world.connect(from));
+        let phone = world.available("juliet@example.com/phone", 0);
+        for number in 0..400 {
+            // Nothing of it is on the network.
+            let mut effects = vec![];
+            match sender {
+                Some(sender) => effects.extend(world.brings(sender, chat(number, 10))),
+                None => world.router.receive(world.now, chat(number, 10).with_from(jid(from)), &mut effects),
+            }
+            while world.router.take_in(world.now, &mut effects) {}
+        }
+        world.at_once = false;
+        let (mut store, mut effects) = (Narrow::new(), vec![]);
+        world.router.unbind(world.now, phone, &mut effects);
+        world.router.gone(world.now, phone, &mut effects);
+        store.take(&mut world, &mut effects);
+        let under_way = store.by_others().0;
+        assert!(errors(&effects) == 0 && (1..400).contains(&under_way));
+        let mut effects = world.removed(JULIET);
+        store.take(&mut world, &mut effects);
+        effects.extend(store.work_off(&mut world));
+        assert!(world.store.kept(&bare(JULIET)).is_none());
+        assert_eq!(errors(&effects), if is_told { 400 - under_way } else { 0 }, "{from}");
+        assert_eq!((world.router.counts().asks, store.refused), (0, 0));
+    }
+}
+
 // An account that can't be served any more is still there: all that waits for its turn is stored, and the store has no more at a time than
 // before. Who comes then gets it before what is sent later (RFC 6120 §10.1).
 #[test]
