@@ -25,7 +25,6 @@ use balcony_stream::Counts;
 
 use crate::action::{Action, Ask};
 use crate::asks::Asker;
-use crate::given_up::GivenUp;
 use crate::hub::Hub;
 use crate::journal::Level;
 use crate::sessions::{DIGEST, Waiting};
@@ -97,17 +96,21 @@ struct Unsaved {
 }
 
 impl Waited {
-    fn add(&mut self, other: Waited) {
+    fn add(&mut self, other: &Waited) {
         self.alone += other.alone;
-        self.shared.extend(other.shared);
+        self.shared.extend(&other.shared);
+    }
+
+    /// Of how many messages no session is kept that they have waited for.
+    fn count_without(&self, kept: &Waited) -> usize {
+        self.alone + self.shared.difference(&kept.shared).count()
     }
 }
 
 impl ToKeep {
     /// What is lost, in words, if anything is.
     fn loss(&self) -> Option<String> {
-        let ToKeep { lost, lost_messages: Waited { alone, shared }, kept_messages, .. } = self;
-        let lost_messages = alone + shared.difference(&kept_messages.shared).count();
+        let (lost, lost_messages) = self.lost();
         let of_messages = match lost_messages {
             0 => String::from("the messages that waited for them are in the store"),
             _ => format!(
@@ -115,9 +118,17 @@ impl ToKeep {
                  their senders were told that they are safe"
             ),
         };
-        (*lost > 0).then(|| {
+        (lost > 0).then(|| {
             format!("{lost} sessions could not be kept: their clients will begin others, and {of_messages}")
         })
+    }
+
+    /// How many sessions could not be kept, or are not kept yet, and of how many messages all that they have waited for are among these.
+    fn lost(&self) -> (usize, usize) {
+        let mut messages = Waited::default();
+        let not_yet = self.sessions.iter().map(|unsaved| &unsaved.messages);
+        not_yet.chain([&self.lost_messages]).for_each(|waited| messages.add(waited));
+        (self.lost + self.sessions.len(), messages.count_without(&self.kept_messages))
     }
 }
 
@@ -157,13 +168,7 @@ impl Hub {
     fn record_all(&mut self, now: Instant) -> VecDeque<Unsaved> {
         let mut all = VecDeque::new();
         for session in self.sessions.all_waiting() {
-            let mut messages = Waited::default();
-            for number in self.router.in_memory_only(session) {
-                match number {
-                    Some(number) => _ = messages.shared.insert(number),
-                    None => messages.alone += 1,
-                }
-            }
+            let messages = self.waited(session);
             let record = self.record(now, session);
             all.extend(record.map(|(domain, saved)| Unsaved { domain, saved, messages }));
             self.router.let_go(session);
@@ -172,11 +177,23 @@ impl Hub {
         all
     }
 
+    /// What waits for a session and is not in the store.
+    fn waited(&self, session: SessionId) -> Waited {
+        let mut messages = Waited::default();
+        for number in self.router.in_memory_only(session) {
+            match number {
+                Some(number) => _ = messages.shared.insert(number),
+                None => messages.alone += 1,
+            }
+        }
+        messages
+    }
+
     /// Has the next of them kept.
     fn save_next(&mut self, mut all: ToKeep, actions: &mut Vec<Action>) {
         let Some(domain) = all.sessions.front().map(|first| first.domain.clone()) else {
             self.saving = Saving::Done;
-            self.given_up = GivenUp { sessions: all.lost, messages: all.lost_messages, ..self.given_up };
+            (self.given_up.sessions, self.given_up.messages) = all.lost();
             return actions.extend(all.loss().map(|line| Action::Log(Level::Warn, line)));
         };
         let mut size = 0;
@@ -203,7 +220,7 @@ impl Hub {
         for unsaved in all.sessions.drain(..all.asked) {
             all.lost += usize::from(!is_kept);
             let messages = if is_kept { &mut all.kept_messages } else { &mut all.lost_messages };
-            messages.add(unsaved.messages);
+            messages.add(&unsaved.messages);
         }
         self.save_next(all, actions);
     }
@@ -213,13 +230,11 @@ impl Hub {
         match &self.saving {
             Saving::No => {
                 let waiting = self.sessions.all_waiting();
-                let messages = waiting.iter().map(|session| self.router.in_memory_only(*session)).sum();
-                (waiting.len(), messages)
+                let mut messages = Waited::default();
+                waiting.iter().for_each(|session| messages.add(&self.waited(*session)));
+                (waiting.len(), messages.count_without(&Waited::default()))
             }
-            Saving::Asked(all) | Saving::Waits(_, all) => {
-                let messages: usize = all.sessions.iter().map(|unsaved| unsaved.messages).sum();
-                (all.lost + all.sessions.len(), all.lost_messages + messages)
-            }
+            Saving::Asked(all) | Saving::Waits(_, all) => all.lost(),
             Saving::Done => (self.given_up.sessions, self.given_up.messages),
         }
     }
