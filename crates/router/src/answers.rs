@@ -17,7 +17,7 @@ use crate::phase::Outdated;
 use crate::request::Seen;
 use crate::router::{Router, deliver};
 use crate::{Answer, Effect, Kept, Removal};
-use crate::{owed, undelivered};
+use crate::{farewells, owed, undelivered};
 
 impl Router {
     /// An answer has come, or none in time.
@@ -270,8 +270,7 @@ impl Router {
             self.show(stanza, &mut origin, effects);
             self.finish(origin, effects);
         }
-        let mut ends = Vec::new();
-        let mut answers = Vec::new();
+        let (mut ends, mut answers) = (Vec::new(), Vec::new());
         for resource in resources {
             if let Some(own) = self.sessions.remove(&resource.session) {
                 self.waits_no_longer(resource.session, &own);
@@ -287,10 +286,13 @@ impl Router {
             let is_own = |stanza: &&Stanza| {
                 stanza.head.from.as_ref().is_some_and(|from| from.as_str() == resource.jid.as_str())
             };
+            let end = Effect::Close { session: resource.session, error };
             if let Some(result) = request.filter(is_own).and_then(Stanza::result) {
                 deliver([resource.session], result, &mut answers);
+                answers.push(end);
+            } else {
+                ends.push(end);
             }
-            ends.push(Effect::Close { session: resource.session, error });
             let audience = account.audience(&self.shared);
             self.announce_lost(resource, audience, effects);
         }
@@ -298,8 +300,14 @@ impl Router {
             self.end_queues(name);
         }
         let wanted_removal = account.removing || removal == Removal::Removed;
-        if let Some(known) = account.phase.into_known().filter(|_| is_gone) {
-            self.farewell(&known.roster, effects);
+        self.farewells.begin(self.asks.charged());
+        let known = account.phase.into_known().filter(|_| is_gone);
+        if let Some(known) = &known {
+            self.farewell(&known.roster, true, effects);
+        }
+        let answered = self.farewells.end(self.asks.charged(), farewells::Answer::Effects(answers));
+        if let Some(known) = &known {
+            self.farewell(&known.roster, false, effects);
         }
         for (Waiting { task, stanza, charge }, is_told) in waiting.into_iter().zip(told) {
             if is_gone && matches!(task, Task::Arrived) {
@@ -327,8 +335,11 @@ impl Router {
             }
             self.release(charge, effects);
         }
-        effects.append(&mut answers);
         effects.append(&mut ends);
+        // First what the request has caused for others, and then its answer.
+        if let Some(answers) = answered {
+            self.answer_at_last(answers, effects);
+        }
         if wanted_removal {
             effects.push(Effect::Removed { account: name.clone(), removal });
         }

@@ -187,6 +187,11 @@ impl Asks {
         charge.place = place;
     }
 
+    /// The number of the last charge.
+    pub(crate) const fn charged(&self) -> u64 {
+        self.charged
+    }
+
     /// The sender's later requests to its own server wait for the fate of this stanza.
     pub(crate) fn await_fate(&mut self, charge: &mut Charge) {
         if !mem::replace(&mut charge.undecided, true)

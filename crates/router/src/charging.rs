@@ -209,9 +209,11 @@ impl Router {
     /// A stanza waits no longer, and its fate is known.
     pub(crate) fn release(&mut self, mut charge: Charge, effects: &mut Vec<Effect>) {
         self.handled(&mut charge, effects);
+        let number = charge.number();
         if let Some(decided) = self.asks.release(charge) {
             self.decided.push(decided);
         }
+        self.bid_farewell(number, effects);
     }
 
     /// Whoever had it waiting has done with it, unless it waits again.

@@ -25,6 +25,8 @@ pub(crate) struct Commit {
     pub(crate) may_change: bool,
     /// Whose request it is. [`Router::commit`] sees to it.
     pub(crate) asked_by: Option<SessionId>,
+    /// Whether its answer comes behind what the contact, whose presence the account sees, has made of it.
+    pub(crate) waits_for_contact: bool,
 }
 
 /// What waits for a change, beside the account's later requests to itself and its server.
@@ -107,13 +109,14 @@ impl Router {
         let saved = answer == Some(Answer::Saved);
         let request = commit.request.as_ref();
         let may_change = commit.may_change;
+        let waits = commit.asked_by.filter(|_| commit.waits_for_contact);
         match commit.then {
             Then::Roster(decisions, heard) if saved => {
                 self.owe(name, &decisions, heard.as_ref());
                 if let Some((contact, kind)) = heard {
                     self.note_heard(&Stanza::presence(kind).with_from(contact.into()).with_to(name.to_jid()));
                 }
-                self.act(name, |router| router.carry_out(name, decisions, request, effects));
+                self.act(name, |router| router.carry_out(name, decisions, request, waits, effects));
             }
             Then::Extension(session, then) => match (answer.clone(), request) {
                 (Some(answer), Some(request)) if answer != Answer::Refused => {

@@ -450,6 +450,7 @@ impl Router {
                 then: Then::Removal,
                 may_change: true,
                 asked_by: None,
+                waits_for_contact: false,
             };
             self.commit(Ask::Remove { account: name.clone() }, commit, None, effects);
         }

@@ -76,6 +76,7 @@ mod directed;
 mod effect;
 pub mod extension;
 mod facts;
+mod farewells;
 mod flow;
 mod hold;
 mod iq;

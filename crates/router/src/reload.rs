@@ -82,7 +82,7 @@ impl Router {
         let made: Vec<bool> = doubts.iter().map(|doubt| doubt.is_made(new)).collect();
         for (doubt, _) in doubts.into_iter().zip(made).filter(|(_, is_made)| *is_made) {
             self.owe(name, &doubt.decisions, None);
-            self.carry_out(name, doubt.decisions, None, effects);
+            self.carry_out(name, doubt.decisions, None, None, effects);
         }
         for push in pushes {
             self.push_all(name, &push, effects);

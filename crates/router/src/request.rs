@@ -248,6 +248,7 @@ impl Router {
                     then: commit::Then::Removal,
                     may_change: true,
                     asked_by: None,
+                    waits_for_contact: false,
                 };
                 return self.commit(Ask::Remove { account }, commit, Some(charge), effects);
             }
@@ -266,7 +267,14 @@ impl Router {
         let may_change = matches!(ask, Ask::Save { .. } | Ask::SetPassword { .. });
         self.commit(
             ask,
-            Commit { request: Some(request), scope, then, may_change, asked_by: None },
+            Commit {
+                request: Some(request),
+                scope,
+                then,
+                may_change,
+                asked_by: None,
+                waits_for_contact: false,
+            },
             Some(charge),
             effects,
         );

@@ -15,6 +15,7 @@ use crate::asks::{Asks, cost, payer};
 use crate::by_stanza::ByStanza;
 use crate::complaints::Complaints;
 use crate::facts::SenderFacts;
+use crate::farewells::Farewells;
 use crate::leaving::LeavingSessions;
 use crate::line::{Origin, Sent};
 use crate::lookup::Lookups;
@@ -185,6 +186,8 @@ pub struct Router {
     pub(crate) incarnations: u64,
     /// Accounts that have nothing undecided any more. Empty between calls.
     pub(crate) decided: Vec<BareJid>,
+    /// What those are still to be told who have ended their own accounts.
+    pub(crate) farewells: Farewells,
     /// What accounts have said about subscriptions and may not have reached the contacts: of accounts in memory, and where something is
     /// under way.
     pub(crate) owed: BTreeMap<BareJid, Owed>,
@@ -322,6 +325,7 @@ impl Router {
             online: 0,
             incarnations: 0,
             decided: Vec::new(),
+            farewells: Farewells::default(),
             owed: BTreeMap::new(),
             debtors: Debtors::default(),
             arrived_words: Vec::new(),

@@ -14,6 +14,7 @@ use crate::account::Account;
 use crate::asks::Charge;
 use crate::commit::{Commit, Scope, Then};
 use crate::facts::Said;
+use crate::farewells;
 use crate::line::Origin;
 use crate::presence::end_for;
 use crate::router::{Router, deliver};
@@ -48,13 +49,20 @@ impl Router {
         let known = self.accounts.get_mut(&name).and_then(|account| account.known_mut());
         let Some(known) = known else { return };
         let mut decisions = Vec::new();
+        // Whoever asks for a subscription again, with the result, is not to meet the end of the old one on its way.
+        let waits = match &request {
+            Request::Remove(contact) => {
+                known.roster.item(contact).is_some_and(|item| item.subscription.has_to())
+            }
+            Request::Get { .. } | Request::Set(_) => false,
+        };
         let done = match request {
             Request::Get { .. } => return,
             Request::Set(set) => known.roster.set(set, &mut decisions),
             Request::Remove(contact) => known.roster.remove(&contact, &mut decisions),
         };
         match done {
-            Ok(()) => self.decide(&name, decisions, Some(stanza), None, charge, effects),
+            Ok(()) => self.decide(&name, decisions, Some(stanza), None, (charge, waits), effects),
             Err(error) => {
                 self.refuse(&stanza, error, effects);
                 self.release(charge, effects);
@@ -92,7 +100,7 @@ impl Router {
         let done = known.roster.outbound(stanza.clone(), &mut decisions);
         let request = self.as_sent(from, stanza);
         match done {
-            Ok(()) => self.decide(&name, decisions, Some(request), None, charge, effects),
+            Ok(()) => self.decide(&name, decisions, Some(request), None, (charge, false), effects),
             Err(error) => {
                 self.refuse(&request, error, effects);
                 self.release(charge, effects);
@@ -127,25 +135,25 @@ impl Router {
         let mut decisions = Vec::new();
         let heard = stanza.head.from.as_ref().map(|from| (from.to_bare(), kind));
         known.roster.inbound(stanza, &mut decisions);
-        self.decide(&name, decisions, None, heard, charge, effects);
+        self.decide(&name, decisions, None, heard, (charge, false), effects);
     }
 
     /// Carries out decisions, after the change that they begin with is durable. `request` is what a client has sent, and `heard` what a
-    /// contact has said.
+    /// contact has said; whether its answer waits for the contact comes with the charge.
     fn decide(
         &mut self,
         name: &BareJid,
         mut decisions: Vec<Decision>,
         request: Option<Stanza>,
         heard: Option<(BareJid, PresenceType)>,
-        charge: Charge,
+        (charge, waits_for_contact): (Charge, bool),
         effects: &mut Vec<Effect>,
     ) {
         let Some(Decision::Save(contact)) = decisions.first() else {
             if let Some((contact, kind)) = heard {
                 self.note_heard(&Stanza::presence(kind).with_from(contact.into()).with_to(name.to_jid()));
             }
-            self.act(name, |router| router.carry_out(name, decisions, request.as_ref(), effects));
+            self.act(name, |router| router.carry_out(name, decisions, request.as_ref(), None, effects));
             return self.release(charge, effects);
         };
         let known = self.accounts.get(name).and_then(|account| account.known());
@@ -164,18 +172,27 @@ impl Router {
         let ask = Ask::Save { account: name.clone(), changes, by_others: request.is_none() };
         self.commit(
             ask,
-            Commit { request, scope, then: Then::Roster(decisions, heard), may_change: true, asked_by: None },
+            Commit {
+                request,
+                scope,
+                then: Then::Roster(decisions, heard),
+                may_change: true,
+                asked_by: None,
+                waits_for_contact,
+            },
             Some(charge),
             effects,
         );
     }
 
-    /// Does what the account's roster has decided. The account takes nothing else meanwhile.
+    /// Does what the account's roster has decided. The account takes nothing else meanwhile. If it `waits_for_contact` the result that
+    /// this session gets comes behind what the contact has made of it.
     pub(crate) fn carry_out(
         &mut self,
         name: &BareJid,
         decisions: Vec<Decision>,
         request: Option<&Stanza>,
+        waits_for_contact: Option<SessionId>,
         effects: &mut Vec<Effect>,
     ) {
         for decision in decisions {
@@ -183,8 +200,11 @@ impl Router {
                 // Each begins with its only one, if any.
                 Decision::Save(_) => {}
                 Decision::Result => {
-                    if let Some(result) = request.and_then(Stanza::result) {
-                        self.reply(result, effects);
+                    let answer =
+                        request.map(|request| farewells::Answer::Result(request.clone(), waits_for_contact));
+                    let answer = answer.and_then(|answer| self.farewells.end(self.asks.charged(), answer));
+                    if let Some(answer) = answer {
+                        self.answer_at_last(answer, effects);
                     }
                 }
                 Decision::Push(push) => self.push_all(name, &push, effects),
@@ -194,6 +214,9 @@ impl Router {
                     }
                 }
                 Decision::Send(stanza) => {
+                    if waits_for_contact.is_some() {
+                        self.farewells.begin(self.asks.charged());
+                    }
                     self.saying(&stanza);
                     // Presence has no answer that this would have to come before.
                     let is_sent =
@@ -280,12 +303,12 @@ impl Router {
         self.say_owed(&own.to_bare(), effects);
     }
 
-    /// Ends the subscriptions of an account that is no more.
-    pub(crate) fn farewell(&mut self, roster: &Roster, effects: &mut Vec<Effect>) {
+    /// Ends the subscriptions of an account that is no more: with those whose presence it `sees`, or with all others.
+    pub(crate) fn farewell(&mut self, roster: &Roster, sees: bool, effects: &mut Vec<Effect>) {
         let send = |kind, to: &BareJid| {
             Stanza::presence(kind).with_from(roster.owner().to_jid()).with_to(to.to_jid())
         };
-        for item in roster.items() {
+        for item in roster.items().filter(|item| item.subscription.has_to() == sees) {
             if item.subscription.has_to() || item.ask {
                 self.pass_on(
                     send(PresenceType::Unsubscribe, &item.jid),
@@ -300,6 +323,9 @@ impl Router {
                     effects,
                 );
             }
+        }
+        if sees {
+            return;
         }
         for contact in roster.requests().filter_map(|request| request.head.from.as_ref()) {
             self.pass_on(

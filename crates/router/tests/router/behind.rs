@@ -1,64 +1,148 @@
 //! What a request causes comes before its answer, however late the store is, and in whatever order it answers.
 
 use balcony_jid::{FullJid, Jid};
+use balcony_router::extension::offline::Offline;
+use balcony_router::extension::{self, Access, Context, Extension, Extensions, Registry, Reply};
 use balcony_router::{Effect, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 use proptest::prelude::*;
 
-use crate::histories::{Grants, Op, grants, op, step, world};
-use crate::model::{ACCOUNTS, REMOTE};
+use crate::histories::{Grants, Op, grants, op, step, world_with};
+use crate::model::{ACCOUNTS, MOST_STORED, REMOTE};
 use crate::slow::Slow;
-use crate::world::{World, bare, jid, request, roster_get, roster_set, subscription};
+use crate::world::{World, bare, jid, request, subscription};
 
-#[derive(Clone, Copy, Debug)]
-enum Request {
-    Roster,
-    SetItem,
-    RemoveItem,
-    Block,
-    Unblock,
-    Carbons,
-    Card,
-    Private,
+/// To whom a request is addressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    /// Nobody in particular: to the own account.
+    Nobody,
+    Account,
+    Server,
+    Contact,
 }
 
-impl Request {
-    fn stanza(self, contact: &str) -> Stanza {
-        let set = |child: &str| request(IqType::Set, child);
-        match self {
-            Request::Roster => roster_get(),
-            Request::SetItem => roster_set(&format!("<item jid='{contact}' name='x'/>")),
-            Request::RemoveItem => roster_set(&format!("<item jid='{contact}' subscription='remove'/>")),
-            Request::Block => {
-                set(&format!("<block xmlns='urn:xmpp:blocking'><item jid='{contact}'/></block>"))
-            }
-            Request::Unblock => {
-                set(&format!("<unblock xmlns='urn:xmpp:blocking'><item jid='{contact}'/></unblock>"))
-            }
-            Request::Carbons => set("<enable xmlns='urn:xmpp:carbons:2'/>"),
-            Request::Card => set("<vCard xmlns='vcard-temp'><FN>x</FN></vCard>"),
-            Request::Private => set("<query xmlns='jabber:iq:private'><x xmlns='urn:example:x'/></query>"),
-        }
+/// Every request that the server answers; `CONTACT` stands for somebody's address, and `USER` for the own user name.
+const REQUESTS: [(IqType, At, &str); 40] = {
+    use At::*;
+    use IqType::{Get, Set};
+    [
+        (Get, Nobody, "<query xmlns='jabber:iq:roster'/>"),
+        (Set, Nobody, "<query xmlns='jabber:iq:roster'><item jid='CONTACT' name='x'/></query>"),
+        (REMOVES.0, REMOVES.1, REMOVES.2),
+        (Get, Contact, "<query xmlns='jabber:iq:roster'/>"),
+        (Get, Nobody, "<blocklist xmlns='urn:xmpp:blocking'/>"),
+        (Set, Nobody, "<blocklist xmlns='urn:xmpp:blocking'/>"),
+        (Set, Nobody, "<block xmlns='urn:xmpp:blocking'><item jid='CONTACT'/></block>"),
+        (Get, Nobody, "<block xmlns='urn:xmpp:blocking'/>"),
+        (Set, Nobody, "<unblock xmlns='urn:xmpp:blocking'><item jid='CONTACT'/></unblock>"),
+        (Set, Nobody, "<unblock xmlns='urn:xmpp:blocking'/>"),
+        (Get, Nobody, "<unblock xmlns='urn:xmpp:blocking'/>"),
+        (Set, Nobody, "<enable xmlns='urn:xmpp:carbons:2'/>"),
+        (Set, Nobody, "<disable xmlns='urn:xmpp:carbons:2'/>"),
+        (Set, Nobody, "<enable xmlns='urn:xmpp:push:0' jid='push.example.org' node='x'/>"),
+        (Set, Nobody, "<disable xmlns='urn:xmpp:push:0' jid='push.example.org'/>"),
+        (Set, Nobody, "<vCard xmlns='vcard-temp'><FN>x</FN></vCard>"),
+        (Get, Nobody, "<vCard xmlns='vcard-temp'/>"),
+        (Get, Contact, "<vCard xmlns='vcard-temp'/>"),
+        (Set, Nobody, "<query xmlns='jabber:iq:private'><x xmlns='urn:example:x'/></query>"),
+        (Get, Nobody, "<query xmlns='jabber:iq:private'><x xmlns='urn:example:x'/></query>"),
+        (Get, Nobody, "<query xmlns='jabber:iq:register'/>"),
+        (
+            Set,
+            Server,
+            "<query xmlns='jabber:iq:register'><username>USER</username><password>p</password></query>",
+        ),
+        (ENDS.0, ENDS.1, ENDS.2),
+        (Set, Nobody, "<session xmlns='urn:ietf:params:xml:ns:xmpp-session'/>"),
+        (Get, Nobody, "<ping xmlns='urn:xmpp:ping'/>"),
+        (Get, Server, "<ping xmlns='urn:xmpp:ping'/>"),
+        (Get, Contact, "<ping xmlns='urn:xmpp:ping'/>"),
+        (Get, Account, "<query xmlns='http://jabber.org/protocol/disco#info'/>"),
+        (Get, Server, "<query xmlns='http://jabber.org/protocol/disco#info'/>"),
+        (Get, Contact, "<query xmlns='http://jabber.org/protocol/disco#info'/>"),
+        (Get, Account, "<query xmlns='http://jabber.org/protocol/disco#items'/>"),
+        (Get, Server, "<query xmlns='http://jabber.org/protocol/disco#items'/>"),
+        (Get, Contact, "<query xmlns='http://jabber.org/protocol/disco#items'/>"),
+        (Get, Account, "<query xmlns='jabber:iq:last'/>"),
+        (Get, Server, "<query xmlns='jabber:iq:last'/>"),
+        (Get, Contact, "<query xmlns='jabber:iq:last'/>"),
+        (Get, Server, "<query xmlns='jabber:iq:version'/>"),
+        (Set, Nobody, "<ask xmlns='urn:example:outside'/>"),
+        (Get, Contact, "<ask xmlns='urn:example:outside'/>"),
+        (Get, Contact, "<nothing xmlns='urn:example:unknown'/>"),
+    ]
+};
+/// Ends a subscription (RFC 6121 section 2.5), and an account (XEP-0077 section 3.2).
+const REMOVES: (IqType, At, &str) = (
+    IqType::Set,
+    At::Nobody,
+    "<query xmlns='jabber:iq:roster'><item jid='CONTACT' subscription='remove'/></query>",
+);
+const ENDS: (IqType, At, &str) =
+    (IqType::Set, At::Nobody, "<query xmlns='jabber:iq:register'><remove/></query>");
+
+type Request = (IqType, At, &'static str);
+
+fn written((kind, at, xml): Request, own: &str, contact: &str) -> Stanza {
+    let user = own.split('@').next().unwrap();
+    let stanza = request(kind, &xml.replace("CONTACT", contact).replace("USER", user));
+    match at {
+        At::Nobody => stanza,
+        At::Account => stanza.with_to(jid(own)),
+        At::Server => stanza.with_to(jid(own.split_once('@').unwrap().1)),
+        At::Contact => stanza.with_to(jid(contact)),
     }
+}
+
+/// It asks somebody outside before it answers.
+#[derive(Debug)]
+struct Outside;
+
+impl Extension for Outside {
+    const NAME: &'static str = "outside";
+    type Account = ();
+    type Client = ();
+
+    fn register(&self, registry: &mut Registry<'_, Self>) {
+        let ask = |_: &Outside, context: &mut Context<'_, '_, Outside>, _: &extension::Request<'_>| {
+            context.external(*b"question", |_, _, _| Reply::DONE)
+        };
+        registry.set("ask", "urn:example:outside", ask);
+        registry.get(Access::Subscribers, "ask", "urn:example:outside", ask);
+    }
+}
+
+fn extensions() -> Extensions {
+    let room = Offline { messages: MOST_STORED, ..Offline::default() };
+    Extensions::standard().with(room).with(Outside).build().unwrap()
 }
 
 /// A request of one of the sessions, by its place among them, and the contact that it is about.
 fn requests() -> impl Strategy<Value = (usize, Request, usize)> {
     let request = prop_oneof![
-        4 => Just(Request::RemoveItem),
-        2 => Just(Request::SetItem),
-        2 => Just(Request::Block),
-        2 => Just(Request::Unblock),
-        1 => Just(Request::Roster),
-        1 => Just(Request::Carbons),
-        1 => Just(Request::Card),
-        1 => Just(Request::Private),
+        2 => Just(REMOVES),
+        2 => Just(ENDS),
+        6 => prop::sample::select(&REQUESTS[..]),
     ];
     (0..12_usize, request, 0..=ACCOUNTS.len())
 }
 
+// Whoever adds a request adds it here.
+#[test]
+fn every_request_is_among_these() {
+    let all: Vec<_> = extensions().requests().collect();
+    assert!(all.len() > 20);
+    for asked in all {
+        let is_it = |(kind, _, xml): &&Request| {
+            *kind == asked.kind && xml.starts_with(&format!("<{} xmlns='{}'", asked.name, asked.namespace))
+        };
+        assert!(REQUESTS.iter().any(|request| is_it(&request)), "{asked:?}");
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     // RFC 6121 §2.1.6, §2.5.2, §3.3.2, XEP-0191 §3: whoever acts on an answer finds it done. Nothing that the request causes comes to its
     // sender behind the answer, and nothing of it reaches others behind what the sender says to them then.
@@ -81,7 +165,7 @@ fn behind_the_answer(
     subscribes: bool,
     places: &[usize],
 ) -> Result<(), TestCaseError> {
-    let (mut world, mut sessions) = (world(grants), 0);
+    let (mut world, mut sessions) = (world_with(grants, extensions()), 0);
     for (number, op) in ops.iter().enumerate() {
         step(&mut world, &mut sessions, number, op);
     }
@@ -89,10 +173,18 @@ fn behind_the_answer(
     let live: Vec<SessionId> = ACCOUNTS.iter().flat_map(of_account).collect();
     let Some(&requester) = live.get(place % live.len().max(1)) else { return Ok(()) };
     let own = world.router.jid(requester).unwrap().to_bare();
+    // What others are asked other servers answer.
+    let contact = if request.1 == At::Contact { contact % ACCOUNTS.len() } else { contact };
     let contact = ACCOUNTS.get(contact).copied().unwrap_or(REMOTE);
+    // What ends a subscription to somebody whose presence one sees is with that contact before it is answered.
+    let ends = [REMOVES, ENDS].contains(&request);
+    let kept = world.store.kept(&own).and_then(|kept| kept.roster.as_ref());
+    let items = kept.into_iter().flat_map(|parts| &parts.items);
+    let seen: Vec<String> =
+        items.filter(|item| item.subscription.has_to()).map(|item| item.jid.to_string()).collect();
     (world.at_once, world.parks) = (false, true);
     let (mut store, mut log) = (Slow::default(), Vec::new());
-    let effects = world.send(requester, request.stanza(contact).with_id("request"));
+    let effects = world.send(requester, written(request, own.as_str(), contact).with_id("request"));
     note(&mut world, &mut store, effects, &mut log);
     let to_requester = Some(To::Session(requester));
     let is_answer = |effect: &Effect| destination(effect) == to_requester && id(effect) == Some("request");
@@ -134,7 +226,15 @@ fn behind_the_answer(
     };
     for effect in log[answered + 1..].iter().filter(|effect| is_told(effect, own.as_str())) {
         let to = stanza(effect).and_then(|stanza| stanza.head.to.as_ref()).map(Jid::bare_str);
-        prop_assert!(to.is_some_and(asked), "{:?} of {}: {:?} among {:?}", request, own, effect, log);
+        let is_late = ends && to.is_some_and(|to| seen.iter().any(|seen| seen == to));
+        prop_assert!(
+            !is_late && to.is_some_and(asked),
+            "{:?} of {}: {:?} among {:?}",
+            request,
+            own,
+            effect,
+            log
+        );
     }
     let mut told = Vec::new();
     for effect in &log[acts..] {

@@ -1,5 +1,7 @@
 //! A user's own account: its password and its end (XEP-0077).
 
+use std::collections::VecDeque;
+
 use balcony_roster::Subscription;
 use balcony_router::{Answer, Ask, Effect};
 use balcony_stanza::{IqType, PresenceType, Stanza};
@@ -96,33 +98,76 @@ fn what_is_no_change_of_the_own_password_is_refused() {
     );
 }
 
-// XEP-0077 2.4 §3.2: the account is gone first, then others hear of it, then its client, and then all its streams end
+// XEP-0077 2.4 §3.2: the account is gone first, then others hear of it, however long that takes, then its client, whose stream ends behind
+// its answer.
 #[test]
 fn an_account_is_ended_by_its_user() {
     let mut world = World::new();
     world.befriend(JULIET, "romeo@example.com", Subscription::Both);
+    world.befriend(JULIET, "friar@example.org", Subscription::Both);
+    // He is away, so his account is to be loaded first.
+    world.befriend(JULIET, "paris@example.net", Subscription::To);
     world.befriend("romeo@example.com", JULIET, Subscription::Both);
+    world.befriend("paris@example.net", JULIET, Subscription::From);
     let garden = world.available("romeo@example.com/garden", 0);
     world.send(garden, crate::world::roster_get());
     let balcony = world.available("juliet@example.com/balcony", 0);
     world.connect("juliet@example.com/attic");
-    let told = world.says(balcony, set("<remove/>"));
+    world.at_once = false;
+    let mut open: VecDeque<_> = asks(&world.send(balcony, set("<remove/>"))).into();
+    let (mut told, mut last_asked) = (Vec::new(), 0);
+    while let Some((ticket, ask)) = open.pop_front() {
+        let answer = world.ask(ask);
+        let effects = world.answer(ticket, answer);
+        assert!(told.last() != Some(&"balcony: closed with not-authorized".to_owned()), "{told:?}");
+        last_asked = told.len();
+        told.extend(world.tell(&effects));
+        open.extend(asks(&effects));
+        // Whatever comes too late has no effect.
+        assert!(world.says(balcony, subscription(PresenceType::Subscribe, "romeo@example.com")).is_empty());
+    }
     assert!(world.store.kept(&bare(JULIET)).is_none());
     assert_eq!(
         told[..4],
         [
+            "remote friar@example.org: presence unavailable from juliet@example.com/balcony",
             "garden: presence unavailable from juliet@example.com/balcony",
-            "balcony: iq result",
-            "balcony: closed with not-authorized",
-            "attic: closed with not-authorized"
+            "remote friar@example.org: presence unsubscribe from juliet@example.com",
+            "remote friar@example.org: presence unsubscribed from juliet@example.com",
         ]
     );
+    let place =
+        |line: &str| told.iter().position(|told| told == line).unwrap_or_else(|| panic!("{line}: {told:?}"));
+    assert!(place("attic: closed with not-authorized") < place("balcony: iq result"));
     for end in ["unsubscribe", "unsubscribed"] {
-        assert!(told.contains(&format!("garden: presence {end} from {JULIET}")), "{told:?}");
+        assert!(place(&format!("garden: presence {end} from {JULIET}")) < place("balcony: iq result"));
     }
+    assert_eq!(told[told.len() - 2..], ["balcony: iq result", "balcony: closed with not-authorized"]);
+    assert!(last_asked > 4, "{told:?}");
+    let item = &world.store.kept(&bare("paris@example.net")).unwrap().roster.as_ref().unwrap().items[0];
+    assert_eq!(item.subscription, Subscription::None);
     assert_eq!(world.router.counts().accounts, 1);
-    // Whatever comes too late has no effect.
-    assert!(world.says(balcony, subscription(PresenceType::Subscribe, "romeo@example.com")).is_empty());
+}
+
+// The same when the store of a contact never answers: its client hears when that is given up.
+#[test]
+fn the_end_of_an_account_waits_for_nobody_for_ever() {
+    let mut world = World::new();
+    world.befriend(JULIET, "romeo@example.com", Subscription::Both);
+    world.befriend("romeo@example.com", JULIET, Subscription::Both);
+    world.available("romeo@example.com/garden", 0);
+    let balcony = world.available("juliet@example.com/balcony", 0);
+    world.at_once = false;
+    let removal = asks(&world.send(balcony, set("<remove/>")))[0].0;
+    let effects = world.answer(removal, Answer::Saved);
+    assert!(wires(&effects, balcony).is_empty() && !asks(&effects).is_empty());
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        world.now = world.now + core::time::Duration::from_secs(60);
+        told.extend(world.tick());
+    }
+    let own: Vec<_> = told.iter().filter(|line| line.starts_with("balcony")).collect();
+    assert_eq!(own, ["balcony: iq result", "balcony: closed with not-authorized"]);
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Rosters over iq (RFC 6121 section 2): the router's part of them, above all that what is told is durable.
 
+use std::collections::VecDeque;
+
 use balcony_roster::Subscription;
 use balcony_router::{Answer, Ask, Change, Effect, SessionId};
-use balcony_stanza::{IqType, Stanza};
+use balcony_stanza::{IqType, PresenceType, Stanza};
 
-use crate::world::{World, asks, bare, jid, request, roster_get, roster_set, wires};
+use crate::world::{World, asks, bare, jid, request, roster_get, roster_set, subscription, wires};
 
 fn world() -> (World, SessionId) {
     let mut world = World::new();
@@ -214,32 +216,52 @@ fn versions() {
 fn a_removal() {
     let mut world = World::new();
     world.befriend("romeo@example.net", "juliet@example.com", Subscription::Both);
+    world.befriend("romeo@example.net", "friar@example.org", Subscription::Both);
     world.befriend("juliet@example.com", "romeo@example.net", Subscription::Both);
     let juliet = world.available("juliet@example.com/balcony", 0);
     world.send(juliet, roster_get());
     let romeo = world.available("romeo@example.net/street", 0);
     world.send(romeo, roster_get());
-    let told = world.says(romeo, roster_set("<item jid='juliet@example.com' subscription='remove'/>"));
-    let (street, balcony): (Vec<_>, Vec<_>) = told.iter().partition(|line| line.starts_with("street"));
-    // The end of Juliet's presence comes from her server, when she hears that Romeo no longer wants it.
+    // Another server is told at once.
+    let told = world.says(romeo, roster_set("<item jid='friar@example.org' subscription='remove'/>"));
     assert_eq!(
-        street,
+        told,
         [
             "street: iq set",
+            "remote friar@example.org: presence unsubscribe from romeo@example.net",
+            "remote friar@example.org: presence unavailable from romeo@example.net/street",
+            "remote friar@example.org: presence unsubscribed from romeo@example.net",
             "street: iq result",
-            "street: presence unavailable from juliet@example.com/balcony"
         ]
     );
+    let remove = "<item jid='juliet@example.com' subscription='remove'/>";
+    world.at_once = false;
+    let removal = asks(&world.send(romeo, roster_set(remove))).remove(0);
+    let answer = world.ask(removal.1);
+    let effects = world.answer(removal.0, answer);
+    assert_eq!(world.tell(&effects), ["street: iq set"]);
+    // The result comes when all of it has come to her, and what her server answers has come back.
+    let (mut open, mut told): (VecDeque<_>, _) = (asks(&effects).into(), Vec::new());
+    while let Some((ticket, ask)) = open.pop_front() {
+        let answer = world.ask(ask);
+        let effects = world.answer(ticket, answer);
+        told.extend(world.tell(&effects));
+        open.extend(asks(&effects));
+    }
     assert_eq!(
-        balcony,
+        told,
         [
             "balcony: presence unsubscribe from romeo@example.net",
             "balcony: iq set",
             "balcony: presence unavailable from romeo@example.net/street",
             "balcony: presence unsubscribed from romeo@example.net",
             "balcony: iq set",
+            // The end of Juliet's presence comes from her server, when she hears that Romeo no longer wants it.
+            "street: presence unavailable from juliet@example.com/balcony",
+            "street: iq result",
         ]
     );
+    world.at_once = true;
     let item = &world.store.kept(&bare("juliet@example.com")).unwrap().roster.as_ref().unwrap().items[0];
     assert_eq!(item.subscription, Subscription::None);
     assert!(
@@ -248,4 +270,60 @@ fn a_removal() {
             .iter()
             .all(|effect| { matches!(effect, Effect::Deliver { session, .. } if *session == juliet) })
     );
+}
+
+// RFC 6121 §2.5.2, §3.1.2: whoever asks again for a subscription when its end is answered meets nothing of the old one, however long the
+// contact's store takes.
+#[test]
+fn a_request_right_behind_a_removal() {
+    for subscription_before in [Subscription::Both, Subscription::To] {
+        let mut world = World::new();
+        let other =
+            if subscription_before == Subscription::Both { Subscription::Both } else { Subscription::From };
+        world.befriend("romeo@example.net", "juliet@example.com", subscription_before);
+        world.befriend("juliet@example.com", "romeo@example.net", other);
+        let juliet = world.available("juliet@example.com/balcony", 0);
+        let romeo = world.available("romeo@example.net/street", 0);
+        world.at_once = false;
+        let remove = roster_set("<item jid='juliet@example.com' subscription='remove'/>");
+        let mut open: VecDeque<_> = asks(&world.send(romeo, remove)).into();
+        let mut told = Vec::new();
+        while let Some((ticket, ask)) = open.pop_front() {
+            let answer = world.ask(ask);
+            let effects = world.answer(ticket, answer);
+            open.extend(asks(&effects));
+            let lines = world.tell(&effects);
+            let is_answered = lines.contains(&"street: iq result".to_owned());
+            told.extend(lines);
+            if is_answered {
+                let again = world.send(romeo, subscription(PresenceType::Subscribe, "juliet@example.com"));
+                open.extend(asks(&again));
+                told.extend(world.tell(&again));
+            }
+        }
+        let request = "balcony: presence subscribe from romeo@example.net".to_owned();
+        assert_eq!(told.last(), Some(&request), "{told:?}");
+        world.at_once = true;
+        let told = world.says(juliet, subscription(PresenceType::Subscribed, "romeo@example.net"));
+        assert!(told.contains(&"street: presence from juliet@example.com/balcony".to_owned()), "{told:?}");
+    }
+}
+
+// RFC 6120 §13.10.2: what there is of somebody whose presence one does not see the time of the answer does not show.
+#[test]
+fn the_result_of_a_removal_waits_for_no_stranger() {
+    for is_there in [false, true] {
+        let mut world = World::new();
+        if is_there {
+            world.store.create(bare("juliet@example.com"));
+        }
+        let romeo = world.available("romeo@example.net/street", 0);
+        world.send(romeo, subscription(PresenceType::Subscribe, "juliet@example.com"));
+        world.at_once = false;
+        let remove = roster_set("<item jid='juliet@example.com' subscription='remove'/>");
+        let (ticket, ask) = asks(&world.send(romeo, remove)).remove(0);
+        let answer = world.ask(ask);
+        let effects = world.answer(ticket, answer);
+        assert_eq!(world.tell(&effects), ["street: iq result"]);
+    }
 }

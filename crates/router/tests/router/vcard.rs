@@ -51,7 +51,7 @@ fn the_own_card() {
         }
         let removed =
             world.says(balcony, request(IqType::Set, "<query xmlns='jabber:iq:register'><remove/></query>"));
-        assert_eq!(removed[0], "balcony: iq result");
+        assert!(removed.contains(&"balcony: iq result".to_owned()), "{removed:?}");
         // Whoever gets the name next has no card.
         world.connect("juliet@example.com/balcony");
         let again = world.connect("juliet@example.com/again");
