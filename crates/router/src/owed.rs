@@ -434,7 +434,7 @@ impl Router {
             let Some((_, (contact, _), _)) = word(&stanza) else { continue };
             if self.is_local(contact.domainpart()) {
                 // Of two words for one contact the second may have to wait for the first: then it is said soon.
-                self.pass_on(stanza, &mut Origin::said(Said::Again), effects);
+                self.pass_on(stanza, false, &mut Origin::said(Said::Again), effects);
             } else {
                 // The user has heard of it, if it has failed before.
                 effects.push(Effect::Remote { stanza, is_told: false, is_answer: false });

@@ -109,7 +109,7 @@ impl Router {
         }
         match stanza.head.kind {
             Kind::Message(kind) => self.pass_message(kind, stanza, &mut origin, effects),
-            _ => self.pass_on(stanza, &mut origin, effects),
+            _ => self.pass_on(stanza, true, &mut origin, effects),
         }
         self.go_on(effects);
         self.dispatch(start, effects);

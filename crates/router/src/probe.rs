@@ -89,7 +89,7 @@ impl Router {
     pub(crate) fn deny_probe(&mut self, stanza: &Stanza, effects: &mut Vec<Effect>) {
         if let Some(to) = &stanza.head.to {
             let denial = answer(PresenceType::Unsubscribed, to.to_bare().into(), stanza);
-            self.pass_on(denial, &mut Origin::Answer, effects);
+            self.pass_on(denial, false, &mut Origin::Answer, effects);
         }
     }
 }

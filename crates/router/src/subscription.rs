@@ -222,7 +222,7 @@ impl Router {
                     let is_sent =
                         request.is_some_and(|request| matches!(request.head.kind, Kind::Presence(_)));
                     if !(is_sent && self.parks_said(&stanza, effects)) {
-                        self.pass_on(stanza, &mut Origin::said(Said::New), effects);
+                        self.pass_on(stanza, is_sent, &mut Origin::said(Said::New), effects);
                     }
                 }
                 Decision::Available(contact) => self.reveal(name, &contact, effects),
@@ -249,11 +249,18 @@ impl Router {
     }
 
     /// Sends presence to whom it is addressed to: through the roster of a contact of this server.
-    pub(crate) fn pass_on(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
+    /// `is_told`: somebody has sent it, and hears if it comes back from another server.
+    pub(crate) fn pass_on(
+        &mut self,
+        stanza: Stanza,
+        is_told: bool,
+        origin: &mut Origin,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(to) = &stanza.head.to else { return };
         if !self.is_local(to.domainpart()) {
             let is_answer = matches!(origin, Origin::Answer);
-            effects.push(Effect::Remote { stanza, is_told: !is_answer, is_answer });
+            effects.push(Effect::Remote { stanza, is_told, is_answer });
         } else if to.localpart().is_some() {
             self.pass_across(stanza, origin, effects);
         }
@@ -298,7 +305,7 @@ impl Router {
         let account = self.accounts.get_mut(own.bare_str());
         for request in account.map(|account| account.requests_again(&self.shared)).unwrap_or_default() {
             self.saying(&request);
-            self.pass_on(request, &mut Origin::said(Said::Again), effects);
+            self.pass_on(request, false, &mut Origin::said(Said::Again), effects);
         }
         self.say_owed(&own.to_bare(), effects);
     }
@@ -312,6 +319,7 @@ impl Router {
             if item.subscription.has_to() || item.ask {
                 self.pass_on(
                     send(PresenceType::Unsubscribe, &item.jid),
+                    false,
                     &mut Origin::said(Said::New),
                     effects,
                 );
@@ -319,17 +327,19 @@ impl Router {
             if item.subscription.has_from() {
                 self.pass_on(
                     send(PresenceType::Unsubscribed, &item.jid),
+                    false,
                     &mut Origin::said(Said::New),
                     effects,
                 );
             }
         }
-        if sees {
-            return;
-        }
-        for contact in roster.requests().filter_map(|request| request.head.from.as_ref()) {
+        let sees_presence =
+            |contact: &BareJid| roster.item(contact).is_some_and(|item| item.subscription.has_to());
+        let contacts = roster.requests().filter_map(|request| request.head.from.as_ref()).map(Jid::to_bare);
+        for contact in contacts.filter(|contact| sees_presence(contact) == sees) {
             self.pass_on(
-                send(PresenceType::Unsubscribed, &contact.to_bare()),
+                send(PresenceType::Unsubscribed, &contact),
+                false,
                 &mut Origin::said(Said::New),
                 effects,
             );

@@ -8,7 +8,7 @@ use balcony_jid::Jid;
 use balcony_roster::Subscription;
 use balcony_router::extension::Extensions;
 use balcony_router::{Ask, Change, Config, Effect, LogEdit, SessionId};
-use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
+use balcony_stanza::{ErrorCondition, IqType, Kind, MessageType, PresenceType, Stanza};
 use proptest::prelude::*;
 
 use crate::model::{ACCOUNTS, MOST_DIRECTED, MOST_STORED, Model, REMOTE, bare_of};
@@ -381,6 +381,40 @@ proptest! {
                 {
                     asked = Some((session, jid.bare_str().to_owned()));
                 }
+            }
+        }
+    }
+
+    // RFC 6121 §4.5.2, §4.6.3: what the server says in the name of a client that has named nobody, as when it logs out, is not worth an
+    // error to anybody, whenever it comes back: not to the client, nor to the next one with its address.
+    #[test]
+    fn nobody_hears_that_what_the_server_says_came_back(
+        grants in grants(),
+        ops in prop::collection::vec((op(), 0..4_u8), 1..120),
+    ) {
+        let (mut world, mut sessions) = (world(&grants), 0);
+        let mut under_way = Vec::new();
+        for (number, (op, bounces)) in ops.iter().enumerate() {
+            let named = match *op {
+                Op::Direct(_, _, to) | Op::Message(_, _, to) | Op::Iq(_, _, to) | Op::Probe(_, to) | Op::Subscription(_, _, to) => Some(jid(&address(to))),
+                _ => None,
+            };
+            for effect in step(&mut world, &mut sessions, number, op) {
+                if let Effect::Remote { stanza, is_told, .. } = effect {
+                    let bare = |jid: &Jid| jid.bare_str().to_owned();
+                    let is_named = named.is_some() && stanza.head.to.as_ref().map(bare) == named.as_ref().map(bare);
+                    under_way.push((stanza, is_told, is_named));
+                }
+            }
+            if *bounces > 0 || under_way.is_empty() {
+                continue;
+            }
+            for (stanza, is_told, is_named) in core::mem::take(&mut under_way) {
+                let mut effects = Vec::new();
+                world.router.undeliverable(&stanza, ErrorCondition::RemoteServerNotFound, is_told, &mut effects);
+                world.serve(&mut effects);
+                let told = world.tell(&effects);
+                prop_assert!(is_named || told.is_empty(), "{:?} after {:?}: {:?}", stanza, op, told);
             }
         }
     }

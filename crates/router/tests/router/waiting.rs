@@ -276,6 +276,30 @@ fn errors_about_what_the_server_says_are_not_shown() {
     }
 }
 
+// RFC 6121 §4.6.3: nor is the end of directed presence that the server says as its client logs out, or only says that it is unavailable,
+// whoever has the client's address by the time it comes back.
+#[test]
+fn the_end_of_directed_presence_that_comes_back_is_shown_to_nobody() {
+    for logs_out in [true, false] {
+        let mut world = World::new();
+        let romeo = world.available("romeo@example.net/street", 0);
+        world.send(romeo, of_kind(Kind::Presence(PresenceType::Available), "friar@example.org"));
+        let effects = if logs_out { world.unbound(romeo) } else { world.send(romeo, unavailable()) };
+        if logs_out {
+            world.available("romeo@example.net/street", 0);
+        }
+        let end = effects.iter().find_map(|effect| match effect {
+            Effect::Remote { stanza, is_told, .. } => Some((stanza, *is_told)),
+            _ => None,
+        });
+        let (stanza, is_told) = end.unwrap();
+        assert_eq!(stanza.head.kind, Kind::Presence(PresenceType::Unavailable));
+        let mut effects = Vec::new();
+        world.router.undeliverable(stanza, ErrorCondition::RemoteServerNotFound, is_told, &mut effects);
+        assert_eq!(effects, []);
+    }
+}
+
 // What an account shows is bounded in bytes, over all its resources: presence, and the addresses of directed presence.
 #[test]
 fn presence_is_bounded_in_bytes() {
