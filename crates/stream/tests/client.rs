@@ -1043,3 +1043,26 @@ fn a_silent_server() {
         assert_eq!(client.error(), StreamCondition::ConnectionTimeout, "before {next}");
     }
 }
+
+// RFC 6120 §4.8.2: a server's header need not declare a content namespace; then each first-level element brings its own.
+#[test]
+fn a_header_without_a_content_namespace() {
+    let own = |element: &str| element.replacen(" type=", " xmlns='jabber:client' type=", 1);
+    let attributes = "from='example.com' id='s1' version='1.0'";
+    for (header, prefix) in [
+        (format!("<stream xmlns='http://etherx.jabber.org/streams' {attributes}>"), ""),
+        (format!("<s:stream xmlns:s='http://etherx.jabber.org/streams' {attributes}>"), "s:"),
+    ] {
+        let prefixed = |features: &str| features.replace("stream:", prefix);
+        let login = [&header, &*prefixed(&plain()), SUCCESS, &header, &prefixed(BIND), &own(BOUND)].concat();
+        let mut client = Client::at(&[&login]);
+        assert!(client.stream.is_open(), "{:?}", client.ended);
+        let message = "<message type='chat' from='romeo@example.net'><body>hi</body></message>";
+        client.feed(&own(message));
+        let [stanza] = &client.stanzas[..] else { panic!("{:?}", client.ended) };
+        assert_eq!(stanza.payload.as_bytes(), b"<body>hi</body>");
+        // What declares none is no stanza.
+        client.feed(message);
+        assert_eq!(client.stanzas.len(), 1);
+    }
+}

@@ -299,3 +299,28 @@ fn on_tls_from_the_first_byte() {
     assert!(end.feed("").contains("to='plays.example'"));
     assert!(component().stream.secured(Security::default()).is_err());
 }
+
+// RFC 6120 §4.8.2: a header need not declare a content namespace, at either end; then each first-level element brings its own.
+#[test]
+fn a_header_without_a_content_namespace() {
+    let own = |element: &str| element.replacen(" from=", " xmlns='jabber:component:accept' from=", 1);
+    for (start, end) in [("<stream xmlns=", ">"), ("<s:stream xmlns:s=", ">")] {
+        let mut server = self::server();
+        server.feed(&format!("{start}'{STREAM}' to='plays.example'{end}"));
+        let digest = handshake(stream_id(&server.output()), "secret");
+        server.feed(&format!("<handshake xmlns='jabber:component:accept'>{digest}</handshake>"));
+        server.answer(ComponentAnswer::Attached(true));
+        let mut component = self::component();
+        let answer = component.feed(&format!("{start}'{STREAM}' from='plays.example' id='3BF96D32'{end}"));
+        assert!(answer.ends_with("b09ea9b3b7f586be8a08d0a3dd7466f110aeb136</handshake>"), "{answer}");
+        component.feed("<handshake xmlns='jabber:component:accept'/>");
+        for mut one in [server, component] {
+            assert!(one.stream.is_open(), "{}", one.output());
+            one.feed(&own(MESSAGE));
+            let [stanza] = &one.stanzas[..] else { panic!("{}", one.output()) };
+            assert_eq!(stanza.payload.as_bytes(), b"<body>Hi</body>");
+            one.feed(MESSAGE);
+            assert_eq!(one.error(), StreamCondition::UnsupportedStanzaType);
+        }
+    }
+}

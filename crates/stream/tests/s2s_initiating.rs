@@ -470,3 +470,26 @@ fn both_ways_only_behind_tls() {
     let said = end.feed(&[hello(), FEATURES.replace("</stream:features>", bidi)].concat());
     assert!(said.contains("<bidi xmlns='urn:xmpp:bidi'/>") && end.stream.is_bidirectional(), "{said}");
 }
+
+// RFC 6120 §4.8.2: a header need not declare a content namespace; then each first-level element brings its own.
+#[test]
+fn a_header_without_a_content_namespace() {
+    let attributes = "from='b.example' to='a.example' id='D60000229F' version='1.0'";
+    let valid = VALID.replacen("<db:result ", "<result xmlns='jabber:server:dialback' ", 1);
+    for (header, prefix) in [
+        (format!("<stream xmlns='{STREAM}' {attributes}>"), ""),
+        (format!("<s:stream xmlns:s='{STREAM}' {attributes}>"), "s:"),
+    ] {
+        let prefixed = |features: &str| features.replace("stream:", prefix);
+        let mut end = server(|_| {});
+        let answer = end.feed(&[&header, &*prefixed(FEATURES)].concat());
+        assert!(answer.contains(&key()), "{answer}");
+        end.feed(&valid);
+        assert!(end.stream.is_open(), "{}", end.output());
+
+        let mut end = server(|_| {});
+        assert!(end.feed(&[&header, &*prefixed(EXTERNAL)].concat()).ends_with(AUTH));
+        end.feed(&[SUCCESS, &header, &prefixed("<stream:features/>")].concat());
+        assert!(end.stream.is_open(), "{}", end.output());
+    }
+}

@@ -840,3 +840,30 @@ fn not_both_ways() {
     assert!(!offer.contains("bidi"), "{offer}");
     assert!(end.feed(BIDI).contains("<not-authorized "));
 }
+
+// RFC 6120 §4.8.2: a header need not declare a content namespace; then each first-level element brings its own.
+#[test]
+fn a_header_without_a_content_namespace() {
+    let own = |element: &str| element.replacen(" from=", " xmlns='jabber:server' from=", 1);
+    let attributes = "from='a.example' to='b.example' version='1.0'";
+    for header in [
+        format!("<stream xmlns='{STREAM}' {attributes}>"),
+        format!("<s:stream xmlns:s='{STREAM}' {attributes}>"),
+    ] {
+        let mut end = server(&["a.example"], |_| {});
+        end.feed(&[&header, AUTH, &header].concat());
+        assert!(end.stream.is_open(), "{}", end.output());
+        end.feed(&own(MESSAGE));
+        let [stanza] = &end.stanzas[..] else { panic!("{}", end.output()) };
+        assert_eq!(stanza.payload.as_bytes(), b"<body>Hi</body>");
+        // What declares none is no stanza.
+        end.feed(MESSAGE);
+        assert_eq!(end.error(), StreamCondition::UnsupportedStanzaType);
+
+        // XEP-0220 1.1.1 §2.1.1: dialback likewise.
+        let mut end = server(&[], |_| {});
+        end.feed(&header);
+        end.feed("<result xmlns='jabber:server:dialback' from='a.example' to='b.example'>key</result>");
+        assert_eq!(end.asks.len(), 1, "{}", end.output());
+    }
+}

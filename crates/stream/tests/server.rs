@@ -974,6 +974,15 @@ fn registration_before_login() {
     let fields = "<username>nurse</username><password>susan</password>";
     assert!(server.feed(&query("<remove/>")).contains("<unexpected-request"));
     assert!(server.feed(&query(&format!("<remove/>{fields}"))).contains("<bad-request"));
+    // Nor is one made of it.
+    let new = "<username>paris</username><password>x</password>";
+    for content in [format!("<remove/>{new}"), format!("{new}<remove/>")] {
+        assert!(server.feed(&query(&content)).contains("<bad-request"), "{content}");
+    }
+    // `\0paris\0x`
+    let login = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AHBhcmlzAHg=</auth>";
+    assert!(server.feed(login).contains("<not-authorized"));
+    assert_eq!(server.feed(&set("paris", "x")), "<iq type='result' id='r2'/>");
     for double in ["<username>peter</username>", "<password>x</password>"] {
         assert!(server.feed(&query(&format!("{fields}{double}"))).contains("<bad-request"));
     }
