@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use balcony_client::{
-    Agent, AgentConfig, AgentEvent, CallId, CommandAnswer, Commands, Completion, ConnectError, Contacts,
-    Context, Delivered, Disconnected, Discovery, Error, Extension, IncomingId, Iq, Message, News,
+    Agent, AgentConfig, AgentEvent, Backoff, CallId, CommandAnswer, Commands, Completion, ConnectError,
+    Contacts, Context, Delivered, Disconnected, Discovery, Error, Extension, IncomingId, Iq, Message, News,
     OutboxError, Presence, PrivateStorage, PumpError, Receipts, RequestError, RequestId, Response, Roster,
     Show, StorageCall,
 };
@@ -116,6 +116,30 @@ fn sessions_that_end_at_once_make_it_wait_longer() {
     let later = now + Duration::from_secs(3_600);
     let at = one.offline(later, Disconnected::ByServer, false).unwrap();
     assert!(at < later + Duration::from_secs(60));
+}
+
+// RFC 6120 §3.3: some time is half a minute, or the first wait if that is shorter.
+#[test]
+fn a_session_that_has_lasted_half_a_minute_begins_anew() {
+    let minute = Duration::from_secs(60);
+    for (first, lasting) in [(minute, 30_000), (Duration::from_secs(2), 2_000)] {
+        let mut longest = [Duration::ZERO; 2];
+        for seed in 0..40 {
+            for (is_long, longest) in longest.iter_mut().enumerate() {
+                let config = config(|config| config.backoff = Backoff::new(first, 32 * first));
+                let mut one = Agent::new(config, (), &Seed::from_u64(seed));
+                let mut now = Instant::ZERO;
+                one.online(now, jid(), Default::default());
+                for _ in 0..8 {
+                    now = one.offline(now, Disconnected::ByServer, false).unwrap();
+                    one.online(now, jid(), Default::default());
+                }
+                let over = now + Duration::from_millis(lasting - u64::from(is_long == 0));
+                *longest = (one.offline(over, Disconnected::ByServer, false).unwrap() - over).max(*longest);
+            }
+        }
+        assert!(longest[0] > 16 * first && longest[1] < first, "{longest:?}");
+    }
 }
 
 // RFC 6120 §3.3: a network that is away for weeks is tried for weeks, at random within an hour each time, and then the session begins anew.

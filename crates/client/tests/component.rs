@@ -21,6 +21,9 @@ fn jid(text: &str) -> Jid {
     text.parse().unwrap()
 }
 
+/// The first wait is shorter than that, and a session that lasts so long has lasted.
+const LASTING: Duration = Duration::from_secs(1);
+
 fn component(secret: &str) -> Component {
     let secret = Secret::new(secret.into());
     let config = ComponentInitiatingConfig::new("echo.example".parse().unwrap(), secret);
@@ -215,6 +218,43 @@ fn it_connects_again_unless_that_is_of_no_use() {
     wrong.disconnected(now, Some("again"));
     assert!(wrong.next_event().is_none());
     assert_eq!(wrong.send(Stanza::message(MessageType::Chat)), Err(OutboxError::Ended));
+}
+
+// RFC 6120 §3.3: a server that lets a component in and throws it out is asked ever more seldom; one session that has lasted, for as long as
+// the first wait may be, makes the next wait a first one.
+#[test]
+fn only_a_session_that_has_lasted_begins_anew() {
+    let mut longest = [Duration::ZERO; 2];
+    for seed in 0..40 {
+        for (is_long, longest) in longest.iter_mut().enumerate() {
+            let secret = Secret::new("pencil".into());
+            let config = ComponentInitiatingConfig::new("echo.example".parse().unwrap(), secret);
+            let (mut component, mut now) = (Component::new(config, Seed::from_u64(seed)), Instant::ZERO);
+            let mut pause = Duration::ZERO;
+            for session in 0..9 {
+                now = component.deadline().unwrap_or(now).max(now);
+                let mut server = Server::new(now);
+                assert!(component.connects(now));
+                component.connected(now);
+                settle(now, &mut component, &mut server);
+                assert!(matches!(component.next_event(), Some(ComponentEvent::Online)));
+                let is_last = session == 8;
+                let lasted = if is_last {
+                    LASTING - Duration::from_millis(u64::from(is_long == 0))
+                } else {
+                    Duration::ZERO
+                };
+                now = now + lasted;
+                component.disconnected(now, Some("it was cut"));
+                let Some(ComponentEvent::Offline { next: Some(next), .. }) = component.next_event() else {
+                    panic!("it tries again")
+                };
+                pause = next;
+            }
+            *longest = pause.max(*longest);
+        }
+    }
+    assert!(longest[0] > 8 * LASTING && longest[1] < LASTING, "{longest:?}");
 }
 
 // What waits goes before the end.

@@ -27,16 +27,23 @@ struct Wall {
 
 impl Wall {
     fn new(password: &str) -> Wall {
+        Wall::with(password, true, 7)
+    }
+
+    /// Whether sessions outlive their connections is up to the server.
+    fn with(password: &str, stream_management: bool, seed: u64) -> Wall {
         let accounts =
             Accounts::new().with("juliet@example.com", "pencil").with("romeo@example.com", "crayon");
-        let world = World::new(accounts, Chunks::Whole, 1, |config| config.stream_management = true);
+        let world = World::new(accounts, Chunks::Whole, 1, |config| {
+            config.stream_management = stream_management;
+        });
         let account = "juliet@example.com".parse().unwrap();
         let mut config = ClientConfig::new(account, Secret::new(password.into()));
         config.stream.tls = TlsPolicy::None;
         config.stream.resource = Some("lamp".into());
         let mut agent = AgentConfig::patient();
         agent.presence = Some(Presence::available().priority(5));
-        let device = Device::new(config, agent, (Discovery::new("Lamp", "1.0"),), &Seed::from_u64(7));
+        let device = Device::new(config, agent, (Discovery::new("Lamp", "1.0"),), &Seed::from_u64(seed));
         Wall { world, device, line: None, read: 0, told: Vec::new() }
     }
 
@@ -304,4 +311,32 @@ fn a_device_that_was_closed_takes_no_transport() {
     wall.run();
     assert_eq!(wall.take(), ["offline, again: false", "ended: the client has been closed"]);
     assert!(wall.line.is_none(), "it is closed");
+}
+
+// RFC 6120 §3.3: a server that lets a device in and throws it out is asked ever more seldom. A session of half a minute makes the next wait a
+// first one.
+#[test]
+fn only_a_session_that_has_lasted_begins_anew() {
+    let mut longest = [Duration::ZERO; 2];
+    for seed in 0..20 {
+        for (is_long, longest) in longest.iter_mut().enumerate() {
+            let mut wall = Wall::with("pencil", false, seed);
+            let mut pause = Duration::ZERO;
+            for session in 0..8 {
+                wall.world.wait(pause);
+                wall.run();
+                assert_eq!(wall.take().last().unwrap(), &format!("online as {LAMP}"));
+                if session == 7 {
+                    wall.world.wait(Duration::from_millis(29_999 + u64::from(is_long == 1)));
+                    wall.run();
+                }
+                wall.cut();
+                wall.run();
+                pause = wall.device.deadline().unwrap().saturating_since(wall.world.now);
+            }
+            *longest = pause.max(*longest);
+        }
+    }
+    let minute = Duration::from_secs(60);
+    assert!(longest[0] > 20 * minute && longest[1] < minute, "{longest:?}");
 }
