@@ -95,8 +95,12 @@ fn answers_to_all_that_a_client_has_asked() {
 
 /// Romeo sends so many messages of 100 kB to juliet, who does not read meanwhile.
 fn burst(world: &mut World, romeo: Peer, juliet: Peer, count: usize, to: &str) {
+    burst_from(world, romeo, juliet, 0..count, to);
+}
+
+fn burst_from(world: &mut World, romeo: Peer, juliet: Peer, numbers: core::ops::Range<usize>, to: &str) {
     world.stall(juliet, true);
-    for number in 0..count {
+    for number in numbers {
         let body = format!("{number} {}", "x".repeat(100_000));
         let message = format!("<message to='{to}' type='chat' id='{number}'><body>{body}</body></message>");
         world.write(romeo, message.as_bytes());
@@ -161,6 +165,66 @@ fn what_is_too_much_goes_elsewhere() {
     assert_eq!(once.len(), all.len());
     assert!(!kept.is_empty() && kept.is_sorted(), "{kept:?}");
     assert_eq!(world.server.router().queued(), 0);
+}
+
+/// Juliet and Romeo see each other.
+fn befriend(world: &mut World) {
+    let juliet = world.client("juliet@example.com/window", "pencil");
+    let romeo = world.client("romeo@example.com/window", "pencil");
+    for (from, kind, to) in [
+        (romeo, PresenceType::Subscribe, JULIET),
+        (juliet, PresenceType::Subscribed, CONTACTS[0]),
+        (juliet, PresenceType::Subscribe, CONTACTS[0]),
+        (romeo, PresenceType::Subscribed, JULIET),
+    ] {
+        world.send(from, &Stanza::presence(kind).with_to(to.parse().unwrap()));
+        world.run();
+    }
+    world.close(juliet);
+    world.close(romeo);
+    world.run();
+}
+
+// RFC 6121 §8.5.3.2: the same of a contact, who hears of all that has not arrived: each message was got, is stored, or came back, once.
+#[test]
+fn nothing_of_a_contact_vanishes() {
+    let addresses = [JULIET, "juliet@example.com/balcony"];
+    for (to, reads) in addresses.into_iter().flat_map(|to| [(to, false), (to, true)]) {
+        let mut world = world();
+        befriend(&mut world);
+        let juliet = juliet(&mut world);
+        world.available(juliet, 0);
+        let romeo = world.online("romeo@example.com/garden", "pencil", 0);
+        if reads {
+            burst(&mut world, romeo, juliet, 30, to);
+            world.stall(juliet, false);
+            world.run();
+        }
+        let before = if reads { 30 } else { 0 };
+        burst_from(&mut world, romeo, juliet, before..200, to);
+        assert!(is_cut_off(&world, juliet));
+        world.wait(core::time::Duration::from_secs(10));
+        world.stall(juliet, false);
+        world.run();
+        assert!(world.is_closed(juliet));
+        let ids = |stanzas: Vec<Stanza>, kind: MessageType| -> Vec<usize> {
+            let is_it = |stanza: &Stanza| stanza.head.kind == Kind::Message(kind);
+            let messages = stanzas.into_iter().filter(is_it);
+            messages.map(|stanza| stanza.head.id.unwrap().parse().unwrap()).collect()
+        };
+        let got = ids(world.take_stanzas(juliet), MessageType::Chat);
+        let kept = ids(world.accounts.waiting(JULIET), MessageType::Chat);
+        let refused = ids(world.take_stanzas(romeo), MessageType::Error);
+        assert!(
+            got.len() >= before && !kept.is_empty() && !refused.is_empty(),
+            "{got:?} {kept:?} {refused:?}"
+        );
+        assert!(got.is_sorted() && kept.is_sorted());
+        let mut all = [got, kept, refused].concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..200).collect::<Vec<_>>(), "{to}");
+        assert_eq!(world.server.router().queued(), 0);
+    }
 }
 
 // A client that takes nothing for five minutes while more waits is closed; its messages wait for the next.

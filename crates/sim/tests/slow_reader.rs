@@ -44,11 +44,23 @@ fn arrives(world: &mut World, juliet: Peer, run: impl FnOnce(&mut World)) {
 // RFC 6120 §10.1, §4.9.3.17
 #[test]
 fn a_burst_of_8_mb() {
-    for parts in [0, 2] {
-        for to in [JULIET, "juliet@example.com/balcony"] {
+    let addresses = [JULIET, "juliet@example.com/balcony"];
+    for (parts, is_contact) in [(0, false), (0, true), (2, false), (2, true)] {
+        for to in addresses {
             let (mut world, juliet) = world(parts);
             world.available(juliet, 0);
             let romeo = world.online("romeo@example.com/garden", "crayon", 0);
+            if is_contact {
+                world
+                    .send(romeo, &Stanza::presence(PresenceType::Subscribe).with_to(JULIET.parse().unwrap()));
+                world.run();
+                world.send(
+                    juliet,
+                    &Stanza::presence(PresenceType::Subscribed).with_to(ROMEO.parse().unwrap()),
+                );
+                world.run();
+                world.take_stanzas(romeo);
+            }
             world.take_stanzas(juliet);
             arrives(&mut world, juliet, |world| {
                 for id in 0..80 {
