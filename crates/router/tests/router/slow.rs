@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use balcony_jid::Jid;
 use balcony_machine::Ticket;
 use balcony_router::{Answer, Ask, Effect, SessionId, cost};
-use balcony_stanza::{IqType, Kind, Stanza};
+use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 use proptest::prelude::*;
 
 use crate::histories::{Grants, Op, grants, op, step, world_of};
@@ -78,6 +78,8 @@ fn pop<A, B>(queues: &mut BTreeMap<String, VecDeque<(A, B)>>, place: usize) -> O
 struct Watch {
     /// What each session has sent that is not handled.
     unhandled: BTreeSet<(SessionId, u64)>,
+    /// The numbers of messages and requests that have come back.
+    come_back: BTreeSet<String>,
     last: BTreeMap<(SessionId, Jid, Jid, bool), usize>,
 }
 
@@ -100,6 +102,13 @@ impl Watch {
 
     fn order(&mut self, session: SessionId, stanza: &Stanza) -> Result<(), TestCaseError> {
         let is_talk = matches!(stanza.head.kind, Kind::Message(_) | Kind::Iq(IqType::Get | IqType::Result));
+        let text = String::from_utf8_lossy(stanza.payload.as_bytes());
+        let is_error =
+            matches!(stanza.head.kind, Kind::Message(MessageType::Error) | Kind::Iq(IqType::Error));
+        if is_error && text.contains("<error") {
+            let id = stanza.head.id.as_deref().unwrap_or_default().to_owned();
+            prop_assert!(self.come_back.insert(id), "twice: {:?}", stanza);
+        }
         let id = stanza.head.id.as_ref().filter(|_| is_talk && !stanza.head.kind.is_error());
         let (Some(from), Some(to), Some(Ok(id))) =
             (&stanza.head.from, &stanza.head.to, id.map(|id| id.parse::<usize>()))
@@ -108,7 +117,7 @@ impl Watch {
         };
         // What is stored comes later than what reached a resource that is connected and not available, and may come again if
         // it could not be deleted.
-        let is_stored = String::from_utf8_lossy(stanza.payload.as_bytes()).contains("<delay");
+        let is_stored = text.contains("<delay");
         if is_stored {
             return Ok(());
         }

@@ -100,6 +100,63 @@ fn what_one_sends_to_oneself_keeps_its_order() {
     }
 }
 
+// RFC 6120 §10.1 [Q10]: the same with somebody else's account besides, of which a resource is there, another is not, and nobody takes
+// messages: what one sends to each account takes effect in order, in whatever order the store answers what concerns different accounts.
+#[test]
+fn what_one_sends_to_two_accounts_keeps_its_order() {
+    let addresses = [
+        "romeo@example.net",
+        "romeo@example.net/q",
+        "romeo@example.net/orchard",
+        "juliet@example.com",
+        "juliet@example.com/q",
+        "juliet@example.com/balcony",
+    ];
+    // A message or a request to each of these, three in a row; and which account the store prefers: the first that has asked, the last, or
+    // each of the two.
+    for (sequence, prefers) in
+        (0..12_u32.pow(3)).flat_map(|sequence| (0..4).map(move |prefers| (sequence, prefers)))
+    {
+        let mut world = World::new();
+        world.befriend(ROMEO, JULIET, Subscription::Both);
+        world.befriend(JULIET, ROMEO, Subscription::Both);
+        let romeo = world.connect("romeo@example.net/street");
+        world.connect("romeo@example.net/orchard");
+        world.connect("juliet@example.com/balcony");
+        world.at_once = false;
+        let (mut open, mut done, mut sent) = (Vec::new(), Vec::new(), Vec::new());
+        for place in 0..3_u32 {
+            let kind = sequence / 12_u32.pow(place) % 12;
+            let to = addresses[kind as usize % 6];
+            sent.push(to.starts_with("romeo"));
+            let stanza = if kind < 6 { chat(ROMEO) } else { iq(IqType::Get, "query", "urn:example:unknown") };
+            let effects = world.send(romeo, stanza.with_to(jid(to)).with_id(place.to_string()));
+            done.extend(effects.iter().filter_map(told_id));
+            open.extend(asks(&effects));
+        }
+        while !open.is_empty() {
+            let wanted = match prefers {
+                0 => open[0].1.account().clone(),
+                1 => open[open.len() - 1].1.account().clone(),
+                2 => bare(ROMEO),
+                _ => bare(JULIET),
+            };
+            let first = open.iter().position(|(_, ask)| *ask.account() == wanted).unwrap_or(0);
+            let (ticket, ask) = open.remove(first);
+            let answer = world.ask(ask);
+            let effects = world.answer(ticket, answer);
+            done.extend(effects.iter().filter_map(told_id));
+            open.extend(asks(&effects));
+        }
+        for to_romeo in [true, false] {
+            let is_to = |place: &usize| sent[*place] == to_romeo;
+            let expected: Vec<usize> = (0..3).filter(is_to).collect();
+            let ids: Vec<usize> = done.iter().map(|id| id.parse().unwrap()).filter(is_to).collect();
+            assert_eq!(ids, expected, "{sequence} {prefers}: {done:?}");
+        }
+    }
+}
+
 /// The id of the stanza that is delivered, answered or stored.
 fn told_id(effect: &Effect) -> Option<String> {
     let id = |stanza: &Stanza| stanza.head.id.as_deref().map(str::to_owned);
