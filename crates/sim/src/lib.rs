@@ -61,6 +61,8 @@ mod chunks;
 #[cfg(feature = "world")]
 mod keys;
 #[cfg(feature = "world")]
+mod late;
+#[cfg(feature = "world")]
 mod network;
 #[cfg(feature = "world")]
 mod pair;

@@ -9,13 +9,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use balcony_client::srv::{Record, Service, Signed};
 use balcony_client::{ClientMachine, MachineEvent};
 use balcony_jid::{BareJid, FullJid};
-use balcony_machine::{Instant, Progress, Random, Secret, Seed, Ticket};
+use balcony_machine::{Instant, Progress, Random, Secret, Seed};
 use balcony_server::federation::{FederationConfig, Unreachable};
 use balcony_server::{Action, Answer, Ask, ConnectionId, Server, ServerConfig, Transport};
 use balcony_stanza::Stanza;
 use balcony_stream::TlsPolicy;
 
 use crate::Accounts;
+use crate::late::Late;
 
 /// Several servers in one thread, with virtual time.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ struct Node {
     config: ServerConfig,
     accounts: Accounts,
     /// What the store has not done yet.
-    asks: Vec<(Ticket, balcony_router::Ask)>,
+    asks: Late,
 }
 
 /// Somebody's only device.
@@ -120,7 +121,7 @@ impl Network {
                 dns.entry(String::from(*name)).or_insert(number);
             }
             let server = Server::new(config.clone(), random.seed());
-            nodes.push(Node { server, config, accounts: Accounts::new(), asks: Vec::new() });
+            nodes.push(Node { server, config, accounts: Accounts::new(), asks: Late::default() });
         }
         Network {
             now: Instant::ZERO,
@@ -243,7 +244,7 @@ impl Network {
             wires.online = None;
         }
         let node = &mut self.nodes[server];
-        node.asks.clear();
+        node.asks = Late::default();
         node.server = Server::new(node.config.clone(), self.random.seed());
     }
 
@@ -346,21 +347,20 @@ impl Network {
         }
     }
 
-    /// The store of a server does one thing. It keeps the order within an account.
+    /// The store of a server takes something that it is asked, carries it out or answers. It keeps the order within an account.
     fn step_store(&mut self, node: usize) -> bool {
-        let count = self.nodes[node].asks.len();
-        if count == 0 {
+        if self.nodes[node].asks.is_empty() {
             return false;
         }
-        let any = self.below(count);
+        let random = self.random.next_u64();
         let clock = self.now.as_nanos() / 1_000_000;
         let Node { server, accounts, asks, .. } = &mut self.nodes[node];
-        let account = asks[any].1.account();
-        let first = asks.iter().position(|(_, ask)| ask.account() == account).unwrap_or(any);
-        let (ticket, ask) = asks.remove(first);
+        let done = asks.step(self.now, self.now, random, |ask| accounts.kept.answer(clock, ask));
+        let Some(answered) = done else { return false };
         let mut actions = Vec::new();
-        let answer = accounts.kept.answer(clock, ask);
-        server.answer(self.now, ticket, Answer::Router(answer), &mut actions);
+        if let Some((ticket, answer)) = answered {
+            server.answer(self.now, ticket, Answer::Router(answer), &mut actions);
+        }
         self.act(node, actions);
         true
     }
@@ -508,7 +508,7 @@ impl Network {
         while let Some((node, action)) = all.pop_front() {
             let mut next = Vec::new();
             match action {
-                Action::Ask(ticket, Ask::Router(ask)) => self.nodes[node].asks.push((ticket, ask)),
+                Action::Ask(ticket, Ask::Router(ask)) => self.nodes[node].asks.ask(ticket, ask, self.now),
                 // These servers keep no sessions through a restart.
                 Action::Ask(ticket, Ask::Sessions { .. }) => {
                     self.nodes[node].server.answer(self.now, ticket, Answer::Sessions(false), &mut next);

@@ -268,8 +268,9 @@ impl Simulation {
         self.run();
         loop {
             let clients = self.clients.iter().filter_map(|client| client.deadline());
-            let server = self.world.server.deadline().map(|deadline| deadline.at);
-            let Some(next) = clients.chain(server).min().filter(|next| *next <= end) else { break };
+            let Some(next) = clients.chain(self.world.next()).min().filter(|next| *next <= end) else {
+                break;
+            };
             self.world.now = self.world.now.max(next);
             let now = self.world.now;
             self.world.tick();

@@ -13,8 +13,10 @@ use balcony_server::{ConnectionId, Ended, SavedSession, Server, ServerConfig, Tr
 use balcony_stanza::{Payload, PresenceType, Stanza};
 use balcony_stream::TlsPolicy;
 
+use crate::late::Late;
 use crate::{Accounts, Chunks};
 
+mod rest;
 mod run;
 mod trouble;
 
@@ -31,6 +33,10 @@ pub struct World {
     pub accounts: Accounts,
     /// Whether what the router asks of the store takes a while. Otherwise it is answered at once.
     pub slow_store: bool,
+    /// How long a slow store takes at most until it takes something that it is asked, then until it carries it out, and then until it
+    /// answers: each time as the seed says, while time [passes](World::wait). Zero: it waits for nothing, and other things happen meanwhile.
+    /// What takes longer than the server waits for an answer it gives up, and the store does it all the same.
+    pub store_takes: Duration,
     /// Whether the store does nothing at all, if it is a slow one.
     pub store_hangs: bool,
     /// Whether the server's sessions are kept only when it [gets on](World::keep_sessions), if it shuts down.
@@ -47,7 +53,7 @@ pub struct World {
     /// Those that the server wants to be kept.
     keeping: Option<(Ticket, Vec<SavedSession>)>,
     /// What the store has not done yet.
-    asks: Vec<(Ticket, balcony_router::Ask)>,
+    asks: Late,
     peers: Vec<Wires>,
     random: Random,
     chunks: Chunks,
@@ -122,6 +128,7 @@ impl World {
             parts: 0,
             accounts,
             slow_store: false,
+            store_takes: Duration::ZERO,
             store_hangs: false,
             sessions_hang: false,
             external: |_, _, _| None,
@@ -129,7 +136,7 @@ impl World {
             config,
             sessions: Vec::new(),
             keeping: None,
-            asks: Vec::new(),
+            asks: Late::default(),
             peers: Vec::new(),
             random,
             chunks,

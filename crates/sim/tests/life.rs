@@ -396,6 +396,11 @@ impl Life {
         }
         self.check_subscriptions();
         self.check_guest();
+        for peer in self.devices.iter().filter_map(|device| device.peer).collect::<Vec<_>>() {
+            self.world.cut(peer);
+        }
+        self.world.run();
+        self.world.check_at_rest(&ACCOUNTS.map(|account| (account, PASSWORD)), &[]);
     }
 
     /// Nobody shows presence to somebody who has not asked for it, but only has the name of somebody who did.

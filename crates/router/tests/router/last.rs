@@ -5,7 +5,7 @@ use balcony_roster::Subscription;
 use balcony_router::{Answer, Ask, Effect, SessionId};
 use balcony_stanza::{IqType, PresenceType, Stanza};
 
-use crate::world::{World, asks, bare, content, jid, request, tickets, unavailable, wire, wires};
+use crate::world::{World, asks, bare, content, jid, request, roster_set, tickets, unavailable, wire, wires};
 
 const JULIET: &str = "juliet@example.com";
 const ROMEO: &str = "romeo@example.net";
@@ -280,4 +280,35 @@ fn a_store_in_trouble() {
         world.says(romeo, get().with_to(jid(JULIET))),
         ["street: iq error service-unavailable/cancel from juliet@example.com"]
     );
+}
+
+// XEP-0012 2.0 §3 [LA4], habits.md invariant 4: a change is given up, and the account is loaded again. Presence that ends while the
+// answer is on its way is later than what that has.
+#[test]
+fn presence_ends_while_the_account_is_loaded_again() {
+    let (mut world, romeo) = world("");
+    let balcony = world.available("juliet@example.com/balcony", 0);
+    let attic = world.connect("juliet@example.com/attic");
+    world.at_once = false;
+    let changes = asks(&world.send(attic, roster_set("<item jid='nurse@example.com'/>")));
+    world.now = Instant::from_millis(41_000);
+    let mut effects = Vec::new();
+    world.router.tick(world.now, &mut effects);
+    let loads = asks(&effects);
+    // The store gets to it after all, and its answers are late.
+    for (_, change) in changes {
+        assert_eq!(world.ask(change), Answer::Saved);
+    }
+    let [(ticket, load @ Ask::Load { .. })] = &loads[..] else { panic!("{loads:?}") };
+    let loaded = world.ask(load.clone());
+    let notes = asks(&world.unbound(balcony));
+    world.answer(*ticket, loaded);
+    world.at_once = true;
+    for (ticket, note) in notes {
+        let noted = world.ask(note);
+        world.answer(ticket, noted);
+    }
+    world.now = Instant::from_millis(46_000);
+    let told = wires(&world.send(romeo, get().with_to(jid(JULIET))), romeo);
+    assert!(told[0].contains(" seconds='5'"), "{told:?}");
 }

@@ -6,18 +6,24 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use balcony_jid::Jid;
 use balcony_machine::Ticket;
-use balcony_router::{Answer, Ask, Effect, SessionId, cost};
+use balcony_router::extension::offline::Offline;
+use balcony_router::extension::private::Private;
+use balcony_router::extension::{Access, Extension, Extensions, Registry, Reply};
+use balcony_router::{Answer, Ask, Change, Effect, SessionId, cost};
 use balcony_stanza::{IqType, Kind, MessageType, Stanza};
+use balcony_xml::{Element, Name};
 use proptest::prelude::*;
 
-use crate::histories::{Grants, Op, grants, op, step, world_of};
-use crate::model::ACCOUNTS;
-use crate::world::{World, bare, jid, roster_get, wires};
+use crate::histories::{Grants, Op, connected, grants, op, step, world_of};
+use crate::model::{ACCOUNTS, MOST_STORED};
+use crate::world::{World, available, bare, brief, jid, request, roster_get, wire, wires};
 
 /// What happens between two steps.
 #[derive(Clone, Debug)]
 enum Event {
     Step(Op),
+    /// A session keeps a document (XEP-0049) under one of two names, so many bytes long, or a card (XEP-0054).
+    Keep(usize, Kept, usize),
     /// The store takes the next ask of an account, counted round and round among those who have one.
     Take(usize),
     /// The same, and it can't do it.
@@ -28,9 +34,19 @@ enum Event {
     Expire,
 }
 
+/// What a session keeps.
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    One,
+    Other,
+    Card,
+}
+
 fn event() -> impl Strategy<Value = Event> {
+    let kept = || prop_oneof![Just(Kept::One), Just(Kept::Other), Just(Kept::Card)];
     prop_oneof![
         10 => op().prop_map(Event::Step),
+        2 => (0..12_usize, kept(), 0..80_usize).prop_map(|(place, what, length)| Event::Keep(place, what, length)),
         6 => (0..4_usize).prop_map(Event::Take),
         1 => (0..4_usize).prop_map(Event::Refuse),
         6 => (0..4_usize).prop_map(Event::Answer),
@@ -52,7 +68,10 @@ impl Slow {
 
     pub(crate) fn take(&mut self, world: &mut World, place: usize, works: bool) {
         let Some((account, ticket, ask)) = pop(&mut self.asked, place) else { return };
-        let answer = if works { world.ask(ask) } else { Answer::Refused };
+        // Nobody is told whether the end of presence was kept, so that a store which refuses that has an older one than memory.
+        let is_note = |change: &Change| matches!(change, Change::LastSeen(_));
+        let is_noted = matches!(&ask, Ask::Save { changes, .. } if changes.iter().any(is_note));
+        let answer = if works || is_noted { world.ask(ask) } else { Answer::Refused };
         self.answers.entry(account).or_default().push_back((ticket, answer));
     }
 
@@ -138,6 +157,18 @@ fn happen(
     let mut effects = Vec::new();
     match event {
         Event::Step(op) => effects = step(world, sessions, number, &op),
+        Event::Keep(place, what, length) => {
+            let live = connected(world);
+            if let Some(session) = live.get(place % live.len().max(1)) {
+                let text = "x".repeat(length);
+                let content = match what {
+                    Kept::One => private(&format!("<one xmlns='urn:example:kept'>{text}</one>")),
+                    Kept::Other => private(&format!("<other xmlns='urn:example:kept'>{text}</other>")),
+                    Kept::Card => format!("<vCard xmlns='vcard-temp'><FN>{text}</FN></vCard>"),
+                };
+                effects = world.send(*session, request(IqType::Set, &content).with_id(number.to_string()));
+            }
+        }
         Event::Take(place) => store.take(world, place, true),
         Event::Refuse(place) => store.take(world, place, false),
         Event::Answer(place) => {
@@ -155,12 +186,60 @@ fn happen(
     effects
 }
 
-/// The roster as clients see it: what a new resource gets.
+fn private(content: &str) -> String {
+    format!("<query xmlns='jabber:iq:private'>{content}</query>")
+}
+
+/// More than all documents of a history are long together.
+const PRIVATE: usize = 10_000;
+
+/// Says to the own clients of an account what is known of the end of its presence.
+#[derive(Debug)]
+struct Seen;
+
+const SEEN: &str = "<seen xmlns='urn:example:seen'/>";
+
+impl Extension for Seen {
+    const NAME: &'static str = "seen";
+    type Account = ();
+    type Client = ();
+
+    fn register(&self, registry: &mut Registry<'_, Self>) {
+        registry.get(Access::Owner, "seen", "urn:example:seen", |_, context, _| {
+            let seen = context.last_seen().map(|(_, presence)| wire(presence));
+            Reply::from(
+                Element::new(Name::from_static("seen"), "urn:example:seen").text(seen.unwrap_or_default()),
+            )
+        });
+    }
+}
+
+/// What a session is told that asks for this.
+fn asked(world: &mut World, session: SessionId, kind: IqType, content: &str) -> Vec<Stanza> {
+    let effects = world.send(session, request(kind, content));
+    let told = effects.into_iter().filter_map(|effect| match effect {
+        Effect::Deliver { session: to, stanza } if to == session => Some(Stanza::clone(&stanza)),
+        _ => None,
+    });
+    told.collect()
+}
+
+/// No session of a history.
+const PROBE: SessionId = SessionId(1_000_000);
+
+/// Whatever is kept of an account, as its clients see it: roster, block list, documents and card, as a new resource gets them.
 fn shown(world: &mut World, account: &str) -> Vec<String> {
-    let probe = SessionId(1_000_000);
-    world.bind(probe, account, "probe");
-    let told = wires(&world.send(probe, roster_get()), probe);
-    world.unbound(probe);
+    world.bind(PROBE, account, "probe");
+    let mut told = wires(&world.send(PROBE, roster_get()), PROBE);
+    for content in [
+        "<blocklist xmlns='urn:xmpp:blocking'/>",
+        &private("<one xmlns='urn:example:kept'/>"),
+        &private("<other xmlns='urn:example:kept'/>"),
+        "<vCard xmlns='vcard-temp'/>",
+    ] {
+        told.extend(asked(world, PROBE, IqType::Get, content).iter().map(wire));
+    }
+    world.unbound(PROBE);
     // The version of a roster that was never changed is random.
     told.iter()
         .map(|wire| {
@@ -169,11 +248,65 @@ fn shown(world: &mut World, account: &str) -> Vec<String> {
         .collect()
 }
 
+/// What is known of the end of an account's presence is what the store has, while nobody is available.
+fn last_is_kept(world: &mut World, account: &str) -> Result<(), TestCaseError> {
+    world.bind(PROBE, account, "probe");
+    let told = asked(world, PROBE, IqType::Get, SEEN);
+    let content = told[0].payload.parse().unwrap();
+    let known = content.root().child("seen", "urn:example:seen").unwrap().text().into_owned();
+    let kept = world.store.kept(&bare(account)).and_then(|kept| kept.last.clone());
+    let sessions: Vec<_> = world.router.sessions(&bare(account)).collect();
+    let is_there = sessions
+        .iter()
+        .any(|session| world.router.bound(world.now, *session).is_some_and(|bound| bound.priority.is_some()));
+    if !is_there {
+        prop_assert_eq!(known, kept.map(|last| wire(&last.presence)).unwrap_or_default(), "{}", account);
+    }
+    world.unbound(PROBE);
+    Ok(())
+}
+
+/// The account knows how long its documents are: there is room for as much as is left, and for no byte more.
+fn sizes_are_kept(world: &mut World, account: &str) -> Result<(), TestCaseError> {
+    world.bind(PROBE, account, "probe");
+    // A single one may not be as long as all.
+    let half = format!("<half xmlns='urn:example:kept'>{}</half>", "x".repeat(PRIVATE / 2));
+    let answer = asked(world, PROBE, IqType::Set, &private(&half));
+    prop_assert_eq!(brief(&answer[0]), "iq result");
+    let kept: usize =
+        world.store.documents(&bare(account), "private").map(|(_, content)| content.bytes.len()).sum();
+    let empty = private("<rest xmlns='urn:example:kept'></rest>").len();
+    let room = PRIVATE - kept - empty;
+    for (length, has_room) in [(room + 1, false), (room, true)] {
+        let rest = format!("<rest xmlns='urn:example:kept'>{}</rest>", "x".repeat(length));
+        let answer = asked(world, PROBE, IqType::Set, &private(&rest));
+        let is_error = answer[0].head.kind.is_error();
+        prop_assert_eq!(!is_error, has_room, "{} has {} bytes, {}", account, kept, brief(&answer[0]));
+    }
+    world.unbound(PROBE);
+    Ok(())
+}
+
+/// The account knows that messages wait for it: who comes gets all that the store has.
+fn messages_are_known(world: &mut World, account: &str) -> Result<(), TestCaseError> {
+    let waiting: Vec<_> = world.kept(account).iter().map(|message| message.head.id.clone()).collect();
+    world.bind(PROBE, account, "probe");
+    let effects = world.send(PROBE, available(5));
+    for id in waiting {
+        let is_it = |effect: &Effect| matches!(effect, Effect::Deliver { session: PROBE, stanza } if stanza.head.id == id);
+        prop_assert!(effects.iter().any(is_it), "{} does not get {:?}", account, id);
+    }
+    prop_assert!(world.kept(account).is_empty(), "{}", account);
+    world.unbound(PROBE);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     // habits.md invariants 4 and 5, RFC 6120 §10.1 [Q10]: however late the store is, what one sends to one keeps its order, every
-    // stanza that waits is handled once, nothing waits for ever, and what clients see in the end is what the store has.
+    // stanza that waits is handled once, nothing waits for ever, and what clients see in the end is what the store has: of the roster, the
+    // block list, documents and their sizes, cards, messages that wait, and the end of presence.
     #[test]
     fn a_late_store(grants in grants(), storing in 1..4_usize, events in prop::collection::vec(event(), 1..120)) {
         late_store(&grants, storing, events)?;
@@ -181,7 +314,16 @@ proptest! {
 }
 
 fn late_store(grants: &Grants, storing: usize, events: Vec<Event>) -> Result<(), TestCaseError> {
-    let mut world = world_of(grants, |config| config.limits.storing = storing);
+    let new = || {
+        world_of(grants, |config| {
+            config.limits.storing = storing;
+            let offline = Offline { messages: MOST_STORED, ..Offline::default() };
+            let private = Private { bytes: PRIVATE, ..Private::default() };
+            config.extensions =
+                Extensions::standard().with(offline).with(private).with(Seen).build().unwrap();
+        })
+    };
+    let mut world = new();
     world.at_once = false;
     let (mut store, mut watch, mut sessions) = (Slow::default(), Watch::default(), 0);
     let rest = core::iter::repeat_n([Event::Take(0), Event::Answer(0)], 400).flatten();
@@ -223,13 +365,21 @@ fn late_store(grants: &Grants, storing: usize, events: Vec<Event>) -> Result<(),
         world.serve(&mut effects);
     }
     prop_assert_eq!(world.router.counts().asks, 0);
+    // A router that begins with what the store has knows nothing but that.
+    let mut anew = new();
+    (anew.store, anew.now) = (world.store.clone(), world.now);
     for account in ACCOUNTS {
-        let live = shown(&mut world, account);
+        last_is_kept(&mut world, account)?;
+        prop_assert_eq!(shown(&mut world, account), shown(&mut anew, account), "{}", account);
+    }
+    for account in ACCOUNTS {
+        sizes_are_kept(&mut world, account)?;
+        messages_are_known(&mut world, account)?;
         let sessions: Vec<_> = world.router.sessions(&bare(account)).collect();
         for session in sessions {
             world.unbound(session);
         }
-        prop_assert_eq!(shown(&mut world, account), live, "{}", account);
+        last_is_kept(&mut world, account)?;
     }
     prop_assert_eq!(world.router.counts().loaded, 0, "nothing is kept of those who are away");
     Ok(())

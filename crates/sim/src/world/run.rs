@@ -1,5 +1,6 @@
 //! How a world goes on: what is on its way arrives, asks are answered, time passes.
 
+use core::mem;
 use core::time::Duration;
 
 use balcony_client::MachineEvent;
@@ -104,23 +105,29 @@ impl World {
     pub fn wait(&mut self, limit: Duration) {
         let end = self.now + limit;
         self.run();
-        while let Some(deadline) = self.server.deadline().filter(|deadline| deadline.at <= end) {
-            self.now = self.now.max(deadline.at);
+        while let Some(next) = self.next().filter(|next| *next <= end) {
+            self.now = self.now.max(next);
             self.tick();
             self.run();
         }
         self.now = end;
     }
 
-    pub(super) fn answer(&mut self, ask: balcony_router::Ask) -> Answer {
+    /// When the server, or its store, has something to do.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        let store = self.asks.deadline().filter(|_| !self.store_hangs);
+        self.server.deadline().map(|deadline| deadline.at).into_iter().chain(store).min()
+    }
+
+    pub(super) fn answer(&mut self, ask: balcony_router::Ask) -> balcony_router::Answer {
         use balcony_router::{Answer as Says, Ask as Asks};
-        Answer::Router(match ask {
+        match ask {
             Asks::External { account, extension, question } => {
                 let answer = (self.external)(&account, extension, &question);
                 answer.map_or(Says::Refused, |answer| Says::External(answer.into()))
             }
             ask => self.accounts.kept.answer(self.clock(), ask),
-        })
+        }
     }
 
     /// Has the server do what is due. Then nothing is due any more.
@@ -145,20 +152,29 @@ impl World {
         has_more
     }
 
-    /// The store does one thing, if there is any. It keeps the order within an account.
+    /// The store takes something that it is asked, carries it out or answers, if it can do so now. It keeps the order within an account.
     pub(super) fn step_store(&mut self) -> bool {
         if self.asks.is_empty() || self.store_hangs {
             return false;
         }
-        let any = self.below(self.asks.len());
-        let account = self.asks[any].1.account();
-        let first = self.asks.iter().position(|(_, ask)| ask.account() == account).unwrap_or(any);
-        let (ticket, ask) = self.asks.remove(first);
-        let mut actions = Vec::new();
-        let answer = self.answer(ask);
-        self.server.answer(self.now, ticket, answer, &mut actions);
-        self.act(actions);
+        let (random, later) = (self.random.next_u64(), self.store_pause());
+        let mut asks = mem::take(&mut self.asks);
+        let done = asks.step(self.now, later, random, |ask| self.answer(ask));
+        self.asks = asks;
+        let Some(answered) = done else { return false };
+        if let Some((ticket, answer)) = answered {
+            let mut actions = Vec::new();
+            self.server.answer(self.now, ticket, Answer::Router(answer), &mut actions);
+            self.act(actions);
+        }
         true
+    }
+
+    /// When the store goes on with something.
+    fn store_pause(&mut self) -> Instant {
+        let most = u64::try_from(self.store_takes.as_micros()).unwrap_or(u64::MAX);
+        let pause = if most > 0 { self.random.next_u64() % most } else { 0 };
+        self.now + Duration::from_micros(pause)
     }
 
     /// Moves one piece in each direction of one connection; whether there was any.
@@ -232,14 +248,17 @@ impl World {
             let mut next = Vec::new();
             for action in actions {
                 match action {
-                    Action::Ask(ticket, Ask::Router(ask)) if self.slow_store => self.asks.push((ticket, ask)),
+                    Action::Ask(ticket, Ask::Router(ask)) if self.slow_store => {
+                        let at = self.store_pause();
+                        self.asks.ask(ticket, ask, at);
+                    }
                     Action::Ask(ticket, Ask::Sessions { sessions, .. }) if self.sessions_hang => {
                         self.keeping = Some((ticket, sessions));
                     }
                     Action::Ask(ticket, ask) => {
                         let answer = match ask {
                             Ask::Stream(ask) => Answer::Stream(self.accounts.answer(ask)),
-                            Ask::Router(ask) => self.answer(ask),
+                            Ask::Router(ask) => Answer::Router(self.answer(ask)),
                             Ask::Sessions { sessions, .. } => {
                                 self.sessions.extend(sessions);
                                 Answer::Sessions(true)

@@ -101,11 +101,11 @@ impl World {
     }
 
     /// The server dies, and with it all connections; another one begins with what the store has. Of what the store was to
-    /// change a part has become durable.
+    /// change, and has not carried out yet, a part has become durable.
     pub fn crash(&mut self) {
-        let done = self.below(self.asks.len() + 1);
-        let clock = self.clock();
-        for (_, ask) in self.asks.drain(..).take(done) {
+        let (open, clock) = (self.asks.drain(), self.clock());
+        let done = self.below(open.len() + 1);
+        for ask in open.into_iter().take(done) {
             self.accounts.kept.answer(clock, ask);
         }
         for wires in &mut self.peers {
@@ -155,7 +155,7 @@ impl World {
     }
 
     /// Another server begins, with what the store has.
-    fn begin_again(&mut self) {
+    pub(super) fn begin_again(&mut self) {
         self.server = self.new_server();
         let (mut actions, clock) = (Vec::new(), self.clock());
         let sessions = mem::take(&mut self.sessions);
