@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::{self, available_parallelism};
 
-use super::table::{ALLOCATIONS, CROWD, Group, INSTRUCTIONS, LINES, MEMORY, Measured, SIZE};
+use super::table::{ALLOCATIONS, CROWD, Group, INSTRUCTIONS, LINES, MEMORY, Measured, RECIPIENT, SIZE};
 use crate::bare::share_lock;
 use crate::elf;
 use crate::fuzz::host;
@@ -40,7 +40,18 @@ const PATHS: &[(&str, u64)] = &[
 /// The path of which the lines of memory are counted that it touches.
 const MANY: (&str, u64) = ("route-many", 8_192);
 /// What is measured beside one other and beside a thousand: a path with `-alone` and `-crowd` behind its name, and how often it is gone.
-const CROWDS: &[(&str, u64)] = &[("nobody", 200), ("stalled", 200), ("domains", 200)];
+const CROWDS: &[(&str, u64)] = &[
+    ("nobody", 200),
+    ("stalled", 200),
+    ("domains", 200),
+    ("waiting", 200),
+    ("pairs", 200),
+    ("expiry", 200),
+    ("ticks", 200),
+];
+/// What is measured for an address that does not exist, and for other recipients: `parked-missing`, and what is behind it here; and how often
+/// it is gone.
+const RECIPIENTS: (&[&str], u64) = (&["away", "there"], 200);
 /// How many sessions there are.
 pub(super) const SESSIONS: u64 = 1_024;
 
@@ -106,6 +117,17 @@ fn figures<'a>(program: &'a Path, valgrind: &'a Result) -> Vec<Figure<'a>> {
             };
             let value = counted(&|| Ok((among("crowd")? * 100.0 / among("alone")?.max(1.0)).round()))?;
             Ok(Measured::new(&CROWD, path, value))
+        }));
+    }
+    let (recipients, few) = RECIPIENTS;
+    for &recipient in recipients {
+        all.push(Box::new(move || {
+            let to = |recipient: &str| {
+                let path = format!("parked-{recipient}");
+                each(few, &|count| instructions(program, &path, count))
+            };
+            let value = counted(&|| Ok((to(recipient)? * 100.0 / to("missing")?.max(1.0)).round()))?;
+            Ok(Measured::new(&RECIPIENT, recipient, value))
         }));
     }
     for &(path, few) in PATHS {

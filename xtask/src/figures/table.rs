@@ -36,6 +36,12 @@ pub(crate) const CROWD: Group = Group {
     may_grow: 20,
     of_host: true,
 };
+pub(crate) const RECIPIENT: Group = Group {
+    name: "recipient",
+    meaning: "Instructions for a stranger's message before the next answer, in percent of those for one to an address that does not exist: who gets it shows in no time.",
+    may_grow: 2,
+    of_host: true,
+};
 pub(crate) const MEMORY: Group = Group {
     name: "idle",
     meaning: "Bytes that a session holds while nothing happens, with its account.",
@@ -51,7 +57,8 @@ pub(crate) const SIZE: Group = Group {
 
 impl Group {
     /// In the order in which they are written.
-    pub(crate) const ALL: [&'static Group; 6] = [&INSTRUCTIONS, &ALLOCATIONS, &LINES, &CROWD, &MEMORY, &SIZE];
+    pub(crate) const ALL: [&'static Group; 7] =
+        [&INSTRUCTIONS, &ALLOCATIONS, &LINES, &CROWD, &RECIPIENT, &MEMORY, &SIZE];
 }
 
 /// What stands at the beginning of the file.
@@ -77,6 +84,12 @@ const HEAD: &str = "\
 # nobody           a message to an address that does not exist, while others wait for the store
 # stalled          a message to a contact, while others take nothing from their connections
 # domains          a stanza to another server that is not reached, while pairs of other domains wait
+# waiting          a message to a contact, while the input of others waits, since more of it than may waits for the store
+# pairs            a stanza to a new domain, which turns out to have no server, while others are looked for
+# expiry           a domain that was looked for in vain, while others are
+# ticks            an ask to the store that is given up, while others wait
+# away             a stranger's message to an account that is not there, until the stranger's next stanza
+# there            the same to one that is there
 # session          an available resource of an account of its own, with an empty roster
 # session-sm       the same with stream management (XEP-0198)
 # session-contacts the first with 100 contacts in the roster, who are online; both see each other's presence, and each has a name and a group

@@ -26,6 +26,8 @@ pub(crate) struct World {
     said: Vec<Vec<u8>>,
     /// Whether each connection takes nothing more.
     stalled: Vec<bool>,
+    /// Whether the store answers nothing more.
+    hangs: bool,
     /// Whether clients log in with stream management (XEP-0198).
     is_managed: bool,
     /// Bytes that were sent to each connection.
@@ -59,6 +61,7 @@ impl World {
             client: None,
             said: Vec::new(),
             stalled: Vec::new(),
+            hangs: false,
             is_managed: false,
             written: Vec::new(),
             stored: 0,
@@ -126,6 +129,11 @@ impl World {
     /// It takes nothing more from now on.
     pub(crate) fn stall(&mut self, place: usize) {
         self.stalled[place] = true;
+    }
+
+    /// The store answers nothing more from now on.
+    pub(crate) fn hang(&mut self) {
+        self.hangs = true;
     }
 
     /// When something is due.
@@ -240,6 +248,7 @@ impl World {
                 let answer = Answer::Stream(ServerAnswer::Credentials(keys));
                 self.server.answer(NOW, ticket, answer, &mut self.actions);
             }
+            Action::Ask(_, Ask::Router(ask)) if self.hangs && ask.account().as_str().starts_with("slow") => {}
             Action::Ask(ticket, Ask::Router(ask)) => {
                 let answer = match &ask {
                     balcony_router::Ask::Save { changes, .. } if changes.iter().all(is_message) => {
