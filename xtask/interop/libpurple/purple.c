@@ -1,11 +1,12 @@
 /* A client on libpurple, as Pidgin and finch are, which takes commands on standard input and tells on standard output what happens.
  *
  * Arguments: the folder for its files, the account, its password, the server's port, the connection security (`require_tls` or
- * `old_ssl`), the folder with the certificate authority, and `register` if the account is to be made first.
+ * `old_ssl`), the folder with the certificate authority, and `register` if the account is to be made first, or `accept` if a certificate
+ * that is offered for acceptance is to be accepted.
  *
  * Commands, one a line: `send JID TEXT`, `add JID`, `remove JID`, `approve JID`, `block JID`, `unblock JID`,
  * `priority N`, `away TEXT`, `online`, `connect` (after a registration), `unregister`, `quit`. Where libpurple would ask a person
- * whether to trust a certificate, the answer is no.
+ * whether to trust a certificate, the answer is no but with `accept`; what it asks, and what can be answered, is told.
  */
 
 #include <purple.h>
@@ -17,6 +18,7 @@
 static GMainLoop *loop;
 static PurpleAccount *account;
 static const char *user, *password;
+static gboolean accepts;
 static char *asked_by;
 static PurpleAccountRequestAuthorizationCb authorize;
 static void *authorization;
@@ -116,19 +118,25 @@ static void *on_notice(PurpleNotifyMsgType type UNUSED, const char *title, const
     return NULL;
 }
 
-/* A choice between actions, such as to accept a certificate: to refuse, where there is such an action. */
+/* A choice between actions, such as to accept a certificate: that one, or to refuse, where there is such an action. */
 static void *on_choice(const char *title, const char *primary, const char *secondary UNUSED, int default_action UNUSED,
                        PurpleAccount *ours UNUSED, const char *who UNUSED, PurpleConversation *conversation UNUSED, void *data,
                        size_t count, va_list actions) {
+    const char *wanted = accepts ? "Accept" : "Reject";
+    PurpleRequestActionCb answer = NULL;
+    int answered = 0;
     tell("choice: %s: %s", title, primary);
     for (size_t action = 0; action < count; action++) {
         const char *name = va_arg(actions, const char *);
         PurpleRequestActionCb chosen = va_arg(actions, PurpleRequestActionCb);
-        if (chosen && strstr(name, "Reject")) {
-            chosen(data, (int)action);
-            break;
+        tell("may answer: %s", name);
+        if (!answer && strstr(name, wanted)) {
+            answer = chosen;
+            answered = (int)action;
         }
     }
+    if (answer)
+        answer(data, answered);
     return NULL;
 }
 
@@ -248,6 +256,7 @@ static void listen_to(void *instance, const char *signal, PurpleCallback callbac
 
 int main(int argc, char **argv) {
     if (argc < 7 || !strchr(argv[2], '@')) return 2;
+    accepts = argc > 7 && strcmp(argv[7], "accept") == 0;
     loop = g_main_loop_new(NULL, FALSE);
     purple_util_set_user_dir(argv[1]);
     user = g_strndup(argv[2], strcspn(argv[2], "@"));
@@ -278,7 +287,7 @@ int main(int argc, char **argv) {
     purple_account_set_privacy_type(account, PURPLE_PRIVACY_DENY_USERS);
     purple_accounts_add(account);
     purple_savedstatus_activate(purple_savedstatus_new(NULL, PURPLE_STATUS_AVAILABLE));
-    if (argc > 7) {
+    if (argc > 7 && !accepts) {
         purple_account_set_register_callback(account, on_registered, NULL);
         purple_account_register(account);
     } else {

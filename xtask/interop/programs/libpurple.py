@@ -17,14 +17,14 @@ class Libpurple(Program):
         self.program = program
         LOG.unlink(missing_ok=True)
 
-    def open(self, account=ROMEO, password=PASSWORD, direct=False, trusts=True, register=False):
+    def open(self, account=ROMEO, password=PASSWORD, direct=False, trusts=True, register=False, accepts=False):
         shutil.rmtree(HOME, ignore_errors=True)
         (HOME / "ca").mkdir(parents=True)
         if trusts:
             shutil.copy(CA, HOME / "ca/ca.pem")
         command = [self.program, str(HOME), account, password]
         command += [DIRECT_PORT, "old_ssl"] if direct else [PORT, "require_tls"]
-        command += [str(HOME / "ca")] + (["register"] if register else [])
+        command += [str(HOME / "ca")] + (["register"] if register else []) + (["accept"] if accepts else [])
         self.told = LOG.with_suffix(".told")
         # Without this it does not write down what it sends.
         environment = {**os.environ, "LC_ALL": "C", "PURPLE_UNSAFE_DEBUG": "1", "PURPLE_VERBOSE_DEBUG": "1"}
@@ -129,11 +129,20 @@ class Libpurple(Program):
         assert self.wire("<failure.*(not-authorized)"), "no not-authorized"
 
     def untrusted(self):
+        """A chain that can't be checked is offered for acceptance, refused, and then accepted. One that is invalid would not be offered."""
         self.kill()
         self.open(trusts=False)
         self.tells("^(choice: .*|notice: .*|disconnected: .*)")
-        assert "ertificate" in self.told.read_text(), self.told.read_text()
+        self.tells("^may answer: .*Accept")
+        told = self.told.read_text()
+        assert re.search(r"^choice: .*Accept certificate for", told, re.M), told
+        assert "notice: " not in told, told
         assert not self.wire("(<auth)"), "it logs in"
+        self.kill()
+        self.open(trusts=False, accepts=True)
+        self.signs_on()
+        assert "choice: " in self.told.read_text(), "it was not asked"
+        return "offered for acceptance, and accepted"
 
     def kill(self):
         self.process.kill()

@@ -198,7 +198,7 @@ class Play:
         self.program.refuse()
 
     def untrusted(self):
-        self.program.untrusted()
+        return self.program.untrusted()
 
     def end(self):
         for listener in (self.juliet, self.other):
