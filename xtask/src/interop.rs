@@ -41,6 +41,10 @@ inactive and programs. --write puts the result into docs/interop.md.";
 pub(crate) const DOMAIN: &str = "localhost";
 /// The password of romeo and juliet, on loopback addresses and for this run only.
 pub(crate) const PASSWORD: &str = "wherefore art thou";
+/// Accounts whose passwords SASLprep (RFC 4013) writes in another way, on loopback addresses and for this run only: a superscript, a
+/// fraction and a ligature.
+pub(crate) const PREPARED: [(&str, &str); 3] =
+    [("prepared-1", "m\u{b2}"), ("prepared-2", "\u{bd}life"), ("prepared-3", "\u{fb01}sh")];
 
 pub(crate) fn main(args: &[String]) -> Result {
     let mut options = Options::new(args);

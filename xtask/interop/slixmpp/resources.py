@@ -64,6 +64,24 @@ async def wrong_password():
     return f"not-authorized, {len(client.refusals)} tried"
 
 
+# As in `PREPARED` of the program that starts this.
+PREPARED = (("prepared-1", "m\u00b2"), ("prepared-2", "\u00bdlife"), ("prepared-3", "\ufb01sh"))
+
+
+async def prepared():
+    """Logs in with passwords that have another form where they are prepared, by SCRAM and by PLAIN."""
+    for user, password in PREPARED:
+        for mechanism in (None, "PLAIN"):
+            client = Client(f"{user}@{DOMAIN}/prepared", password, mechanism=mechanism)
+            try:
+                await client.open()
+            except asyncio.TimeoutError:
+                raise AssertionError(f"{password}: {client.refusals}") from None
+            finally:
+                await client.disconnect(wait=1)
+    return ", ".join(password for _, password in PREPARED)
+
+
 async def delivery(sender, receivers, to, kind, expected):
     """One message; exactly the expected resources get it, once."""
     body = f"{kind} to {to}"
@@ -174,6 +192,7 @@ async def main():
     await check("unknown", unknown(five))
     await check("direct", direct())
     await check("refuse", wrong_password())
+    await check("prepared", prepared())
     await check("register", register())
 
     async def leave():

@@ -7,7 +7,7 @@ use std::process::Command;
 use super::matrix::Found;
 use super::process::{Process, output, read};
 use super::servers::{self, Server};
-use super::{DOMAIN, PASSWORD, folder};
+use super::{DOMAIN, PASSWORD, PREPARED, folder};
 use crate::run::Result;
 
 /// juliet's resources and their priorities.
@@ -57,6 +57,7 @@ pub(crate) fn scenario(server: &Server, log: &Path) -> Vec<Found> {
     found.push(Found::new("unknown", unknown));
     let wrong = output(command(server, "send", "romeo", "not this one").args([&bare, "?"]));
     found.push(Found::new("refuse", refusal(wrong, "not-authorized")));
+    found.push(Found::new("prepared", prepared(server)));
     found.push(Found::new("close", close(listeners)));
     for check in ["mechanisms", "disco", "version", "register"] {
         found.push(Found::skip(check, "no command for it"));
@@ -126,6 +127,16 @@ fn delivered(listeners: &[Listener], body: &str, expected: &[&str]) -> Result<St
     } else {
         Err(format!("expected {expected:?}, delivered to {got:?}"))
     }
+}
+
+/// Logs in with passwords that have another form where they are prepared.
+fn prepared(server: &Server) -> Result<String> {
+    for (user, password) in PREPARED {
+        let to = format!("juliet@{DOMAIN}");
+        output(command(server, "send", user, password).args([&to, "prepared"]))
+            .map_err(|error| format!("{password}: {error}"))?;
+    }
+    Ok(PREPARED.map(|(_, password)| password).join(", "))
 }
 
 /// What is trusted with --ca is refused without it.

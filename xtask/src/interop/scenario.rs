@@ -40,6 +40,7 @@ pub(crate) static SCENARIOS: [Scenario; 5] = [
             ("unknown", "what is unknown is refused"),
             ("direct", "direct TLS (XEP-0368)"),
             ("refuse", "a wrong password is refused"),
+            ("prepared", "passwords that SASLprep changes"),
             ("register", "registration (XEP-0077)"),
             ("close", "streams are closed from both sides"),
         ],

@@ -2,7 +2,7 @@
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::process::Command;
 use super::installed::{self, Installed};
 use super::process::{Process, eventually, output, read};
 use super::scenario::{SCENARIOS, TRIES};
-use super::{DOMAIN, PASSWORD, folder};
+use super::{DOMAIN, PASSWORD, PREPARED, folder};
 use crate::run::{Result, built, root};
 
 /// Balcony is first, because the others take its certificate.
@@ -115,9 +115,9 @@ impl<'a> Site<'a> {
     fn balcony(self) -> Result<Server> {
         // Not the folder that is there already: it has to be its owner's alone.
         let data = self.folder.join("store");
-        for user in &users() {
+        for (user, password) in &users() {
             let words = ["user", "add", user, "--domain", DOMAIN, "--data"];
-            output(Command::new(balcony()).args(words).arg(&data).env("BALCONY_PASSWORD", PASSWORD))?;
+            output(Command::new(balcony()).args(words).arg(&data).env("BALCONY_PASSWORD", password))?;
         }
         let mut command = Command::new(balcony());
         command
@@ -132,8 +132,8 @@ impl<'a> Site<'a> {
 
     fn prosody(self, installed: &Installed) -> Result<Server> {
         let config = self.write_config("prosody/prosody.cfg.lua", installed)?;
-        for user in &users() {
-            let words = ["register", user, DOMAIN, PASSWORD];
+        for (user, password) in &users() {
+            let words = ["register", user, DOMAIN, password];
             output(installed.command("prosodyctl", &self.folder).arg("--config").arg(&config).args(words))?;
         }
         let mut command = installed.command("prosody", &self.folder);
@@ -148,10 +148,14 @@ impl<'a> Site<'a> {
 
     fn ejabberd(self, installed: &Installed) -> Result<Server> {
         let config = self.write_config("ejabberd/ejabberd.yml", installed)?;
+        let users = users();
+        let accounts = users
+            .iter()
+            .map(|(user, password)| format!("{{<<\"{user}\">>, <<\"{}\"/utf8>>}}", escaped(password)));
         let accounts = format!(
-            "[ejabberd_auth:try_register(User, <<\"{DOMAIN}\">>, <<\"{PASSWORD}\">>) || User <- [<<\"{}\">>]], \
+            "[ejabberd_auth:try_register(User, <<\"{DOMAIN}\">>, Password) || {{User, Password}} <- [{}]], \
              file:write_file(\"ready\", [])",
-            users().into_iter().collect::<Vec<_>>().join("\">>, <<\"")
+            accounts.collect::<Vec<_>>().join(", ")
         );
         let mut command = installed.ejabberd(&self.folder, &config);
         command.args(["+Bd", "-eval", &accounts]);
@@ -210,13 +214,21 @@ impl<'a> Site<'a> {
     }
 }
 
-/// Everybody who has an account.
-fn users() -> BTreeSet<String> {
+/// Everybody who has an account, and the passwords.
+fn users() -> BTreeMap<String, &'static str> {
     let accounts = SCENARIOS
         .iter()
         .flat_map(|scenario| scenario.clients.iter().map(move |client| (scenario, client)))
         .flat_map(|(scenario, client)| (0..TRIES).flat_map(move |at| scenario.accounts(client, at)));
-    accounts.collect()
+    let prepared = PREPARED.map(|(user, password)| (user.to_owned(), password));
+    accounts.map(|user| (user, PASSWORD)).chain(prepared).collect()
+}
+
+/// In a string of Erlang.
+fn escaped(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_ascii() { c.to_string() } else { format!("\\x{{{:x}}}", u32::from(c)) })
+        .collect()
 }
 
 fn free_port(host: Ipv4Addr) -> Result<u16> {
