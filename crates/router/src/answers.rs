@@ -310,6 +310,7 @@ impl Router {
             self.farewell(&known.roster, false, effects);
         }
         for (Waiting { task, stanza, charge }, is_told) in waiting.into_iter().zip(told) {
+            // Of an account that may be there the sender's keeps what it has said, and says it again.
             if is_gone && matches!(task, Task::Arrived) {
                 self.note_heard(&stanza);
             }

@@ -484,7 +484,6 @@ impl Router {
 
     /// What becomes of a stanza to an account that does not exist; or, if it [needs none](needs_account), is not there.
     pub(crate) fn nobody(&mut self, stanza: &Stanza, effects: &mut Vec<Effect>) {
-        self.note_heard(stanza);
         match stanza.head.kind {
             _ if self.tells_strangers_of(stanza) => {
                 self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects);

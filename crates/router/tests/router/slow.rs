@@ -14,7 +14,7 @@ use balcony_stanza::{IqType, Kind, MessageType, Stanza};
 use balcony_xml::{Element, Name};
 use proptest::prelude::*;
 
-use crate::histories::{Grants, Op, connected, grants, op, step, world_of};
+use crate::histories::{Grants, Op, connected, grants, op, roster, step, world_of};
 use crate::model::{ACCOUNTS, MOST_STORED};
 use crate::world::{World, available, bare, brief, jid, request, roster_get, wire, wires};
 
@@ -287,9 +287,17 @@ fn sizes_are_kept(world: &mut World, account: &str) -> Result<(), TestCaseError>
     Ok(())
 }
 
-/// The account knows that messages wait for it: who comes gets all that the store has.
+/// The account knows that messages wait for it: who comes gets all that the store has, but those of whom it has blocked meanwhile.
 fn messages_are_known(world: &mut World, account: &str) -> Result<(), TestCaseError> {
-    let waiting: Vec<_> = world.kept(account).iter().map(|message| message.head.id.clone()).collect();
+    let blocked: Vec<_> =
+        world.store.documents(&bare(account), "blocked").map(|(key, _)| key.to_string()).collect();
+    let is_blocked = |from: &Jid| {
+        let covers = [from.to_string(), from.to_bare().to_string(), from.domainpart().to_owned()];
+        blocked.iter().any(|own| covers.contains(own))
+    };
+    let kept = world.kept(account);
+    let kept = kept.iter().filter(|message| !message.head.from.as_ref().is_some_and(is_blocked));
+    let waiting: Vec<_> = kept.map(|message| message.head.id.clone()).collect();
     world.bind(PROBE, account, "probe");
     let effects = world.send(PROBE, available(5));
     for id in waiting {
@@ -313,7 +321,7 @@ proptest! {
     }
 }
 
-fn late_store(grants: &Grants, storing: usize, events: Vec<Event>) -> Result<(), TestCaseError> {
+fn late_store(grants: &Grants, storing: usize, events: Vec<Event>) -> Result<World, TestCaseError> {
     let new = || {
         world_of(grants, |config| {
             config.limits.storing = storing;
@@ -356,18 +364,27 @@ fn late_store(grants: &Grants, storing: usize, events: Vec<Event>) -> Result<(),
     }
     prop_assert!(store.is_idle());
     prop_assert!(watch.unhandled.is_empty(), "{:?}", watch.unhandled);
-    // What was given up is tried again some time; nothing else is left to do.
+    // The connections of those who have ended are gone some time.
     world.at_once = true;
-    for _ in 0..3 {
-        world.now = world.now + core::time::Duration::from_secs(31);
-        let mut effects = Vec::new();
-        world.router.tick(world.now, &mut effects);
-        world.serve(&mut effects);
-    }
+    let is_live = |session: &SessionId| {
+        ACCOUNTS.iter().any(|account| world.router.sessions(&bare(account)).any(|own| own == *session))
+    };
+    let gone: Vec<_> = (0..sessions).map(SessionId).filter(|session| !is_live(session)).collect();
+    let mut effects = Vec::new();
+    gone.iter().for_each(|session| world.router.gone(world.now, *session, &mut effects));
+    world.serve(&mut effects);
+    come_to_rest(&mut world);
     prop_assert_eq!(world.router.counts().asks, 0);
     // A router that begins with what the store has knows nothing but that.
     let mut anew = new();
     (anew.store, anew.now) = (world.store.clone(), world.now);
+    // Whoever comes says again what it owes its contacts.
+    for world in [&mut world, &mut anew] {
+        for account in ACCOUNTS {
+            shown(world, account);
+        }
+        come_to_rest(world);
+    }
     for account in ACCOUNTS {
         last_is_kept(&mut world, account)?;
         prop_assert_eq!(shown(&mut world, account), shown(&mut anew, account), "{}", account);
@@ -382,7 +399,17 @@ fn late_store(grants: &Grants, storing: usize, events: Vec<Event>) -> Result<(),
         last_is_kept(&mut world, account)?;
     }
     prop_assert_eq!(world.router.counts().loaded, 0, "nothing is kept of those who are away");
-    Ok(())
+    Ok(world)
+}
+
+/// What was given up is tried again some time; nothing else is left to do.
+fn come_to_rest(world: &mut World) {
+    for _ in 0..4 {
+        world.now = world.now + core::time::Duration::from_secs(31);
+        let mut effects = Vec::new();
+        world.router.tick(world.now, &mut effects);
+        world.serve(&mut effects);
+    }
 }
 
 // The cost is that of the stanza as it is routed.
@@ -392,4 +419,17 @@ fn the_cost_is_said_twice_the_same() {
     let stanza =
         Stanza::message(balcony_stanza::MessageType::Chat).with_from(from.clone()).with_to(to.clone());
     assert_eq!(cost(&stanza), from.as_str().len() + to.as_str().len() + 256);
+}
+
+// RFC 6121 section 2.5: whoever is removed hears of it some time, also if the account can't be loaded just then.
+#[test]
+fn a_contact_that_cannot_be_loaded_hears_of_its_removal_later() {
+    use Event::{Answer, Expire, Step, Take};
+    let load = [Take(0), Answer(0)];
+    let removal = [Step(Op::Bind(0, 0)), Take(0), Answer(0), Step(Op::RemoveItem(0, 4)), Take(0), Answer(0)];
+    for answers in [vec![Expire], vec![Event::Refuse(0), Answer(0)]] {
+        let events = removal.iter().cloned().chain(answers).chain(load.clone()).collect();
+        let world = late_store(&vec![(1, 0), (0, 1)], 1, events).unwrap();
+        assert_eq!(roster(&world, ACCOUNTS[1]), ["a@x.example none false false"]);
+    }
 }
