@@ -41,7 +41,10 @@ impl Router {
                 if self.accounts.get(&name).is_some_and(is_same) {
                     self.answered(&name, purpose, answer, effects);
                 } else if answer != Some(Answer::Saved) {
-                    self.refuse_unstored(&purpose, charge.as_ref(), effects);
+                    // What is written comes when the account is loaded again; the account is gone only if that is so as well.
+                    if !matches!(purpose, Purpose::Put { is_written: true, .. }) {
+                        self.refuse_unstored(&purpose, charge.as_ref(), effects);
+                    }
                 }
             }
         }

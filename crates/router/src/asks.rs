@@ -87,6 +87,8 @@ pub(crate) enum Purpose {
         is_again: bool,
         /// The sender may hear what becomes of it, as the account says that has it stored. That may be no more by then.
         is_told: bool,
+        /// It is [written](crate::undelivered) as long as it is not stored.
+        is_written: bool,
     },
     /// Messages that have been delivered are deleted.
     Drop,

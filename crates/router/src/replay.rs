@@ -192,10 +192,11 @@ impl Router {
             account.line_mut(&from.to_bare()).puts += 1;
         }
         self.refresh(name);
+        let is_written = document.is_some();
         let append = Change::Log { creation, edit: LogEdit::Append(append) };
         let delete = document.map(|document| undelivered::deletion(creation, document));
         let changes = iter::once(append).chain(delete).collect();
-        let purpose = Purpose::Put { message: Arc::new(stanza), is_again, is_told };
+        let purpose = Purpose::Put { message: Arc::new(stanza), is_again, is_told, is_written };
         self.save_all_beside(name, changes, purpose, Some(charge), effects);
     }
 

@@ -6,6 +6,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use balcony_machine::{Instant, Ticket};
@@ -26,6 +27,17 @@ pub(crate) struct Bind {
     request: Box<BindRequest>,
 }
 
+impl BindRequest {
+    /// Whether it is for the same resource as another one of the account, or of the same installation, however these are spelled.
+    fn replaces(&self, other: &BindRequest) -> bool {
+        let is_same = |one: &Option<String>, other: &Option<String>| {
+            let of = |part: &Option<String>| self.account.with_resource(part.as_deref()?).ok();
+            of(one).is_some_and(|one| of(other) == Some(one))
+        };
+        is_same(&self.resource, &other.resource) || is_same(&self.installation, &other.installation)
+    }
+}
+
 impl Hub {
     /// Binds a resource, at once or when those whose place it takes have ended.
     pub(crate) fn bind(
@@ -39,7 +51,7 @@ impl Hub {
             return self.revoke(connection);
         }
         if let Some(session) = self.make_way(&request) {
-            return self.binds.entry(session).or_default().push(Bind { connection, ticket, request });
+            return self.wait_for_place(session, Bind { connection, ticket, request });
         }
         let BindRequest { account, resource, installation, inline, enable, proven: _, via } = *request;
         let session = self.sessions.begin(connection, via);
@@ -57,6 +69,19 @@ impl Hub {
         }
         let bound = bound.map(|jid| (jid, enable.map(|enable| self.manage(session, enable))));
         self.say(Down::Bound { connection, ticket, session, bound: Box::new(bound) });
+    }
+
+    /// Somebody waits for the place of a session. Whoever waits there already and would make way for it at once ends now: it would cost the more the more
+    /// have come one after the other, whose connections may be gone.
+    fn wait_for_place(&mut self, session: SessionId, bind: Bind) {
+        let waiting = self.binds.entry(session).or_default();
+        let before: Vec<_> =
+            waiting.extract_if(.., |before| bind.request.replaces(&before.request)).collect();
+        waiting.push(bind);
+        for Bind { connection, .. } in before {
+            let error = Box::new(StreamError::from(StreamCondition::Conflict));
+            self.say(Down::Close { connection, error });
+        }
     }
 
     /// Tells the connections to finish whose sessions it takes the place of. One of these sessions, if there are any.

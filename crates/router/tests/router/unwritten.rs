@@ -2,20 +2,25 @@
 
 use core::mem;
 use core::time::Duration;
+use std::collections::VecDeque;
 
-use balcony_machine::Instant;
+use balcony_machine::{Instant, Ticket};
 use balcony_roster::Subscription;
-use balcony_router::{Answer, Ask, Change, Effect, Restoring, SessionId};
-use balcony_stanza::{Kind, MessageType, Stanza};
+use balcony_router::{Answer, Ask, Change, Config, Effect, Restoring, SessionId};
+use balcony_stanza::{Kind, MessageType, PresenceType, Stanza};
 
-use crate::world::{START, World, available, bare, config, content, jid};
+use crate::world::{START, World, available, bare, config, content, jid, subscription};
 
 const JULIET: &str = "juliet@example.com";
 const ROMEO: &str = "romeo@example.com";
 
 /// Juliet's session waits for its client, and Romeo is there.
 fn worlds() -> (World, SessionId, SessionId) {
-    let mut world = World::with(config());
+    worlds_of(config())
+}
+
+fn worlds_of(config: Config) -> (World, SessionId, SessionId) {
+    let mut world = World::with(config);
     for (one, other) in [(ROMEO, JULIET), (JULIET, ROMEO)] {
         world.store.create(bare(one));
         world.befriend(one, other, Subscription::Both);
@@ -286,4 +291,88 @@ fn what_is_on_its_way_to_another_session_is_written_there() {
     assert_eq!((written(&world), in_memory_only(&world, desk)), (vec![0], 0));
     get_all(&mut world, desk);
     assert!(written(&world).is_empty());
+}
+
+/// Answers what is asked, in order, until nothing is: the store has nothing of juliet's done from when her roster is to be changed on, but for two messages that
+/// are stored before she can't be loaded. What comes of it otherwise.
+fn answer_all(world: &mut World, asked: &mut VecDeque<(Ticket, Ask)>, effects: Vec<Effect>) -> Vec<Effect> {
+    let mut told = vec![];
+    let mut sort = |effects: Vec<Effect>, asked: &mut VecDeque<(Ticket, Ask)>| {
+        for effect in effects {
+            match effect {
+                Effect::Ask { ticket, ask } => asked.push_back((ticket, ask)),
+                other => told.push(other),
+            }
+        }
+    };
+    sort(effects, asked);
+    let mut is_over = false;
+    while let Some((ticket, ask)) = asked.pop_front() {
+        let is_roster =
+            matches!(&ask, Ask::Save { changes, .. } if matches!(changes[..], [Change::Roster { .. }, ..]));
+        let is_load = matches!(ask, Ask::Load { .. });
+        let is_juliets = ask.account().as_str() == JULIET;
+        is_over |= is_juliets && is_load;
+        let answer = if is_juliets && (is_roster || is_over) { Answer::Refused } else { world.ask(ask) };
+        sort(world.answer(ticket, answer), asked);
+    }
+    told
+}
+
+fn errors_to(effects: &[Effect], to: SessionId) -> Vec<String> {
+    let id = |effect: &Effect| match effect {
+        Effect::Deliver { session, stanza } if *session == to && stanza.head.kind.is_error() => {
+            stanza.head.id.as_deref().map(String::from)
+        }
+        _ => None,
+    };
+    effects.iter().filter_map(id).collect()
+}
+
+// docs/guarantees.md: what is written comes to whoever comes next, and so its sender does not hear that it has failed: here of an account that fails while
+// what a session has not got waits to be stored.
+#[test]
+fn what_is_still_written_has_not_failed() {
+    let mut config = config();
+    config.limits.storing = 1;
+    let (mut world, juliet, romeo) = worlds_of(config);
+    (0..6).for_each(|number| drop(world.send(romeo, chat(number))));
+    assert_eq!(written(&world).len(), 6);
+    let tybalt = world.connect("tybalt@example.com/hall");
+    world.at_once = false;
+    let (mut effects, mut asked) = (vec![], VecDeque::new());
+    world.router.unbind(world.now, juliet, &mut effects);
+    world.router.gone(world.now, juliet, &mut effects);
+    let subscribe = subscription(PresenceType::Subscribe, JULIET);
+    effects.extend(world.brings(tybalt, subscribe));
+    world.take_in(&mut effects);
+    let told = answer_all(&mut world, &mut asked, effects);
+    let failed = errors_to(&told, romeo);
+    world.at_once = true;
+    // She comes again, and gets what is there.
+    let again = world.connect("juliet@example.com/desk");
+    let effects = world.send(again, available(0));
+    let is_to = |effect: &&Effect| matches!(effect, Effect::Deliver { session, stanza } if *session == again && stanza.head.from == Some(jid("romeo@example.com/street")) && matches!(stanza.head.kind, Kind::Message(_)));
+    let got: Vec<String> = effects
+        .iter()
+        .filter(is_to)
+        .map(|effect| match effect {
+            Effect::Deliver { stanza, .. } => stanza.head.id.as_deref().unwrap().into(),
+            _ => unreachable!(),
+        })
+        .collect();
+    let both: Vec<_> = got.iter().filter(|id| failed.contains(id)).collect();
+    assert_eq!(got, ["0", "1", "2", "3", "4", "5"]);
+    assert!(both.is_empty(), "got {got:?}, failed {failed:?}");
+}
+
+// docs/guarantees.md: when an account is removed what waits for it comes back to its contacts, also if it was acknowledged. So does what waits for a session
+// of it.
+#[test]
+fn what_waits_for_a_session_comes_back_when_its_account_is_removed() {
+    let (mut world, _, romeo) = worlds();
+    world.send(romeo, chat(0));
+    assert_eq!(written(&world), [0]);
+    let effects = world.removed(JULIET);
+    assert_eq!(errors_to(&effects, romeo), ["0"]);
 }

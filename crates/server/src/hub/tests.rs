@@ -348,3 +348,36 @@ fn a_short_stanza_goes_to_another_part_as_bytes() {
     let _all = [Arc::clone(&short), Arc::clone(&short)];
     assert_eq!(delivered(1, &short), None, "it is written once for each who gets it");
 }
+
+// Whoever comes again and again while a session makes way costs no more each time, however many have come before: only the last of them has the place.
+#[test]
+fn those_who_wait_for_a_place_are_not_asked_for_again_and_again() {
+    const COUNT: u64 = 200;
+    let mut world = World::new();
+    let (first, _) = world.begin(ConnectionId(1));
+    let mut words = 0;
+    for number in 2..2 + COUNT {
+        let (ticket, account) = (world.ticket(), JULIET.parse().unwrap());
+        let (resource, installation, inline, enable) = (Some("phone".into()), None, None, None);
+        let request = BindRequest { account, resource, installation, inline, enable, proven: 0, via: VIA };
+        let connection = ConnectionId(number);
+        words += world.says(Up::Bind { connection, ticket, request: Box::new(request) }).len();
+    }
+    // All connections end when they are told to.
+    let mut ending = vec![first];
+    let mut last = None;
+    while let Some(session) = ending.pop() {
+        let mut said = world.says(Up::Ended { session });
+        said.extend(world.says(Up::Gone { session }));
+        words += said.len();
+        for down in said {
+            match down {
+                Down::Bound { connection, session, .. } => last = Some((connection, session)),
+                Down::Finish { session, .. } if !ending.contains(&session) => ending.push(session),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(last.map(|(connection, _)| connection), Some(ConnectionId(1 + COUNT)));
+    assert!(words <= 6 * COUNT as usize, "{words} words for {COUNT} that have come");
+}
