@@ -262,9 +262,12 @@ Examples:
   balcony send --as romeo@localhost juliet@localhost 'Art thou not Romeo?'
   date | balcony send --as romeo@localhost --type headline juliet@localhost -
 
-It exits when the server has processed the message: with 0, or with 1 and the reason if it came back. From somebody whose \
-contact you are not, messages that cannot be delivered or kept need not come back: that would show strangers who has an \
-account, and who is online.")]
+It exits when the server has processed the message: with 0, or with 1 and the reason if it came back. A message to another \
+domain has been taken by the server there, and has not come back within a second after that; what may still come of it later is \
+not waited for. From somebody whose contact you are not, messages that cannot be delivered or kept need not come back: that \
+would show strangers who has an account, and who is online.
+
+Messages that come to it meanwhile, such as a quick answer to it, are printed as `balcony listen` prints them.")]
 pub(crate) struct SendArgs {
     /// The account to send from, with or without resource
     #[arg(long = "as", value_name = "JID")]

@@ -7,7 +7,7 @@ use balcony_xml::Element;
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::output::clock;
+use crate::output::{clock, now, say};
 
 /// Of `xml:lang`.
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
@@ -94,6 +94,13 @@ pub(crate) fn explained(error: &StanzaError) -> String {
     match (&error.text, means) {
         (None, means) if !means.is_empty() => format!("{error} ({means})"),
         _ => error.to_string(),
+    }
+}
+
+/// Prints a stanza that `own` has received, if it is a message to a person.
+pub(crate) fn show(stanza: &Stanza, own: &FullJid) {
+    if let Some(message) = Message::read(stanza, own, now()) {
+        say(&message.line());
     }
 }
 

@@ -14,7 +14,7 @@ use balcony_tokio::ConnectedClient;
 use crate::args::SendArgs;
 use crate::connect::{Connector, runtime};
 use crate::failure::{Failure, io};
-use crate::message::{body, error, explained};
+use crate::message::{body, error, explained, show};
 use crate::output::note;
 use crate::password::MARK;
 use crate::random::random;
@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(90);
 /// How soon to ask again whether that server is there.
 const AGAIN: Duration = Duration::from_secs(3);
+/// How long an error may take that comes behind the answer to a request: another server may answer that while it still tries to store the
+/// message.
+const MOMENT: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
     if args.text.as_str() == "-" && args.connect.password_file.as_deref() == Some(Path::new("-")) {
@@ -55,6 +58,8 @@ pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
         session.doubt = Some("the message may or may not have arrived");
         client.send(&message).await.map_err(ended)?;
         let fate = fate(client, &whom, &id).await;
+        // What still comes until the stream is closed is for whoever sits here, too.
+        session.shows_messages = true;
         if !matches!(fate, Fate::Unknown(_)) {
             session.doubt = None;
         }
@@ -73,13 +78,17 @@ enum Fate {
 }
 
 /// Waits until that is known. While the server of its recipient cannot be reached the own server keeps the message and tries again, but it refuses
-/// requests at once: so the message has got there when a request does, unless it has come back before.
+/// requests at once: so the message has got there when a request does, unless it has come back before. The account's own server answers
+/// behind the error about the message, if there is one; another one need not, and gets a moment for that.
+///
+/// Messages that come meanwhile are printed: they may be answers, and nobody else gets them.
 async fn fate(client: &mut ConnectedClient, whom: &Jid, id: &str) -> Fate {
+    let own = client.jid().clone();
+    let is_elsewhere = whom.as_ref().domainpart() != own.domainpart();
     let refusal = RefCell::new(None);
-    let see = |stanza: Stanza| {
-        if stanza.head.kind.is_error() && stanza.head.id.as_deref() == Some(id) {
-            refusal.replace(Some(refused(&stanza)));
-        }
+    let see = |stanza: Stanza| match stanza.head.kind.is_error() && stanza.head.id.as_deref() == Some(id) {
+        true => _ = refusal.replace(Some(refused(&stanza))),
+        false => show(&stanza, &own),
     };
     let begin = Instant::now();
     let mut is_told = false;
@@ -90,6 +99,9 @@ async fn fate(client: &mut ConnectedClient, whom: &Jid, id: &str) -> Fate {
         }
         match answered {
             Ok(Some(error)) if error.condition == ErrorCondition::RemoteServerTimeout => {}
+            Ok(_) if is_elsewhere => {
+                return along(client, MOMENT, &see, &refusal).await.unwrap_or(Fate::Processed);
+            }
             Ok(_) => return Fate::Processed,
             Err(failure) => return Fate::Unknown(failure),
         }
@@ -103,19 +115,32 @@ async fn fate(client: &mut ConnectedClient, whom: &Jid, id: &str) -> Fate {
             ));
         }
         // What comes meanwhile may be the message.
-        let until = tokio::time::Instant::now() + AGAIN;
-        while let Ok(next) = tokio::time::timeout_at(until, client.next()).await {
-            match next {
-                Ok(Some(MachineEvent::Stanza(stanza))) => see(*stanza),
-                Ok(Some(_)) => {}
-                Ok(None) => return Fate::Unknown(Failure::new("the server has closed the stream")),
-                Err(error) => return Fate::Unknown(ended(error)),
-            }
-            if let Some(refusal) = refusal.take() {
-                return Fate::CameBack(refusal);
-            }
+        if let Some(fate) = along(client, AGAIN, &see, &refusal).await {
+            return fate;
         }
     }
+}
+
+/// Reads along for a while; what has become of the message, if that shows.
+async fn along(
+    client: &mut ConnectedClient,
+    time: Duration,
+    see: &impl Fn(Stanza),
+    refusal: &RefCell<Option<Failure>>,
+) -> Option<Fate> {
+    let until = tokio::time::Instant::now() + time;
+    while let Ok(next) = tokio::time::timeout_at(until, client.next()).await {
+        match next {
+            Ok(Some(MachineEvent::Stanza(stanza))) => see(*stanza),
+            Ok(Some(_)) => {}
+            Ok(None) => return Some(Fate::Unknown(Failure::new("the server has closed the stream"))),
+            Err(error) => return Some(Fate::Unknown(ended(error))),
+        }
+        if let Some(refusal) = refusal.take() {
+            return Some(Fate::CameBack(refusal));
+        }
+    }
+    None
 }
 
 /// What stands on the standard input, but for what editors and shells put around it.

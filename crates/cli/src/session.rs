@@ -10,7 +10,7 @@ use balcony_xep::ping::Ping;
 
 use crate::connect::Connector;
 use crate::failure::Failure;
-use crate::message::explained;
+use crate::message::{explained, show};
 use crate::output::note;
 use crate::stop::{Stop, interrupted};
 
@@ -29,6 +29,8 @@ pub(crate) struct Session {
     pub(crate) contacts: Contacts,
     /// What is to be said if the command ends now, because something was sent that is not known to be done.
     pub(crate) doubt: Option<&'static str>,
+    /// Messages that come while the stream is being closed are printed.
+    pub(crate) shows_messages: bool,
 }
 
 /// The doubt about a change at the server.
@@ -38,7 +40,7 @@ impl Session {
     /// Takes over a client that has just come online, with what is known from an earlier session.
     pub(crate) fn new(client: ConnectedClient, mut contacts: Contacts) -> Session {
         contacts.offline();
-        Session { client, contacts, doubt: None }
+        Session { client, contacts, doubt: None, shows_messages: false }
     }
 
     /// Loads the roster (RFC 6121 section 2.2).
@@ -237,7 +239,12 @@ impl Session {
     pub(crate) async fn close(&mut self, stop: &mut Stop) -> Result<(), Failure> {
         let closed = async {
             self.leave().await;
-            while self.next().await.map_err(ended)?.is_some() {}
+            while let Some((event, _)) = self.next().await.map_err(ended)? {
+                match event {
+                    MachineEvent::Stanza(stanza) if self.shows_messages => show(&stanza, self.jid()),
+                    _ => {}
+                }
+            }
             Ok(())
         };
         tokio::select! {

@@ -3,10 +3,10 @@
 
 use std::ops::ControlFlow;
 
-use balcony_stanza::{ErrorCondition, Stanza, StanzaError};
+use balcony_stanza::{ErrorCondition, Kind, Stanza, StanzaError};
 
 use crate::network::{Way, network, stream_error};
-use crate::witness::witness;
+use crate::witness::{hello, polite, witness};
 use crate::world::{PASSWORD, Process, Server, World, free_address};
 
 /// Sends a mark to each listener by its full JID; nothing else may have come before it.
@@ -79,6 +79,27 @@ fn what_cannot_be_delivered_comes_back() {
     let sent = world.send(&server, "romeo@localhost", "juliet@example.org", "hello?", &[]);
     // The name of the condition says something to programs, the rest to people.
     sent.failed(1, &["came back: remote-server-not-found (there is no such server, or "]);
+}
+
+// RFC 6121 §8.5.3.1: answers to its full address reach `send` while it is there, and nobody else gets them
+#[test]
+fn a_quick_answer_is_printed() {
+    let answer = |stanza: &Stanza, out: &mut Vec<u8>| {
+        let text = match stanza.head.kind {
+            Kind::Message(_) => "ay me",
+            Kind::Presence(_) => "he speaks",
+            _ => return polite(stanza, out),
+        };
+        hello(text).with_from("juliet@localhost/bot".parse().unwrap()).write(out);
+        ControlFlow::Continue(())
+    };
+    let (address, _server) = witness(answer);
+    let world = World::new();
+    let send = ["send", "--as", "romeo@localhost", "--connect", &address, "--allow-plaintext"];
+    let ended = world.run_as(PASSWORD, &[&send[..], &["juliet@localhost", "hello"]].concat());
+    ended.succeeded();
+    let texts: Vec<_> = ended.stdout.lines().map(|line| line.split_once("] ").unwrap().1).collect();
+    assert_eq!(texts, ["juliet@localhost/bot: ay me", "juliet@localhost/bot: he speaks"]);
 }
 
 // RFC 6120 §8.3.2: the text of an error is somebody's, and so is that of a server that nobody knows yet

@@ -231,6 +231,25 @@ fn a_server_that_is_not_there() {
     while !next(&phone).contains(": I would I were thy bird") {}
 }
 
+// RFC 6120 §10.1, RFC 6121 §8.5.2.2: a message for which there is no room at the other server has not arrived, and who sends it is told
+#[test]
+fn a_message_that_the_other_server_cannot_keep() {
+    let [romeo, mut juliet] = two([""; 2]);
+    juliet.server.take().unwrap().stop();
+    let config = std::fs::read_to_string(juliet.world.path("balcony.toml")).unwrap();
+    juliet.world.write("balcony.toml", &format!("max-offline-messages = 2\n{config}"));
+    juliet.start();
+    romeo.roster(&["add", "juliet@b.example"]);
+    juliet.roster(&["add", "romeo@a.example"]);
+    for text in ["one", "two"] {
+        romeo.send("juliet@b.example", text);
+    }
+    for text in ["three", "four", "five"] {
+        let ended = romeo.run("send", &["juliet@b.example", text]);
+        ended.failed(1, &["the message to juliet@b.example came back: service-unavailable"]);
+    }
+}
+
 // Who has not asked for other servers has none, and is told why.
 #[test]
 fn federation_is_off_where_it_cannot_work() {
