@@ -176,6 +176,7 @@ impl World {
                 ServerEvent::Stanza(stanza) => self.route(*stanza, &mut out)?,
                 ServerEvent::Authenticated { .. }
                 | ServerEvent::AuthenticationFailed { .. }
+                | ServerEvent::BindRefused { .. }
                 | ServerEvent::Bound(_)
                 | ServerEvent::Enabled
                 | ServerEvent::Resumed { .. }

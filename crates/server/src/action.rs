@@ -11,6 +11,7 @@ use balcony_jid::{BareJid, FullJid};
 use balcony_machine::Ticket;
 use balcony_router::Removal;
 use balcony_sasl::Mechanism;
+use balcony_stanza::StanzaError;
 
 use crate::federation::Reach;
 use crate::journal::Level;
@@ -151,6 +152,13 @@ pub enum Notice {
     AuthenticationFailed {
         /// Why, in words for the log.
         reason: &'static str,
+    },
+    /// A client has proven who it is, and gets no resource.
+    BindRefused {
+        /// The account.
+        account: BareJid,
+        /// Why.
+        error: StanzaError,
     },
     /// A resource is bound; stanzas flow.
     Bound(FullJid),

@@ -38,6 +38,9 @@ impl Journal {
             Notice::AuthenticationFailed { reason } => {
                 (Level::Warn, format!("{from} failed to authenticate: {reason}"))
             }
+            Notice::BindRefused { account, error } => {
+                (Level::Info, format!("{account} from {from} has logged in, and gets no resource: {error}"))
+            }
             Notice::Bound(jid) => {
                 let how = self.mechanism.map_or("", Mechanism::name);
                 let line = format!("{jid} is online ({how}) from {from}");
@@ -95,12 +98,24 @@ pub(crate) fn one_line(line: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use balcony_stanza::StreamError;
+    use balcony_stanza::{ErrorCondition, StanzaError, StreamError};
 
     use super::*;
 
     fn journal() -> Journal {
         Journal::new("127.0.0.1:5555".into())
+    }
+
+    // Whoever looks for guessed passwords in the log is not told of one.
+    #[test]
+    fn who_gets_no_resource_has_not_failed_to_authenticate() {
+        let account = "juliet@localhost".parse().unwrap();
+        let text = "too many resources are connected";
+        let error = StanzaError::new(ErrorCondition::ResourceConstraint, text);
+        let line = "juliet@localhost from 127.0.0.1:5555 has logged in, and gets no resource: \
+                    resource-constraint: too many resources are connected";
+        let told = journal().line(Notice::BindRefused { account, error });
+        assert_eq!(told, Some((Level::Info, line.into())));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use balcony_machine::{Instant, Secret, Seed};
 use balcony_sasl::{BindingState, ClientExchange, ClientStep, Credentials, Mechanism, salt_password};
-use balcony_stanza::StreamCondition;
+use balcony_stanza::{ErrorCondition, StanzaError, StreamCondition};
 use balcony_stream::server::{ServerAnswer, ServerAsk, ServerStreamConfig};
 use balcony_stream::{ServerStream, TlsPolicy};
 use base64::Engine as _;
@@ -381,6 +381,36 @@ fn no_resource_without_a_login() {
     server.feed(&login);
     assert_eq!(server.answer(ServerAnswer::Verified(Some([7; 16].into()))), "");
     assert!(matches!(&server.asks[0].1, ServerAsk::Bind { .. }));
+}
+
+// XEP-0386 §3.2: who is known and gets no resource is told why, and has not failed to prove who it is.
+#[test]
+fn why_there_is_no_resource() {
+    let login =
+        plain(&format!("<initial-response>{JULIET}</initial-response><bind xmlns='urn:xmpp:bind:0'/>"));
+    for (answer, why) in [
+        (
+            ServerAnswer::Bound(Err(StanzaError::new(
+                ErrorCondition::ResourceConstraint,
+                "too many of them",
+            ))),
+            "too many of them",
+        ),
+        (ServerAnswer::Bound(Err(ErrorCondition::Conflict.into())), "no resource could be bound"),
+        (ServerAnswer::Unavailable, "no resource could be bound"),
+    ] {
+        let mut server = server("");
+        server.feed(&login);
+        server.answer(ServerAnswer::Verified(Some([7; 16].into())));
+        let said = server.answer(answer);
+        assert!(failed(&said, "temporary-auth-failure") && said.contains(why), "{said}");
+        let told = server.told();
+        assert!(
+            told.contains("BindRefused { account: juliet@example.com")
+                && !told.contains("AuthenticationFailed"),
+            "{told}"
+        );
+    }
 }
 
 // [SL13]: what a client says of itself is for its server: nothing that goes out has it.

@@ -102,6 +102,21 @@ fn a_quick_answer_is_printed() {
     assert_eq!(texts, ["juliet@localhost/bot: ay me", "juliet@localhost/bot: he speaks"]);
 }
 
+// RFC 6120 §7.7.2.1: an account that has as many resources as it may has not given a wrong password, and the log says whose it is
+#[test]
+fn too_many_resources_are_no_failed_login() {
+    let world = World::new();
+    world.write("balcony.toml", "listen = '127.0.0.1:0'\nmax-resources = 1\n");
+    let server = Server::start(world.start(&["serve", "--config", "balcony.toml"]));
+    world.account("romeo");
+    let _only = world.listen(&server, "romeo@localhost/garden", &[]);
+    let sent = world.send(&server, "romeo@localhost/street", "romeo@localhost", "hello", &[]);
+    sent.failed(1, &["too many resources are connected"]);
+    let line = server.process.stderr_with("romeo@localhost from 127.0.0.1");
+    assert!(line.contains("INFO") && line.contains("too many resources are connected"), "{line}");
+    assert!(server.stop().stderr.lines().all(|line| !line.contains("failed to authenticate")));
+}
+
 // RFC 6120 §8.3.2: the text of an error is somebody's, and so is that of a server that nobody knows yet
 #[test]
 fn a_refusal_is_printed_on_one_line() {

@@ -557,6 +557,9 @@ impl Connections {
             ServerEvent::AuthenticationFailed { reason } => {
                 actions.push(Action::Notice(id, Notice::AuthenticationFailed { reason }));
             }
+            ServerEvent::BindRefused { account, error } => {
+                actions.push(Action::Notice(id, Notice::BindRefused { account, error }));
+            }
             // A server brings its own certificate, or must not offer TLS.
             ServerEvent::StartTls => {
                 let error = Error::Stream(balcony_stream::Error::NoTls);

@@ -33,6 +33,14 @@ pub enum ServerEvent {
         /// The SASL error and why, in words for the log. The peer is told less.
         reason: &'static str,
     },
+    /// The client has proven who it is, and gets no resource; for the log. It may ask for another one, or, where it asked within its login
+    /// (XEP-0386), log in again.
+    BindRefused {
+        /// The account.
+        account: BareJid,
+        /// What the answer to [`ServerAsk::Bind`] said.
+        error: StanzaError,
+    },
     /// A resource is bound: negotiation is complete and stanzas flow.
     Bound(FullJid),
     /// Stream management is enabled (XEP-0198): what is sent from here on counts, and comes back as [`Acked`](ServerEvent::Acked).

@@ -161,15 +161,23 @@ impl Server {
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
         let Some(inline) = self.login.inline.take() else { return Ok(None) };
+        let refusal = match &answer {
+            ServerAnswer::Bound(Err(error)) => Some(error.clone()),
+            _ => None,
+        };
         let wanted = inline.bind.as_ref().is_some_and(|bind| bind.enable.is_some());
         let Some(granted) = Server::granted(common, wanted, answer) else {
             // Neither specification says what a client gets that is known but can have no resource. It has no session, so
             // it has not succeeded.
             common.step(Step::BindRefused)?;
-            self.account = None;
+            let account = self.account.take();
             common.reader.set_limits(common.limits().before_auth);
             let failure = Failure::new(SaslCondition::TemporaryAuthFailure, "no resource could be bound");
-            return self.sasl_failure(common, failure, out);
+            let error = refusal.unwrap_or_else(|| ErrorCondition::InternalServerError.into());
+            // Why is for somebody who has proven to be the owner of the account.
+            let text = error.text.as_deref().unwrap_or(failure.reason);
+            self.fail_login(common, failure, Some(text), out)?;
+            return Ok(account.map(|account| ServerEvent::BindRefused { account, error }));
         };
         let refused = inline.refused.map(Failed::to_element);
         let success = Success {

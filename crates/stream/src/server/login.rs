@@ -326,6 +326,24 @@ impl Server {
         failure: Failure,
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
+        // The reason stays here: the same words for a wrong password and an unknown user (section 6.5.10). But who could not bind is
+        // to know what was wrong, and it says nothing of the account.
+        let text = match failure.is_of_binding {
+            true => Some(failure.reason),
+            false => failure_text(failure.condition),
+        };
+        self.fail_login(common, failure, text, out)?;
+        Ok(Some(ServerEvent::AuthenticationFailed { reason: failure.reason }))
+    }
+
+    /// Nothing has come of a login, and the client is told this text. Too many of them end the stream.
+    pub(super) fn fail_login(
+        &mut self,
+        common: &mut Common,
+        failure: Failure,
+        text: Option<&str>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
         self.login.exchange = None;
         self.login.candidate = None;
         self.login.inline = None;
@@ -335,12 +353,6 @@ impl Server {
         if matches!(common.phase(), Phase::Sasl | Phase::Tasks) {
             common.step(Step::AuthFailed)?;
         }
-        // The reason stays here: the same words for a wrong password and an unknown user (section 6.5.10). But who could not bind is
-        // to know what was wrong, and it says nothing of the account.
-        let text = match failure.is_of_binding {
-            true => Some(failure.reason),
-            false => failure_text(failure.condition),
-        };
         self.profile.write_failure(common.framing, failure.condition, text, out);
         // A client that has to find out which channel binding works has not guessed at a password.
         let failures =
@@ -349,7 +361,7 @@ impl Server {
         if *failures >= common.limits().sasl_attempts {
             return Err(too_many_failures());
         }
-        Ok(Some(ServerEvent::AuthenticationFailed { reason: failure.reason }))
+        Ok(())
     }
 
     pub(super) fn authenticated(

@@ -81,7 +81,7 @@ impl Server {
                 reply_error(common, &request, &error, out);
                 common.step(Step::BindRefused)?;
                 self.refused_bind(common)?;
-                Ok(None)
+                Ok(self.account.clone().map(|account| ServerEvent::BindRefused { account, error }))
             }
         }
     }
