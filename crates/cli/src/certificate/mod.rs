@@ -20,6 +20,7 @@ pub(crate) use fault::{Fault, names};
 use file::{Pem, is_whole, left, pem, read};
 pub(crate) use public::checkable;
 
+use crate::check::date;
 use crate::config::Settings;
 use crate::domains::OfDomain;
 use crate::failure::Failure;
@@ -28,6 +29,8 @@ use crate::values::Domain;
 
 /// How long before the end of a certificate somebody is told of it, at most. Who renews certificates has done it by then.
 const WARNING: Duration = Duration::from_secs(86_400 * 14);
+/// A certificate that is made for less is renewed every few days, and always ends soon.
+const SHORT: Duration = Duration::from_secs(86_400 * 10);
 
 /// The certificate that a server uses.
 pub(crate) struct Certificate {
@@ -180,10 +183,11 @@ impl Certificate {
         self.trust.as_ref() == Some(&self.path)
     }
 
-    /// Those that end soon, and in how many days; none are left if one has ended.
-    pub(crate) fn ending(&self, now: SystemTime) -> Vec<(&Path, u64)> {
-        let days = |config| days_left(config, now);
-        self.all().filter_map(|(path, config)| Some((path, days(config)?))).collect()
+    /// Those that end soon, in how many days, and on which day; none are left if one has ended.
+    pub(crate) fn ending(&self, now: SystemTime) -> Vec<(&Path, u64, String)> {
+        let ends = |config| Some((days_left(config, now)?, date(config.validity().unwrap_or_default().end)));
+        let all = self.all();
+        all.filter_map(|(path, config)| ends(config).map(|(days, day)| (path, days, day))).collect()
     }
 
     /// Why those who trust `trust` refuse what they are shown for these domains, by file: each once. That one has ended is not among it, see
@@ -285,11 +289,12 @@ fn named(settings: &Settings) -> Option<(&PathBuf, &PathBuf)> {
 
 /// In how many days it ends, if that is soon.
 fn days_left(config: &TlsIdentity, now: SystemTime) -> Option<u64> {
-    // There are certificates for a few days only.
     let validity = config.validity().unwrap_or_default();
     let lifetime = Duration::from_secs(validity.end.saturating_sub(validity.start));
     let left = left(config, now);
-    (left < WARNING.min(lifetime / 6)).then_some(left.as_secs() / 86_400)
+    // There are certificates for a few days only, which are renewed when half of that is over.
+    let soon = if lifetime < SHORT { lifetime / 3 } else { WARNING };
+    (left <= soon).then_some(left.as_secs() / 86_400)
 }
 
 #[cfg(test)]

@@ -99,10 +99,16 @@ impl Port<'_> {
             Some(self.finding(Level::Wrong, says).whom(whom.as_str()).change(change))
         };
         match look.tls(self.service).judge(chain, self.domain) {
-            Ok(()) if days < look.days => wrong(
-                format!("the certificate ends on {}, in {days} days", date(validity.end)),
-                "renew it, and have the server read it again".into(),
-            ),
+            Ok(()) if days < look.days => {
+                let until = date(validity.end);
+                let whom = match self.service {
+                    Service::Client => format!("clients, which refuse it from {until} on"),
+                    Service::Server => format!("{whom}, from {until} on"),
+                };
+                let says = format!("the certificate ends on {until}, in {days} days");
+                let finding = self.finding(Level::Wrong, says).whom(whom);
+                Some(finding.change("renew it, and have the server read it again"))
+            }
             Ok(()) => {
                 let (names, until) = (names(&details), date(validity.end));
                 Some(self.finding(

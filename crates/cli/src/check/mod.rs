@@ -13,11 +13,12 @@ mod web;
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
+use std::path::PathBuf;
 
 use balcony_client::Endpoint;
 use balcony_connection::srv::{Service, Target};
 use balcony_jid::BareJid;
-use balcony_tls::TlsTrust;
+use balcony_tls::{TlsTrust, TlsTrustBuilder};
 use balcony_tokio::{Options, Runtime as _, Tokio};
 
 pub(crate) use args::CheckArgs;
@@ -87,26 +88,19 @@ pub(crate) fn run(args: CheckArgs) -> Result<(), Failure> {
 fn prepare(args: &CheckArgs, domain: &BareJid, settings: Option<&Settings>) -> Result<Look, Failure> {
     let mut options = Options::default();
     options.name_server = args.dns.map(|args::NameServer(address)| address);
-    let mut roots = TlsTrust::builder();
     // As a server with this configuration, whom that server trusts; and for localhost whom clients here trust.
     let folder = settings.map_or_else(|| Settings::default().folder(), Settings::folder);
     let development = development(domain, &folder);
-    let ca = args.ca.as_ref().or(settings.and_then(|settings| settings.federation.ca()));
-    match ca.or(development.as_ref()) {
-        None => roots = roots.native_roots()?,
-        Some(path) => {
-            let pem = small_file::read(path).map_err(io(format!("cannot read {}", path.display())))?;
-            let own = roots.roots_pem(&pem)?;
-            // A system without authorities has at least this one.
-            roots = own.clone().native_roots().unwrap_or(own);
-        }
-    }
+    let roots = roots_with(args.ca.as_ref().or(development.as_ref()))?;
+    // Clients know nothing of whom one server has been told to trust.
+    let of_servers = args.ca.as_ref().or(settings.and_then(|settings| settings.federation.ca()));
+    let roots_of_servers = roots_with(of_servers.or(development.as_ref()))?;
     let first = settings.and_then(|settings| settings.domain.first());
     // A server that looks for itself is nobody it would talk to.
     let own = args.own.as_ref().or(first).map(|Domain(own)| own).filter(|own| *own != domain);
     let web = roots.clone().build()?;
-    let clients = roots.clone().accept_unproven();
-    let mut servers = roots.accept_unproven().to_servers();
+    let clients = roots.accept_unproven();
+    let mut servers = roots_of_servers.accept_unproven().to_servers();
     let pem = match (&args.cert, &args.key, settings, own) {
         (Some(cert), Some(key), ..) => {
             let read = |path: &std::path::Path| {
@@ -131,6 +125,16 @@ fn prepare(args: &CheckArgs, domain: &BareJid, settings: Option<&Settings>) -> R
         configs: [clients.build()?, servers.build()?],
         web,
     })
+}
+
+/// The authorities of the system, and those in this file.
+fn roots_with(file: Option<&PathBuf>) -> Result<TlsTrustBuilder, Failure> {
+    let roots = TlsTrust::builder();
+    let Some(path) = file else { return Ok(roots.native_roots()?) };
+    let pem = small_file::read(path).map_err(io(format!("cannot read {}", path.display())))?;
+    let own = roots.roots_pem(&pem)?;
+    // A system without authorities has at least this one.
+    Ok(own.clone().native_roots().unwrap_or(own))
 }
 
 /// The places that are not to be looked up.

@@ -10,15 +10,18 @@ use crate::config::Settings;
 
 /// Clients refuse a certificate that has ended, and some say no more than that.
 pub(super) fn warn_of_end(certificate: &Certificate) {
-    for (path, days) in certificate.ending(SystemTime::now()) {
+    const CHANGE: &str = "renew it, and send this process SIGHUP to have it read";
+    for (path, days, day) in certificate.ending(SystemTime::now()) {
         let path = path.display();
         match days {
-            0 => {
-                tracing::warn!(target: "balcony", "the certificate {path} has ended, or does so today: clients refuse it");
-            }
-            days => {
-                tracing::warn!(target: "balcony", "the certificate {path} ends in {days} days, and clients will refuse it");
-            }
+            0 => tracing::warn!(
+                target: "balcony",
+                "the certificate {path} has ended, or does so today: clients refuse it; {CHANGE}"
+            ),
+            days => tracing::warn!(
+                target: "balcony",
+                "the certificate {path} ends in {days} days: clients refuse it from {day} on; {CHANGE}"
+            ),
         }
     }
 }

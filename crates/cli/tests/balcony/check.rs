@@ -191,7 +191,7 @@ fn wrong_certificates_of_many_kinds() {
             certify(&|params| params.not_after = soon.into()),
             "WRONG",
             &["the certificate ends on", "in 3 days"],
-            Some("ends in 3 days, and clients will refuse it"),
+            Some("ends in 3 days: clients refuse it from 20"),
         ),
         (
             own,
@@ -258,7 +258,15 @@ fn wrong_certificates_of_many_kinds() {
     files(&checked.world, &certify(&|params| params.not_after = soon.into()));
     checked.server.process.signal("HUP");
     checked.server.process.stderr_with("read balcony.toml and the certificate");
+    let soon = checked.check("a.example", "ca.pem", &[]);
+    says(&soon, 1, "        for", &["clients, which refuse it from 20", " on"]);
     says(&checked.check("a.example", "ca.pem", &["--days", "1"]), 0, "ok", &["(3 days)"]);
+
+    // Whom this server believes of others says nothing of whom clients believe.
+    let places = ["--client", &checked.server.address, "--server", &checked.port, "--days", "1"];
+    let ended = check(&checked.world, &[&["a.example", "--config", "balcony.toml"], &places[..]].concat());
+    says(&ended, 1, "WRONG", &[&checked.server.address, "the root, is not known"]);
+    says(&ended, 1, "ok", &[&checked.port, "the certificate is for a.example"]);
 }
 
 // XEP-0178 §3: whether another server believes ours is seen by showing ours
