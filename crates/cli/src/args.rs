@@ -228,7 +228,9 @@ Examples:
       from the data folder into a database
 
 All of this needs the data to itself, so the server has to be stopped. An export has what passwords are checked against, \
-rosters, blocked addresses and the messages that wait: keep it as safe as the data folder.")]
+rosters, blocked addresses and the messages that wait: keep it as safe as the data folder. It has no sessions and no tokens, so \
+clients log in anew with their passwords, and no certificates: ca.pem, ca-key.pem, cert.pem and key.pem in the data folder, or where \
+--cert and --key name them, are to be copied as files.")]
 pub(crate) struct StoreArgs {
     #[command(flatten)]
     pub(crate) data: Data,

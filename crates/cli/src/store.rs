@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, BufWriter, Cursor, Read as _, Write as _};
 use std::path::Path;
 
 use balcony_router::extension::Kind;
-use balcony_store::{Collections, Store, StoreConfig, TransferError, begins_export};
+use balcony_store::{Collections, Exported, Owner, Store, StoreConfig, TransferError, begins_export};
 use indicatif::HumanCount;
 
 use crate::args::{StoreArgs, StoreCommand};
@@ -41,7 +41,7 @@ fn export(store: &Store, file: &Path) -> Result<(), Failure> {
         progress.set_position(count);
         progress.set_message(HumanCount(count).to_string());
     };
-    let mut write = |out: &mut dyn std::io::Write| -> Result<u64, TransferError> {
+    let mut write = |out: &mut dyn std::io::Write| -> Result<Exported, TransferError> {
         let mut out = BufWriter::new(out);
         let count = store.export(&mut out, &mut each)?;
         out.flush()?;
@@ -54,10 +54,15 @@ fn export(store: &Store, file: &Path) -> Result<(), Failure> {
         false => new_file::write(file, 0o600, |out| write(out)),
     };
     progress.finish_and_clear();
+    if let Ok(Exported { sessions: 1.., .. }) = result {
+        note(
+            "sessions that wait for their clients are not in an export: there clients log in anew, and get what has waited",
+        );
+    }
     match result {
         Ok(_) if is_stdout => Ok(()),
-        Ok(count) => {
-            say(&format!("exported accounts: {}", HumanCount(count)));
+        Ok(Exported { accounts, .. }) => {
+            say(&format!("exported accounts: {}", HumanCount(accounts)));
             Ok(())
         }
         Err(TransferError::Io(reason)) => {
@@ -91,7 +96,8 @@ fn import(store: &Store, (source, length): Source) -> Result<(), Failure> {
     let result =
         store.import(&mut BufReader::new(progress.wrap_read(source)), &mut |account, collections, made| {
             if made {
-                done += 1;
+                // A domain of the server may have something, too, and is no account.
+                done += u64::from(matches!(account, Owner::Account(_)));
                 unknown.see(collections);
                 progress.set_message(HumanCount(done).to_string());
             } else {

@@ -118,9 +118,11 @@ impl ToKeep {
                  their senders were told that they are safe"
             ),
         };
-        (lost > 0).then(|| {
-            format!("{lost} sessions could not be kept: their clients will begin others, and {of_messages}")
-        })
+        let of_sessions = match lost {
+            1 => "1 session could not be kept: its client will begin another",
+            _ => &format!("{lost} sessions could not be kept: their clients will begin others"),
+        };
+        (lost > 0).then(|| format!("{of_sessions}, and {of_messages}"))
     }
 
     /// How many sessions could not be kept, or are not kept yet, and of how many messages all that they have waited for are among these.
@@ -292,7 +294,10 @@ impl Hub {
             }
         }
         if count > 0 {
-            let line: String = format!("{count} sessions wait for their clients since the server was down");
+            let line = match count {
+                1 => String::from("1 session waits for its client since the server was down"),
+                _ => format!("{count} sessions wait for their clients since the server was down"),
+            };
             actions.push(Action::Log(Level::Info, line));
         }
     }

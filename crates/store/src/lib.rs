@@ -76,5 +76,5 @@ pub use collection::{Collections, Documents, Edit, Entries, Owned, Owner};
 pub use error::StoreError;
 pub use request::{Busy, Reply, Request};
 pub use store::Store;
-pub use transfer::{TransferError, begins_export};
+pub use transfer::{Exported, TransferError, begins_export};
 pub use worker::{Progress, ReplyTo, Worker, WorkerConfig};

@@ -1,5 +1,9 @@
 //! Accounts as text: one line of JSON for each, after a line that says what it is and before one that says how many there
 //! are. Behind the accounts come the other owners of documents and logs.
+//!
+//! Sessions that wait for their clients (XEP-0198) are left out. A session goes on once, and who reads the text may be one of several; it
+//! also has the number with which its account was made, and where the text is read accounts get others. What waits for such sessions is
+//! their accounts', and comes to the next ones.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -8,11 +12,12 @@ use core::fmt;
 use std::io::{self, BufRead, Write};
 
 use balcony_jid::BareJid;
+use balcony_router::collections::SESSIONS;
 use serde::{Deserialize, Serialize};
 
 use self::collection::OwnedLine;
 use self::line::Line;
-use crate::{Change, Collections, Owner, Store, StoreError};
+use crate::{Change, Collections, Owned, Owner, Store, StoreError};
 
 mod collection;
 mod line;
@@ -55,6 +60,15 @@ const BATCH: usize = 4 << 20;
 /// A line with its end may have less than this. It is held in memory, there and back.
 const LONGEST: usize = 256 << 20;
 
+/// What an [export](Store::export) has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exported {
+    /// How many accounts were written.
+    pub accounts: u64,
+    /// How many sessions wait for their clients, and were left out.
+    pub sessions: u64,
+}
+
 /// Why accounts could not be exported or imported.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -81,7 +95,7 @@ pub enum TransferError {
 
 impl Store {
     /// Writes all accounts, with everything that is kept for them, as text. `each` is told how many have been written, after
-    /// each of them. Returns how many there were.
+    /// each of them. Returns how many there were. Sessions that wait for their clients stay where they are.
     ///
     /// The text is worth as much as the passwords: it has what they are checked against, and the messages that wait. Each
     /// account is as it was at one moment. If the store is changed meanwhile, two accounts may be so at two moments.
@@ -90,7 +104,7 @@ impl Store {
     ///
     /// [`TransferError`] if the store fails, or `out`, or if there is more of one account than a line may have. What has been written
     /// then is no whole text.
-    pub fn export(&self, out: &mut dyn Write, each: &mut dyn FnMut(u64)) -> Result<u64, TransferError> {
+    pub fn export(&self, out: &mut dyn Write, each: &mut dyn FnMut(u64)) -> Result<Exported, TransferError> {
         let header = Header { format: FORMAT.into(), version: VERSION };
         write_line(out, &header)?;
         let mut count = 0;
@@ -107,23 +121,26 @@ impl Store {
             }
             last = page.last().cloned();
             if last.is_none() {
-                let owners = self.export_owned(out)?;
+                let (owners, sessions) = self.export_owned(out)?;
                 write_line(out, &Footer { accounts: count, owners })?;
                 out.flush()?;
-                return Ok(count);
+                return Ok(Exported { accounts: count, sessions });
             }
         }
     }
 
-    /// Writes the owners that are not accounts. Returns how many there were.
-    fn export_owned(&self, out: &mut dyn Write) -> Result<u64, TransferError> {
-        let (mut count, mut last) = (0, None);
-        while let Some(owned) = self.next_owned(last.as_ref())? {
-            write_owner(out, &OwnedLine::from(&owned), &owned.owner, LONGEST)?;
-            count += 1;
+    /// Writes the owners that are not accounts. Returns how many there were, and how many sessions were left out.
+    fn export_owned(&self, out: &mut dyn Write) -> Result<(u64, u64), TransferError> {
+        let (mut count, mut sessions, mut last) = (0, 0, None);
+        while let Some(mut owned) = self.next_owned(last.as_ref())? {
+            sessions += leave_out_sessions(&mut owned);
+            if !owned.collections.is_empty() {
+                write_owner(out, &OwnedLine::from(&owned), &owned.owner, LONGEST)?;
+                count += 1;
+            }
             last = Some(owned.owner);
         }
-        Ok(count)
+        Ok((count, sessions))
     }
 
     /// Makes the accounts that [`export`](Store::export) has written, but for those that exist, and gives other owners what they had,
@@ -158,7 +175,11 @@ impl Store {
                 }
                 let is_owned = OwnedLine::is_one(&line);
                 let change = match is_owned {
-                    true => OwnedLine::read(&line).map(|owned| Change::RestoreOwned(Box::new(owned))),
+                    true => OwnedLine::read(&line).map(|mut owned| {
+                        // Earlier versions have written them.
+                        leave_out_sessions(&mut owned);
+                        Change::RestoreOwned(Box::new(owned))
+                    }),
                     false => Line::read(&line, version).map(|backup| Change::Restore(Box::new(backup))),
                 };
                 match change {
@@ -178,6 +199,14 @@ impl Store {
             }
         }
     }
+}
+
+/// Takes the sessions that wait for their clients out; how many there were.
+fn leave_out_sessions(owned: &mut Owned) -> u64 {
+    let documents = &mut owned.collections.documents;
+    let before = documents.len();
+    documents.retain(|document| document.collection != SESSIONS);
+    (before - documents.len()) as u64
 }
 
 /// Whether a text with this first line is one that [`Store::export`] has written, or an earlier version of it.

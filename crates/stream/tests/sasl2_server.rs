@@ -406,7 +406,7 @@ fn why_there_is_no_resource() {
         assert!(failed(&said, "temporary-auth-failure") && said.contains(why), "{said}");
         let told = server.told();
         assert!(
-            told.contains("BindRefused { account: juliet@example.com")
+            told.contains("BindRefused { account: BareJid(\"juliet@example.com\")")
                 && !told.contains("AuthenticationFailed"),
             "{told}"
         );

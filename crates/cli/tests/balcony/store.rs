@@ -58,6 +58,39 @@ fn a_server_moves_into_another_folder() {
     assert_eq!(imported.stdout, "imported accounts: 2\n", "{imported:?}");
 }
 
+// XEP-0198 §5, docs/guarantees.md: a session goes on where its server does. A copy has none, whoever's account was made first, and what
+// has waited for it is not lost.
+#[test]
+fn a_copy_has_no_sessions() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    ["zed", "amy", "bob"].iter().for_each(|name| world.account(name));
+    for name in ["zed", "amy"] {
+        world.listen(&server, &format!("{name}@localhost/phone"), &[]).kill();
+        server.process.stderr_with(&format!("{name}@localhost/phone has lost its connection"));
+        world.send(&server, "bob@localhost", &format!("{name}@localhost"), "wherefore?", &[]).succeeded();
+    }
+    server.stop();
+    let exported = world.run(&["store", "export", "backup.jsonl"]);
+    assert_eq!(exported.stdout, "exported accounts: 3\n");
+    assert!(
+        exported.stderr.contains("sessions that wait for their clients are not in an export"),
+        "{exported:?}"
+    );
+    let imported = world.run(&["store", "import", "backup.jsonl", "--data", "new"]);
+    assert_eq!(imported.stdout, "imported accounts: 3\n", "{imported:?}");
+
+    let server = world.serve(&["--data", "new"]);
+    for name in ["zed", "amy"] {
+        let phone = world.listen(&server, &format!("{name}@localhost/phone"), &["--insecure"]);
+        assert!(phone.stdout().contains(": wherefore? (sent "));
+    }
+    let log = server.stop().stderr;
+    assert!(!log.contains("since the server was down") && !log.contains("has not come back"), "{log}");
+    // Where they were they go on.
+    world.serve(&[]).process.stderr_with("2 sessions wait for their clients since the server was down");
+}
+
 #[test]
 fn what_no_extension_knows_is_kept_and_named() {
     let world = lived(&[]);

@@ -213,7 +213,7 @@ fn sessions_that_cannot_be_kept_are_tried_again() {
         assert_eq!((requests, sessions, messages), (0, 1, usize::from(!is_written)));
         assert_eq!((world.kept.len(), world.asked), (0, 16));
         let [line] = &world.lines[..] else { panic!("{:?}", world.lines) };
-        assert!(line.starts_with("1 sessions could not be kept"), "{line}");
+        assert!(line.starts_with("1 session could not be kept"), "{line}");
         assert_eq!(
             line.contains("1 messages that they had not acknowledged were in memory only"),
             !is_written
