@@ -152,6 +152,22 @@ impl Request {
     }
 }
 
+impl Request {
+    /// What the log of the server says when it is done, unless the server does so by itself.
+    pub(crate) fn line(&self) -> Option<String> {
+        let (account, what) = match self {
+            Request::Add { account, replace: false, .. } => (account, "has been created"),
+            Request::Add { account, replace: true, .. } => {
+                (account, "has been created, or has another password")
+            }
+            Request::SetPassword { account, .. } => (account, "has another password"),
+            _ => return None,
+        };
+        let account = BareJid::parse(account).ok()?;
+        Some(format!("{account} {what}, by `balcony user`"))
+    }
+}
+
 /// Does what is asked for. Without `domains` an account may be of any. The store does most of it, `order` the rest.
 pub(crate) fn perform(
     worker: &Worker,

@@ -123,21 +123,26 @@ async fn read_line(requests: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8
 }
 
 fn begin(controlled: &Controlled, request: Request) -> Pending {
-    let changed = request.password_of();
+    let (changed, line) = (request.password_of(), request.line());
     let pending = perform(controlled, request);
-    let Some(account) = changed else { return pending };
-    let (respond, changed) = Pending::later();
+    if changed.is_none() && line.is_none() {
+        return pending;
+    }
+    let (respond, changing) = Pending::later();
     let server = controlled.server.clone();
     tokio::spawn(async move {
         let response = pending.response().await;
         // Before anybody hears that it is done; and if it is said to have failed it may be done all the same.
-        if !matches!(response, Response::Done(false)) {
+        if let Some(account) = changed.filter(|_| !matches!(response, Response::Done(false))) {
             server.credentials_changed(account).await;
+        }
+        if let (Some(line), Response::Done(true)) = (line, &response) {
+            tracing::info!(target: "balcony", "{line}");
         }
         // Who asked may have gone.
         drop(respond.send(response));
     });
-    changed
+    changing
 }
 
 fn perform(controlled: &Controlled, request: Request) -> Pending {

@@ -11,6 +11,7 @@ use balcony_machine::Instant;
 use balcony_stanza::{StreamCondition, StreamError};
 
 use crate::pace::{Bucket, Rate};
+use crate::registrations::is_news;
 use crate::{Level, ServerConfig, Transport};
 
 /// Addresses that are remembered at most for how often they have tried, beside those that have a connection. Past it the attempts
@@ -29,6 +30,8 @@ pub struct Acceptor {
     clients: Part,
     servers: Part,
     origins: BTreeMap<IpAddr, Origin>,
+    /// When the log was told of an address that is turned away.
+    told: Option<Instant>,
 }
 
 /// The connections of clients, or those of other servers and components: neither takes the room of the other.
@@ -75,7 +78,13 @@ impl Acceptor {
     /// [a number of their own](ServerConfig::server_connections).
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Acceptor { most, clients: Part::default(), servers: Part::default(), origins: BTreeMap::new() }
+        Acceptor {
+            most,
+            clients: Part::default(),
+            servers: Part::default(),
+            origins: BTreeMap::new(),
+            told: None,
+        }
     }
 
     /// How many connections there are.
@@ -126,10 +135,15 @@ impl Acceptor {
         part.is_full = false;
         let origin = origin(peer);
         if let Some(address) = origin {
-            self.enter_from(now, config, address).map_err(|why| Refusal {
-                error: StreamError::new(StreamCondition::PolicyViolation, why),
-                line: Some((Level::Debug, format!("{peer} is turned away: {why}"))),
-            })?;
+            if let Err(why) = self.enter_from(now, config, address) {
+                // Anybody can be turned away as often as they like.
+                let line = match is_news(&mut self.told, now) {
+                    true => (Level::Warn, format!("{peer} is turned away, and maybe others: {why}")),
+                    false => (Level::Debug, format!("{peer} is turned away: {why}")),
+                };
+                let error = StreamError::new(StreamCondition::PolicyViolation, why);
+                return Err(Refusal { error, line: Some(line) });
+            }
         }
         self.part(is_of_server).count += 1;
         Ok(Entry { origin, is_of_server })
@@ -184,6 +198,15 @@ impl Acceptor {
 impl Origin {
     fn is_forgettable(&self, now: Instant) -> bool {
         self.connections == 0 && self.attempts.is_full(now)
+    }
+}
+
+/// An [`origin`] for the log.
+pub(crate) fn place(origin: Option<IpAddr>) -> String {
+    match origin {
+        None => String::from("this machine"),
+        Some(IpAddr::V6(network)) => format!("{network}/64"),
+        Some(address) => format!("{address}"),
     }
 }
 

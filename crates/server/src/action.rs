@@ -152,6 +152,8 @@ pub enum Notice {
     AuthenticationFailed {
         /// Why, in words for the log.
         reason: &'static str,
+        /// Of which account, if it is known that there is one of that name.
+        account: Option<BareJid>,
     },
     /// A client has proven who it is, and gets no resource.
     BindRefused {

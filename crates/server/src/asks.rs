@@ -11,8 +11,8 @@ use crate::ConnectionId;
 /// Whoever asked, and the name that the question has there.
 pub(crate) enum Asker {
     Stream(ConnectionId, Ticket),
-    /// A stream that registers an account, from this address.
-    Registration(ConnectionId, Ticket, Option<IpAddr>),
+    /// A stream that registers this account, from this address.
+    Registration(ConnectionId, Ticket, BareJid, Option<IpAddr>),
     Router(Ticket),
     /// The router has the account get another password, or end.
     Credentials(Ticket, BareJid),

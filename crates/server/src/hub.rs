@@ -16,6 +16,7 @@ use balcony_stream::server::{ServerAnswer, ServerAsk};
 use balcony_xep::sm::{Enable, Enabled, Resumable};
 
 use crate::abroad::Place;
+use crate::acceptor::place;
 use crate::action::{Action, Answer, Ask, ConnectionId};
 use crate::asks::{Asker, Asks};
 use crate::bind::Binds;
@@ -24,7 +25,7 @@ use crate::config::ServerConfig;
 use crate::connections::{Down, ResumeRequest, Up};
 use crate::federation::Federation;
 use crate::given_up::GivenUp;
-use crate::journal::one_line;
+use crate::journal::{Level, one_line};
 use crate::owing::Owing;
 use crate::part::{Mail, News};
 use crate::registrations::Registrations;
@@ -304,6 +305,13 @@ impl Hub {
                 if matches!(*ask, ServerAsk::Register { .. })
                     && !self.registrations.take(now, via.address) =>
             {
+                if self.registrations.is_refusal_news(now) {
+                    let line = format!(
+                        "accounts are not registered, such as one from {}: there were too many in a short time",
+                        place(via.address)
+                    );
+                    actions.push(Action::Log(Level::Warn, line));
+                }
                 let error = StanzaError::new(
                     ErrorCondition::ResourceConstraint,
                     "too many accounts have been registered lately: try again later",
@@ -312,8 +320,10 @@ impl Hub {
                 self.say(Down::Answer { connection, ticket, answer, number: self.asks.next().0 });
             }
             Up::Ask { connection, ticket, ask, via } => {
-                let asker = match *ask {
-                    ServerAsk::Register { .. } => Asker::Registration(connection, ticket, via.address),
+                let asker = match &*ask {
+                    ServerAsk::Register { account, .. } => {
+                        Asker::Registration(connection, ticket, account.clone(), via.address)
+                    }
                     _ => Asker::Stream(connection, ticket),
                 };
                 let ticket = self.asks.open(asker);
@@ -342,11 +352,14 @@ impl Hub {
                 self.credentials_changed(now, account);
                 self.router.answer(now, ticket, answer, &mut self.effects);
             }
-            (Some(Asker::Registration(connection, ticket, from)), answer) => {
+            (Some(Asker::Registration(connection, ticket, account, from)), answer) => {
                 let answer =
                     if let Answer::Stream(answer) = answer { answer } else { ServerAnswer::Unavailable };
                 match &answer {
-                    ServerAnswer::Registered(Ok(())) => {}
+                    ServerAnswer::Registered(Ok(())) => {
+                        let line = format!("{account} has been registered from {}", place(from));
+                        actions.push(Action::Log(Level::Info, line));
+                    }
                     ServerAnswer::Registered(Err(error)) => {
                         let is_fault = error.condition != ErrorCondition::InternalServerError;
                         self.registrations.give_back(from, is_fault);

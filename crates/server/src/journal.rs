@@ -35,8 +35,11 @@ impl Journal {
                 self.mechanism = Some(mechanism);
                 return None;
             }
-            Notice::AuthenticationFailed { reason } => {
+            Notice::AuthenticationFailed { reason, account: None } => {
                 (Level::Warn, format!("{from} failed to authenticate: {reason}"))
+            }
+            Notice::AuthenticationFailed { reason, account: Some(account) } => {
+                (Level::Warn, format!("{from} failed to authenticate as {account}: {reason}"))
             }
             Notice::BindRefused { account, error } => {
                 (Level::Info, format!("{account} from {from} has logged in, and gets no resource: {error}"))
@@ -135,9 +138,12 @@ mod tests {
 
     #[test]
     fn strangers_fail_with_their_address() {
-        let line = journal().line(Notice::AuthenticationFailed { reason: "wrong password" });
+        let failed =
+            |account| journal().line(Notice::AuthenticationFailed { reason: "wrong password", account });
         let words = "127.0.0.1:5555 failed to authenticate: wrong password";
-        assert_eq!(line, Some((Level::Warn, words.into())));
+        assert_eq!(failed(None), Some((Level::Warn, words.into())));
+        let words = "127.0.0.1:5555 failed to authenticate as juliet@localhost: wrong password";
+        assert_eq!(failed("juliet@localhost".parse().ok()), Some((Level::Warn, words.into())));
         // Whoever knocks at the wrong door is no reason to be woken up.
         let truncated = Ended::Failed(balcony_stream::Error::Truncated.into());
         assert!(matches!(journal().line(Notice::Ended(truncated)), Some((Level::Info, _))));

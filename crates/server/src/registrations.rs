@@ -15,16 +15,21 @@ const OF_ALL: Rate = Rate { burst: 1_000, each: Duration::from_secs(1) };
 /// Addresses that are remembered at most; past it all who are not remembered wait for some of them to be forgotten.
 const REMEMBERED: usize = 10_000;
 
+/// The log is told of what strangers can bring about at will no more often.
+const SILENCE: Duration = Duration::from_secs(60);
+
 /// Who has registered accounts lately.
 #[derive(Debug)]
 pub(crate) struct Registrations {
     all: Bucket,
     from: BTreeMap<IpAddr, Bucket>,
+    /// When the log was told that some are refused.
+    told: Option<Instant>,
 }
 
 impl Default for Registrations {
     fn default() -> Self {
-        Registrations { all: Bucket::FULL, from: BTreeMap::new() }
+        Registrations { all: Bucket::FULL, from: BTreeMap::new(), told: None }
     }
 }
 
@@ -48,6 +53,11 @@ impl Registrations {
         true
     }
 
+    /// Whether the log is to be told that one was refused: it is once in a while only, since others can do that as often as they like.
+    pub(crate) fn is_refusal_news(&mut self, now: Instant) -> bool {
+        is_news(&mut self.told, now)
+    }
+
     /// One that was taken has made no account: it is there for others again. If that was nobody's fault there it is for the same
     /// address, too; but who tries names that have owners finds out which those are, and does not do so for ever.
     pub(crate) fn give_back(&mut self, origin: Option<IpAddr>, is_fault: bool) {
@@ -56,6 +66,15 @@ impl Registrations {
             *bucket = bucket.with_one(OF_ONE);
         }
     }
+}
+
+/// Whether it is so long since the log was told of something that it may be told again.
+pub(crate) fn is_news(told: &mut Option<Instant>, now: Instant) -> bool {
+    let is_news = told.is_none_or(|at| now.saturating_since(at) >= SILENCE);
+    if is_news {
+        *told = Some(now);
+    }
+    is_news
 }
 
 #[cfg(test)]
@@ -96,6 +115,15 @@ mod tests {
         assert!(registrations.from.is_empty());
         let later = now + Duration::from_secs(20);
         assert_eq!((0..30).filter(|_| registrations.take(later, address(1))).count(), 20);
+    }
+
+    // Whoever is refused can't fill the log.
+    #[test]
+    fn the_log_hears_of_refusals_once_a_minute() {
+        let (mut registrations, now) = (Registrations::default(), Instant::from_millis(7));
+        let news =
+            (0..600).filter(|tenth| registrations.is_refusal_news(now + Duration::from_millis(200) * *tenth));
+        assert_eq!(news.count(), 2);
     }
 
     // Whoever makes no account costs nobody one: neither all together, nor, if it was not for a fault of theirs, others at the same address.

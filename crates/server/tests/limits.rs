@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use balcony_machine::{Instant, Secret, Seed};
-use balcony_server::{Acceptor, Action, Answer, Ask, Entry, Server, ServerConfig, Transport};
+use balcony_server::{Acceptor, Action, Answer, Ask, Entry, Level, Server, ServerConfig, Transport};
 use balcony_stanza::{ErrorCondition, StreamCondition, StreamError};
 use balcony_stream::TlsPolicy;
 
@@ -50,6 +50,22 @@ fn connections_from_one_address() {
         let mut acceptor = Acceptor::new(100);
         assert!((0..10).all(|_| enter(&mut acceptor, config, from).is_some()), "{from}");
     }
+}
+
+// RFC 6120 §13.12 [Q14]: an administrator hears that addresses are turned away; nobody fills the log by that
+#[test]
+fn the_log_hears_of_an_address_once_a_minute() {
+    let mut limited = config();
+    limited.connections_per_ip = Some(1);
+    let mut acceptor = Acceptor::new(100);
+    let mut level = |seconds: u64| {
+        let now = Instant::from_millis(seconds * 1000);
+        let entered = acceptor.enter(now, &limited, Transport::Stream, "192.0.2.1:1");
+        entered.err().and_then(|refusal| refusal.line).map(|(level, _)| level)
+    };
+    let levels = [0, 1, 2, 60, 61, 62].map(&mut level);
+    let (told, not) = (Some(Level::Warn), Some(Level::Debug));
+    assert_eq!(levels, [None, told, not, not, told, not]);
 }
 
 // RFC 6120 §13.12 [Q14]: connections in total; the log is told once
@@ -205,7 +221,7 @@ fn accounts_registered_from_one_address() {
                         server.take_output(id, &mut output);
                         server.written(now, id, &mut actions);
                     }
-                    Action::Read(_) => {}
+                    Action::Read(_) | Action::Log(..) => {}
                     action => panic!("{action:?}"),
                 }
             }

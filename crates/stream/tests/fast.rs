@@ -102,7 +102,7 @@ fn log_in(
                     }
                     server.answer(ticket, accounts.answer(*ask)).unwrap();
                 }
-                ServerEvent::AuthenticationFailed { reason } => login.failures.push(reason),
+                ServerEvent::AuthenticationFailed { reason, .. } => login.failures.push(reason),
                 _ => {}
             }
         }

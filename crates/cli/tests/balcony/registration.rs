@@ -2,6 +2,7 @@
 
 use balcony_stanza::{Payload, Stanza};
 
+use crate::hostile::{HEADER, Raw};
 use crate::login::Talk;
 use crate::world::{PASSWORD, Server, World};
 
@@ -12,6 +13,33 @@ fn query(content: &str) -> Payload {
 
 fn change(password: &str) -> Payload {
     query(&format!("<username>romeo</username><password>{password}</password>"))
+}
+
+// Who makes accounts, and for which of them a password is guessed, is in the log. A name that is no account's may be a password that was
+// typed in the wrong place.
+#[test]
+fn the_log_says_who_makes_accounts_and_who_fails() {
+    let world = World::new();
+    let server = world.serve(&["--allow-plaintext", "--allow-registration"]);
+    let mut raw = Raw::connect(&server);
+    raw.write(HEADER.as_bytes());
+    raw.until("</stream:features>");
+    let wish = "<username>romeo</username><password>pencil</password>";
+    raw.write(
+        format!("<iq type='set' id='x'><query xmlns='jabber:iq:register'>{wish}</query></iq>").as_bytes(),
+    );
+    raw.until("result");
+    server.process.stderr_with("INFO romeo@localhost has been registered from this machine");
+    world.account("juliet");
+    server.process.stderr_with("INFO juliet@localhost has been created, by `balcony user`");
+    world.run_as("another", &["user", "passwd", "juliet"]).succeeded();
+    server.process.stderr_with("INFO juliet@localhost has another password, by `balcony user`");
+
+    world.send(&server, "juliet@localhost", "romeo@localhost", "hello", &[]).failed(1, &["not-authorized"]);
+    server.process.stderr_with("failed to authenticate as juliet@localhost: ");
+    world.send(&server, "s3cret@localhost", "romeo@localhost", "hello", &[]).failed(1, &["not-authorized"]);
+    let line = server.process.stderr_with("failed to authenticate");
+    assert!(line.contains("authenticate: ") && !line.contains("s3cret"), "{line}");
 }
 
 // XEP-0077 2.4 §3.3, §3.2: also where strangers may not register; and what was confirmed outlives a kill

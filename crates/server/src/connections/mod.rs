@@ -554,8 +554,8 @@ impl Connections {
             ServerEvent::Authenticated { account, mechanism } => {
                 actions.push(Action::Notice(id, Notice::Authenticated { account, mechanism }));
             }
-            ServerEvent::AuthenticationFailed { reason } => {
-                actions.push(Action::Notice(id, Notice::AuthenticationFailed { reason }));
+            ServerEvent::AuthenticationFailed { reason, account } => {
+                actions.push(Action::Notice(id, Notice::AuthenticationFailed { reason, account }));
             }
             ServerEvent::BindRefused { account, error } => {
                 actions.push(Action::Notice(id, Notice::BindRefused { account, error }));

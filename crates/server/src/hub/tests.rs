@@ -262,7 +262,7 @@ fn what_waits_for_two_sessions_is_lost_once() {
             _ => alloc::format!("{lost} messages that they had not acknowledged were in memory only"),
         };
         assert!(
-            line.starts_with(&alloc::format!("{} sessions", refused.len())) && line.contains(&says),
+            line.starts_with(&alloc::format!("{} session", refused.len())) && line.contains(&says),
             "{line}"
         );
     }

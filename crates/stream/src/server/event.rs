@@ -32,6 +32,9 @@ pub enum ServerEvent {
     AuthenticationFailed {
         /// The SASL error and why, in words for the log. The peer is told less.
         reason: &'static str,
+        /// The account that was tried, if it is known that there is one of that name. Other names are for no log: they may be passwords that
+        /// were typed in the wrong place. With PLAIN, and with tokens, it is not known.
+        account: Option<BareJid>,
     },
     /// The client has proven who it is, and gets no resource; for the log. It may ask for another one, or, where it asked within its login
     /// (XEP-0386), log in again.

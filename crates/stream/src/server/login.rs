@@ -140,7 +140,7 @@ impl Server {
         self.login.fast = Fast::read(profile, element, &tokens).map(Box::new);
         self.login.issued.clear();
         self.profile = profile;
-        self.login.exchange = None;
+        (self.login.exchange, self.login.candidate, self.login.exists) = (None, None, false);
         common.step(Step::Auth)?;
         if let Some(mechanism) =
             token.filter(|token| profile == Profile::Extensible && tokens.contains(token))
@@ -245,9 +245,11 @@ impl Server {
                 let (Some(hash), Some(account)) = (hash, &self.login.candidate) else {
                     return Err(StreamError::from(StreamCondition::InternalServerError).into());
                 };
+                let exists = keys.is_some();
                 let keys = keys.unwrap_or_else(|| {
                     fake_keys(self.config.decoy.expose(), account.as_str(), hash, self.config.iterations)
                 });
+                self.login.exists = exists;
                 if let Some(fast) = &mut self.login.fast {
                     fast.proven_by(keys.salt());
                 }
@@ -309,6 +311,7 @@ impl Server {
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
         (self.profile, self.login.exchange, self.login.candidate) = (Profile::Extensible, None, None);
+        self.login.exists = false;
         (self.login.inline, self.login.upgrade, self.login.fast) = (None, None, None);
         common.step(Step::Auth)?;
         common.step(Step::AuthFailed)?;
@@ -332,8 +335,9 @@ impl Server {
             true => Some(failure.reason),
             false => failure_text(failure.condition),
         };
+        let account = self.login.candidate.take().filter(|_| self.login.exists);
         self.fail_login(common, failure, text, out)?;
-        Ok(Some(ServerEvent::AuthenticationFailed { reason: failure.reason }))
+        Ok(Some(ServerEvent::AuthenticationFailed { reason: failure.reason, account }))
     }
 
     /// Nothing has come of a login, and the client is told this text. Too many of them end the stream.
@@ -345,7 +349,7 @@ impl Server {
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
         self.login.exchange = None;
-        self.login.candidate = None;
+        (self.login.candidate, self.login.exists) = (None, false);
         self.login.inline = None;
         self.login.upgrade = None;
         self.login.fast = None;

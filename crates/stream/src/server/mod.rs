@@ -71,6 +71,8 @@ struct Login {
     resume: Option<Box<Resume<'static>>>,
     /// Who is logging in, while an ask about them is open.
     candidate: Option<BareJid>,
+    /// The store has keys of the candidate, so it is no password that was typed in the wrong place.
+    exists: bool,
     failures: u8,
     /// Tries that were refused for their channel binding.
     binding_failures: u8,
@@ -97,6 +99,7 @@ impl Deref for LoggingIn {
             issued: Vec::new(),
             resume: None,
             candidate: None,
+            exists: false,
             failures: 0,
             binding_failures: 0,
             bind_id: None,
