@@ -204,9 +204,9 @@ pub(crate) enum UserCommand {
         #[arg(long)]
         all: bool,
     },
-    /// Create many accounts from lines of `localpart,password`
+    /// Create many accounts from lines of `romeo,password` or `romeo@example.org,password`
     ///
-    /// The password is everything after the first comma. Empty lines are skipped. A line that cannot be used is reported
+    /// A localpart alone means an account of --domain. The password is everything after the first comma. Empty lines are skipped. A line that cannot be used is reported
     /// with its number, the others are done, and the exit status is 1. The status is the same where accounts exist already: without
     /// --replace they stay as they are, the first ten are named, and all of them counted.
     Import {
@@ -272,7 +272,7 @@ would show strangers who has an account, and who is online.
 Messages that come to it meanwhile, such as a quick answer to it, are printed as `balcony listen` prints them.")]
 pub(crate) struct SendArgs {
     /// The account to send from, with or without resource
-    #[arg(long = "as", value_name = "JID")]
+    #[arg(long = "as", value_name = "JID", env = "BALCONY_JID")]
     pub(crate) account: Jid,
     /// The type of the message
     #[arg(long = "type", value_name = "TYPE", value_enum, default_value_t)]
@@ -296,7 +296,7 @@ Messages to a bare JID go to the resources with the highest priority; those with
 Messages that came while nobody was online come first. Times are UTC.")]
 pub(crate) struct ListenArgs {
     /// The account, with the resource to bind if it is to be a certain one
-    #[arg(long = "as", value_name = "JID")]
+    #[arg(long = "as", value_name = "JID", env = "BALCONY_JID")]
     pub(crate) account: Jid,
     /// The priority, from -128 to 127
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
@@ -380,7 +380,7 @@ When two people add each other they see when the other is online. None of these 
 hands requests that wait for an answer to clients that are available only. It does so as `balcony presence` does.")]
 pub(crate) struct RosterArgs {
     /// The account
-    #[arg(long = "as", global = true, value_name = "JID")]
+    #[arg(long = "as", global = true, value_name = "JID", env = "BALCONY_JID")]
     pub(crate) account: Option<Jid>,
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
@@ -463,7 +463,7 @@ is what contacts see, and with priority -1, so that no message comes to it. What
 `balcony listen`.")]
 pub(crate) struct PresenceArgs {
     /// The account
-    #[arg(long = "as", value_name = "JID")]
+    #[arg(long = "as", value_name = "JID", env = "BALCONY_JID")]
     pub(crate) account: Jid,
     /// Print a line of JSON for each
     #[arg(long)]
@@ -490,7 +490,7 @@ A device sees to it who may do what, and is found where it is online: make it a 
 Exit status: 0 done, 1 failed or given up, 2 not understood, such as a field that is missing or has a value that cannot be.")]
 pub(crate) struct CommandArgs {
     /// The account
-    #[arg(long = "as", value_name = "JID")]
+    #[arg(long = "as", value_name = "JID", env = "BALCONY_JID")]
     pub(crate) account: Jid,
     /// Whom to tell: an account, one of its clients, or a service
     #[arg(value_name = "DEVICE")]

@@ -27,12 +27,12 @@ pub(crate) struct ConnectArgs {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
     /// Connect to this place instead of the one that DNS names: HOST:PORT, or the URL of a WebSocket
-    #[arg(long, global = true, value_name = "PLACE")]
+    #[arg(long, global = true, value_name = "PLACE", env = "BALCONY_CONNECT")]
     pub(crate) connect: Option<Place>,
     /// Begin with TLS instead of negotiating it
     #[arg(long, global = true)]
     pub(crate) direct_tls: bool,
-    /// Trust the certificates in this PEM file and no others [default: those of the operating system; for localhost
+    /// Trust the certificates in this PEM file and no others [default: BALCONY_CA, or those of the operating system; for localhost
     /// also ./balcony-data/ca.pem]
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "insecure")]
     pub(crate) ca: Option<PathBuf>,
@@ -45,6 +45,14 @@ pub(crate) struct ConnectArgs {
     /// How much to insist that the login is bound to this connection, so that nobody in between can use it
     #[arg(long, global = true, value_name = "HOW", value_enum, default_value_t)]
     pub(crate) channel_binding: ChannelBinding,
+}
+
+impl ConnectArgs {
+    /// The file with those who are trusted and no others. It is not clap that looks into the environment: what stands there is no reason to
+    /// refuse `--insecure`.
+    fn authorities(&self) -> Option<PathBuf> {
+        self.ca.clone().or_else(|| std::env::var_os("BALCONY_CA").map(PathBuf::from))
+    }
 }
 
 /// One account and the way to its server.
@@ -60,9 +68,13 @@ impl Connector {
     pub(crate) fn new(account: &Jid, args: &ConnectArgs) -> Result<Connector, Failure> {
         let bare = account.to_bare();
         if bare.localpart().is_none() {
-            return Err(Failure::usage(format!(
-                "--as: `{account}`: an account such as romeo@{bare} is wanted"
-            )));
+            // Somebody's name, most likely, unless it looks like a domain.
+            let name = bare.domainpart();
+            let example = match name == "localhost" || name.contains('.') {
+                true => format!("romeo@{name}"),
+                false => format!("{name}@example.org"),
+            };
+            return Err(Failure::usage(format!("--as: `{account}`: an account such as {example} is wanted")));
         }
         let domain = Jid::from_parts(None, bare.domainpart(), None);
         let place = match (&args.connect, args.direct_tls) {
@@ -83,7 +95,8 @@ impl Connector {
         if args.allow_plaintext {
             config.stream.tls = TlsPolicy::Optional;
         }
-        let given = args.ca.as_ref().filter(|path| path.file_name().is_some_and(|name| name == CERTIFICATE));
+        let given = args.authorities();
+        let given = given.as_deref().filter(|path| path.file_name().is_some_and(|name| name == CERTIFICATE));
         let authority = given.map(|path| path.with_file_name(AUTHORITY)).filter(|path| path.exists());
         Ok(Connector { config, endpoint, authority })
     }
@@ -124,6 +137,7 @@ impl Connector {
             {
                 " (if that port is not for direct TLS, leave --direct-tls out)"
             }
+            error if is_of_servers(error) => " (that port is for other servers, not for clients)",
             error if direct == Some(false) && is_no_stream(error) => {
                 " (if that port is for direct TLS, add --direct-tls)"
             }
@@ -136,6 +150,17 @@ impl Connector {
 /// Whether trust in who has signed a certificate makes no difference.
 fn is_of_somebody_else(refusal: &Refusal) -> bool {
     matches!(refusal, Refusal::WrongName(_) | Refusal::Expired | Refusal::NotYetValid)
+}
+
+/// Whether somebody was there who takes the stream for that of a server, or has begun one.
+fn is_of_servers(error: &ConnectError) -> bool {
+    let ConnectError::Stream { error: Error::Stream(error), .. } = error else { return false };
+    match error {
+        balcony_stream::Error::Local(error) | balcony_stream::Error::Remote(error) => {
+            error.condition == StreamCondition::InvalidNamespace
+        }
+        _ => false,
+    }
 }
 
 /// Whether somebody was there who may well speak something else than XMPP.
@@ -166,8 +191,8 @@ fn trust(account: &BareJid, args: &ConnectArgs) -> Result<TlsTrust, Failure> {
         );
         return Ok(builder.dangerous_accept_any().build()?);
     }
-    if let Some(path) = &args.ca {
-        return Ok(given(builder, path)?.build()?);
+    if let Some(path) = args.authorities() {
+        return Ok(given(builder, &path)?.build()?);
     }
     if let Some(development) = development(account, Path::new(DATA)) {
         let builder = given(builder, &development)?;

@@ -14,17 +14,34 @@ pub(crate) struct Failure {
     status: u8,
     is_silence: bool,
     is_locked: bool,
+    is_of_policy: bool,
 }
 
 impl Failure {
     /// It was tried, and failed: exit status 1.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Failure { message: message.into(), status: 1, is_silence: false, is_locked: false }
+        Failure {
+            message: message.into(),
+            status: 1,
+            is_silence: false,
+            is_locked: false,
+            is_of_policy: false,
+        }
     }
 
     /// Somebody has not answered in time: exit status 1.
     pub(crate) fn silence(message: impl Into<String>) -> Self {
         Failure { is_silence: true, ..Failure::new(message) }
+    }
+
+    /// The server has ended the stream since something is against its rules: exit status 1.
+    pub(crate) fn of_policy(message: impl Into<String>) -> Self {
+        Failure { is_of_policy: true, ..Failure::new(message) }
+    }
+
+    /// Whether that is what has failed.
+    pub(crate) fn is_of_policy(&self) -> bool {
+        self.is_of_policy
     }
 
     /// Whether all that has failed is that no answer came.

@@ -161,8 +161,11 @@ fn request(line: &[u8], domain: &BareJid, replace: bool) -> Result<Option<(Strin
         return Ok(None);
     }
     let (local, password) = line.split_once(',').ok_or("a localpart, a comma and a password are wanted")?;
-    let account = BareJid::from_parts(Some(local), domain.domainpart()).map_err(|error| error.to_string())?;
-    let account = account.to_string();
+    let account = match local.contains('@') {
+        true => BareJid::parse(local),
+        false => BareJid::from_parts(Some(local), domain.domainpart()),
+    };
+    let account = account.map_err(|error| error.to_string())?.to_string();
     let password = Secret::new(password.to_owned());
     Ok(Some((account.clone(), Request::Add { account, password, replace })))
 }
@@ -255,7 +258,11 @@ mod tests {
         };
         assert_eq!((account.as_str(), password.expose().as_str()), ("romeo@localhost", "a,b"));
         assert!(request(b"", &domain, false).unwrap().is_none());
-        for bad in [&b"romeo"[..], b",x", b"ro meo,x", b"\xff,x"] {
+        let Ok(Some((account, _))) = request(b"juliet@example.org,a@b", &domain, false) else {
+            panic!("no account")
+        };
+        assert_eq!(account, "juliet@example.org");
+        for bad in [&b"romeo"[..], b",x", b"ro meo,x", b"\xff,x", b"@localhost,x", b"romeo@localhost/x,x"] {
             assert!(request(bad, &domain, false).is_err());
         }
     }

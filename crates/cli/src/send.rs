@@ -52,22 +52,37 @@ pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
     let id = random()?.token(16);
     // The account answers for its devices, which may be asleep.
     let whom = Jid::from(args.to.to_bare());
+    let length = text.as_str().len();
     let message = Stanza::message(kind).with_to(args.to).with_id(&id).with_payload(body(text.as_str())?);
     runtime()?.block_on(Session::run(&connector, async |session| {
         let client = &mut session.client;
-        session.doubt = Some("the message may or may not have arrived");
-        client.send(&message).await.map_err(ended)?;
+        session.doubt = Some(UNKNOWN);
+        let sent = client.send(&message).await.map_err(ended);
+        sent.inspect_err(|why| session.doubt = doubt(why, length))?;
         let fate = fate(client, &whom, &id).await;
         // What still comes until the stream is closed is for whoever sits here, too.
         session.shows_messages = true;
-        if !matches!(fate, Fate::Unknown(_)) {
-            session.doubt = None;
+        match &fate {
+            Fate::Unknown(why) => session.doubt = doubt(why, length),
+            _ => session.doubt = None,
         }
         match fate {
             Fate::Processed => Ok(()),
             Fate::CameBack(why) | Fate::Unknown(why) => Err(why),
         }
     }))
+}
+
+const UNKNOWN: &str = "the message may or may not have arrived";
+/// A server has to take stanzas of so many bytes (RFC 6120 section 13.12).
+const TAKEN_BY_ALL: usize = 10_000;
+
+/// What is known of a message with a text of so many bytes, if sending it has failed for this reason.
+fn doubt(why: &Failure, length: usize) -> Option<&'static str> {
+    Some(match why.is_of_policy() && length >= TAKEN_BY_ALL {
+        true => "the message has not arrived if its length is the reason; send it in parts",
+        false => UNKNOWN,
+    })
 }
 
 /// What has become of a message.

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use balcony_client::{Contacts, MachineEvent, News, Presence, RequestId, RequestKind, RequestOutcome};
 use balcony_jid::{BareJid, FullJid, Jid};
-use balcony_stanza::{ErrorCondition, Payload, Stanza, StanzaError};
+use balcony_stanza::{ErrorCondition, Payload, Stanza, StanzaError, StreamCondition};
 use balcony_tokio::{ConnectedClient, Error};
 use balcony_xep::ping::Ping;
 
@@ -296,5 +296,12 @@ pub(crate) fn silent(whom: &str) -> Failure {
 }
 
 pub(crate) fn ended(error: Error) -> Failure {
-    Failure::new(error.to_string())
+    match &error {
+        Error::Ended(balcony_client::Error::Stream(balcony_stream::Error::Remote(of)))
+            if of.condition == StreamCondition::PolicyViolation =>
+        {
+            Failure::of_policy(error.to_string())
+        }
+        _ => Failure::new(error.to_string()),
+    }
 }

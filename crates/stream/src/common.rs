@@ -347,6 +347,9 @@ impl Common {
                     "a stream on a WebSocket begins with <open/> in a message of its own (RFC 7395); {error}"
                 )
             }
+            _ if *error == ReadError::TooLong => {
+                format!("{error}: no more than {} bytes are taken", self.reader.limits().bytes)
+            }
             _ => error.to_string(),
         };
         StreamError { condition, text: Some(Cow::Owned(text)) }

@@ -157,7 +157,8 @@ impl fmt::Display for Error {
                 Refusal::WrongName(names) if names.is_empty() => {
                     write!(
                         f,
-                        "the certificate that {domain} presented has no names; it needs one for {domain}"
+                        "the certificate that {domain} presented has no names (subjectAltName; what stands as CN in its subject does \
+                         not count); it needs one for {domain}"
                     )
                 }
                 Refusal::WrongName(names) => {

@@ -21,6 +21,10 @@ impl Fault {
         let CertificateDetails { validity, issuer, is_self_signed, .. } = details;
         let fault = |says: String, change: &str| Fault { says, change: change.into() };
         match refusal {
+            Refusal::WrongName(_) if details.names.is_empty() => fault(
+                "the certificate names nobody in subjectAltName, and nothing else counts: not what stands as CN in its subject".into(),
+                &format!("get a certificate with {domain} in subjectAltName (DNS:{domain})"),
+            ),
             Refusal::WrongName(_) => fault(
                 format!("the certificate is for {}, and {domain} is missing in it", names(details)),
                 &format!("get a certificate for {domain}: the domain counts, not the host that it is on"),

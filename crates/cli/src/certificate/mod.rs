@@ -178,6 +178,11 @@ impl Certificate {
         domains.iter().map(BareJid::domainpart).filter(|domain| !self.config.covers(domain)).collect()
     }
 
+    /// Whether it has no subjectAltName, or an empty one.
+    pub(crate) fn names_nobody(&self) -> bool {
+        self.config.details().is_some_and(|details| details.names.is_empty())
+    }
+
     /// Whether it is one for development from before there was an authority, which some clients cannot be made to accept.
     pub(crate) fn is_self_signed(&self) -> bool {
         self.trust.as_ref() == Some(&self.path)

@@ -59,6 +59,9 @@ pub(super) fn warn(settings: &Settings, domains: &[BareJid], certificate: &Certi
     if !lacking.is_empty() {
         let advice = match certificate.trust {
             Some(_) => "move it and key.pem beside it away, and the next start makes a new one",
+            None if certificate.names_nobody() => {
+                "it has no subjectAltName, and what stands as CN in its subject counts no more; get one with the domain as DNS name there"
+            }
             None => "get one that is",
         };
         tracing::warn!(

@@ -84,6 +84,10 @@ fn a_server_as_it_should_be() {
     says(&ended, 0, "all is well", &[]);
     assert_eq!(ended.stderr, "");
 
+    // Who takes the port of servers for that of clients is told so.
+    let send = ["send", "--as", "romeo@localhost", "--connect", &checked.port, "romeo@localhost", "hello"];
+    checked.world.run_as("x", &send).failed(1, &["that port is for other servers, not for clients"]);
+
     // For programs the same, in one line.
     let ended = checked.check("localhost", "balcony-data/ca.pem", &["--json"]);
     assert_eq!((ended.status, ended.stdout.lines().count()), (Some(0), 1));
@@ -172,6 +176,15 @@ fn wrong_certificates_of_many_kinds() {
             "WRONG",
             &["is for b.example, and a.example is missing in it"],
             Some("is not for a.example, so clients will refuse it"),
+        ),
+        (
+            certify(&|params| {
+                params.subject_alt_names.clear();
+                params.distinguished_name.push(rcgen::DnType::CommonName, "a.example");
+            }),
+            "WRONG",
+            &["names nobody in subjectAltName"],
+            Some("clients will refuse it: it has no subjectAltName"),
         ),
         (
             certify(&|params| params.not_after = date_time_ymd(2020, 1, 2)),

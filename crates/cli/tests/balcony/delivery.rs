@@ -81,6 +81,38 @@ fn what_cannot_be_delivered_comes_back() {
     sent.failed(1, &["came back: remote-server-not-found (there is no such server, or "]);
 }
 
+// RFC 6120 §13.12: a message that is too long has not arrived, and who sends it learns how much is taken
+#[test]
+fn a_message_that_is_too_long() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    world.account("romeo");
+    let send = ["send", "--as", "romeo@localhost", "--connect", &server.address, "juliet@localhost", "-"];
+    let mut sending = world.start_as(PASSWORD, &send);
+    sending.input(&"x".repeat(300_000));
+    let ended = sending.wait();
+    ended.failed(1, &["no more than 262144 bytes are taken", "has not arrived if its length is the reason"]);
+}
+
+// As with bots: who it is, where to connect to and whom to trust may be in the environment, and what is typed counts more.
+#[test]
+fn the_environment_says_who_and_where() {
+    let world = World::new();
+    let server = world.serve(&["--data", "elsewhere"]);
+    world.run_as(PASSWORD, &["user", "add", "romeo", "--data", "elsewhere"]).succeeded();
+    let there =
+        format!("BALCONY_CONNECT={} BALCONY_CA=elsewhere/ca.pem BALCONY_PASSWORD={PASSWORD}", server.address);
+    let run = |line: &str| world.shell(&format!("{there} {line}")).wait();
+    run("BALCONY_JID=romeo@localhost/bot balcony send romeo@localhost hello").succeeded();
+    run("BALCONY_JID=romeo@localhost balcony roster").succeeded();
+    run("BALCONY_JID=nobody@localhost balcony send --as romeo@localhost romeo@localhost hello").succeeded();
+    run("BALCONY_JID=romeo@localhost BALCONY_CA=missing.pem balcony presence --ca elsewhere/ca.pem")
+        .succeeded();
+    run("BALCONY_JID=romeo@localhost balcony presence --insecure").succeeded();
+    run("BALCONY_JID=romeo@localhost BALCONY_CA=missing.pem balcony presence").failed(1, &["missing.pem"]);
+    run("BALCONY_JID=romeo@localhost balcony presence --connect 127.0.0.1:1").failed(1, &["127.0.0.1:1"]);
+}
+
 // RFC 6121 §8.5.3.1: answers to its full address reach `send` while it is there, and nobody else gets them
 #[test]
 fn a_quick_answer_is_printed() {

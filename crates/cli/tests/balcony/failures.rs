@@ -128,6 +128,9 @@ fn an_address_that_breaks_the_rules() {
         .run_as("x", &["listen", "--as", "localhost"])
         .failed(2, &["an account such as romeo@localhost is wanted"]);
     world
+        .run_as("x", &["listen", "--as", "romeo"])
+        .failed(2, &["an account such as romeo@example.org is wanted"]);
+    world
         .run(&["serve", "--domain", "romeo@localhost"])
         .failed(2, &["--domain", "a domain such as example.org"]);
     world.run(&["serve", "--domain", "a..b"]).failed(2, &["--domain", "`a..b`: not a domain"]);
