@@ -118,7 +118,7 @@ fn a_certificate_that_ends_is_renewed_and_clients_trust_it_still() {
     std::fs::remove_file(world.path("balcony-data/ca-key.pem")).unwrap();
     world.write("balcony-data/cert.pem", &old);
     let server = world.serve(&[]);
-    let line = server.process.stderr_with("and clients will refuse it");
+    let line = server.process.stderr_with(": clients refuse it from 20");
     assert!(line.contains("ends in 6 days") || line.contains("ends in 7 days"), "{line}");
     send(&world, &["--connect", &server.address]).succeeded();
 }
