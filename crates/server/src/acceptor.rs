@@ -134,16 +134,16 @@ impl Acceptor {
         }
         part.is_full = false;
         let origin = origin(peer);
-        if let Some(address) = origin {
-            if let Err(why) = self.enter_from(now, config, address) {
-                // Anybody can be turned away as often as they like.
-                let line = match is_news(&mut self.told, now) {
-                    true => (Level::Warn, format!("{peer} is turned away, and maybe others: {why}")),
-                    false => (Level::Debug, format!("{peer} is turned away: {why}")),
-                };
-                let error = StreamError::new(StreamCondition::PolicyViolation, why);
-                return Err(Refusal { error, line: Some(line) });
-            }
+        if let Some(address) = origin
+            && let Err(why) = self.enter_from(now, config, address)
+        {
+            // Anybody can be turned away as often as they like.
+            let line = match is_news(&mut self.told, now) {
+                true => (Level::Warn, format!("{peer} is turned away, and maybe others: {why}")),
+                false => (Level::Debug, format!("{peer} is turned away: {why}")),
+            };
+            let error = StreamError::new(StreamCondition::PolicyViolation, why);
+            return Err(Refusal { error, line: Some(line) });
         }
         self.part(is_of_server).count += 1;
         Ok(Entry { origin, is_of_server })
