@@ -46,7 +46,7 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "HOST:PORT", help_heading = "Places")]
     pub(crate) web: Option<Place>,
     /// Look as the server with this configuration: at the place that [federation.routes] has for the domain, as its first domain, with
-    /// the certificate of that; `ca` in [federation] says whom other servers are believed by, not clients. Of a domain that it serves, that other servers find nothing is no fault where federation is off
+    /// the certificate of that; its `ca` counts for the ports of servers, and not for those of clients. Of a domain that it serves, that other servers find nothing is no fault where federation is off
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Say to be the server of this domain [default: check.invalid, which nobody is]
