@@ -260,7 +260,8 @@ fn domain(name: &str) -> Option<Jid> {
 
 /// Waits until `whom` has answered a ping (XEP-0199), with whatever, and hands over all stanzas that come before. Stanzas
 /// from one to the other keep their order (RFC 6120 section 10.1), so what was sent to `whom` before has been processed then,
-/// and errors about it are among these stanzas. Returns the error, if that is the answer.
+/// and errors about it are among these stanzas, if `whom` is at the own server; another one may answer a request while it still stores what
+/// came before it. Returns the error, if that is the answer.
 pub(crate) async fn fence(
     client: &mut ConnectedClient,
     whom: Option<Jid>,

@@ -9,7 +9,7 @@ mod warnings;
 
 use core::fmt;
 use core::future::pending;
-use core::net::SocketAddr;
+use core::net::{Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -351,6 +351,10 @@ fn in_use(to: SocketAddr, option: &str, error: &std::io::Error) -> Failure {
             "Stop the other program, choose another address with `{option}` and name it in the SRV records, or leave other servers \
              alone with `enabled = false` in [federation]"
         ),
+        std::io::ErrorKind::AddrInUse if to.ip() == Ipv6Addr::UNSPECIFIED => format!(
+            "Where [::] stands for IPv4 as well, leave 0.0.0.0 with the same port out; otherwise stop the other program or choose another \
+             address with {option}"
+        ),
         std::io::ErrorKind::AddrInUse => {
             format!("Stop the other program or choose another address with {option}")
         }
@@ -408,5 +412,7 @@ mod tests {
         }
         let failure = in_use("0.0.0.0:5222".parse().unwrap(), "--listen", &taken).to_string();
         assert!(failure.contains("choose another address with --listen"), "{failure}");
+        let failure = in_use("[::]:5222".parse().unwrap(), "--listen", &taken).to_string();
+        assert!(failure.contains("leave 0.0.0.0 with the same port out"), "{failure}");
     }
 }
