@@ -1,16 +1,17 @@
 //! What comes of the answers of the owner's store, and of their absence.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::mem;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::Ticket;
 use balcony_roster::Version;
-use balcony_stanza::{ErrorCondition, Kind, MessageType, Stanza, StreamCondition};
+use balcony_stanza::{ErrorCondition, Stanza, StreamCondition};
 
 use crate::account::{Account, Note};
 use crate::asks::{Charge, Open, Purpose};
+use crate::flow::expects_reply;
 use crate::known::Known;
 use crate::line::{Origin, Task, Waiting};
 use crate::phase::Outdated;
@@ -238,11 +239,9 @@ impl Router {
 
     /// Whether the sender of what waits for an account, which is no more, hears of that: of messages those who would if they were not stored.
     fn hears_of_end(&self, waiting: &Waiting, name: &BareJid, account: &Account) -> bool {
-        use MessageType as M;
         let Waiting { stanza, charge, .. } = waiting;
-        let expects_reply = matches!(stanza.head.kind, Kind::Message(M::Normal | M::Chat | M::Groupchat));
         let may_hear = |from: &Jid| account.tells(from) || self.is_told(from, name);
-        charge.is_awaited() || expects_reply && stanza.head.from.as_ref().is_some_and(may_hear)
+        charge.is_awaited() || expects_reply(stanza) && stanza.head.from.as_ref().is_some_and(may_hear)
     }
 
     /// There is no such account, or it can't be served: those who know that its sessions were there hear of it, what waits has
@@ -266,6 +265,7 @@ impl Router {
             account.take_waiting().partition(|waiting| matches!(waiting.task, Task::Leaving));
         let is_told = |waiting: &Waiting| self.hears_of_end(waiting, name, &account);
         let told: Vec<bool> = waiting.iter().map(|waiting| is_gone && is_told(waiting)).collect();
+        let acquainted = if is_gone { self.acquainted(name, &account) } else { BTreeSet::new() };
         let resources = account.take_resources();
         self.online -= usize::from(!resources.is_empty());
         for Waiting { stanza, charge, .. } in left {
@@ -300,7 +300,7 @@ impl Router {
             self.announce_lost(resource, audience, effects);
         }
         if is_gone {
-            self.end_queues(name);
+            self.end_queues(name, acquainted);
         }
         let wanted_removal = account.removing || removal == Removal::Removed;
         self.farewells.begin(self.asks.charged());

@@ -496,10 +496,14 @@ impl Router {
 
     /// Whether everybody is told that this was not delivered: a message that expects an answer, where strangers, too, may be told.
     pub(crate) fn tells_strangers_of(&self, stanza: &Stanza) -> bool {
-        use MessageType as M;
-        self.shared.config.tell_strangers
-            && matches!(stanza.head.kind, Kind::Message(M::Normal | M::Chat | M::Groupchat))
+        self.shared.config.tell_strangers && expects_reply(stanza)
     }
+}
+
+/// Whether this is a message of a kind whose sender hears when it does not arrive (RFC 6121 section 8.5).
+pub(crate) const fn expects_reply(stanza: &Stanza) -> bool {
+    use MessageType as M;
+    matches!(stanza.head.kind, Kind::Message(M::Normal | M::Chat | M::Groupchat))
 }
 
 fn is_probe(stanza: &Stanza) -> bool {

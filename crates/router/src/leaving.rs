@@ -1,9 +1,10 @@
 //! Sessions that are over, as long as something may still be written to them, or is about to go elsewhere.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use balcony_jid::BareJid;
+use balcony_jid::{BareJid, Jid};
 
 use crate::SessionId;
 use crate::outbox::Outbox;
@@ -21,8 +22,9 @@ pub(crate) struct Leaving {
     pub(crate) holds: bool,
     /// There are messages in it that go elsewhere if it does not get them.
     pub(crate) returns: bool,
-    /// There is no such account any more. If there is one of this name it is another.
-    pub(crate) is_ended: bool,
+    /// There is no such account any more, and if there is one of this name it is another: then who of the senders of its messages knew of it, and
+    /// hears that they have not arrived.
+    pub(crate) ended: Option<Arc<BTreeSet<Jid>>>,
 }
 
 /// All of them.

@@ -658,6 +658,14 @@ impl Outbox {
         self.queue().entries.iter().filter(messages).map(|entry| (entry.at, &entry.stanza))
     }
 
+    /// All messages that go elsewhere if it does not get them: those in it, those that are held, and those that are about to be
+    /// [merged](Outbox::merge).
+    pub(crate) fn returned_messages(&self) -> impl Iterator<Item = &Stanza> {
+        let queue = self.queue();
+        let returned = queue.management.managed().into_iter().flat_map(|managed| &managed.returned);
+        queue.all().chain(returned).filter(|entry| entry.is_returned_message()).map(|entry| &*entry.stanza)
+    }
+
     /// The messages that are held.
     pub(crate) fn held_messages(&self) -> impl Iterator<Item = &Arc<Stanza>> {
         let held = self.queue().held.iter().flat_map(|held| held.entries());

@@ -1,15 +1,17 @@
 //! What the router has decided to deliver goes through the queues of its sessions.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::Instant;
-use balcony_stanza::{Kind, Stanza, StreamCondition};
+use balcony_stanza::{ErrorCondition, Kind, Stanza, StreamCondition};
 
+use crate::account::Account;
 use crate::extension::Delivery;
+use crate::flow::expects_reply;
 use crate::leaving::Leaving;
 use crate::line::{Again, Origin, When};
 use crate::outbox::{Entry, Group, OfGroups, Outbox, is_answer, is_copy};
@@ -492,16 +494,45 @@ impl Router {
         }
         let account = name.clone();
         let creation = creation.or(saved);
-        let left = Leaving { account, incarnation, creation, outbox, holds, returns, is_ended: false };
+        let left = Leaving { account, incarnation, creation, outbox, holds, returns, ended: None };
         self.leaving.insert(id, left);
     }
 
-    /// The account is no more, and its sessions are over: what they have not got is for nobody.
-    pub(crate) fn end_queues(&mut self, name: &BareJid) {
+    /// Which of the senders of what is on its way to the sessions of the account, of those that are over as well, know of it. Its user, who goes with it,
+    /// is none of them.
+    pub(crate) fn acquainted(&self, name: &BareJid, account: &Account) -> BTreeSet<Jid> {
+        let own = account.resources().iter().filter_map(|resource| self.sessions.get(&resource.session));
+        let leaving = self.leaving.of(name);
+        let left = leaving.iter().filter_map(|session| self.leaving.get(*session));
+        let outboxes = own.map(|own| &own.outbox).chain(left.map(|left| &left.outbox));
+        let mut senders = BTreeSet::new();
+        for stanza in outboxes.flat_map(Outbox::returned_messages).filter(|stanza| expects_reply(stanza)) {
+            let original = is_copy(stanza).then(|| self.shared.tables().original(stanza)).flatten();
+            let from = original.as_ref().unwrap_or(stanza).head.from.as_ref();
+            senders
+                .extend(from.filter(|from| from.bare_str() != name.as_str() && account.tells(from)).cloned());
+        }
+        senders
+    }
+
+    /// The account is no more, and its sessions are over: nobody gets what they have not got. Of messages those senders hear that who are
+    /// [acquainted](Router::acquainted) with it.
+    pub(crate) fn end_queues(&mut self, name: &BareJid, acquainted: BTreeSet<Jid>) {
+        let acquainted = Arc::new(acquainted);
         for session in self.leaving.of(name) {
             if let Some(left) = self.leaving.get_mut(session) {
-                left.is_ended = true;
+                left.ended.get_or_insert_with(|| Arc::clone(&acquainted));
             }
+        }
+    }
+
+    /// A message has not got to an account which is no more: its sender hears that who was acquainted with it, and a stranger what strangers hear.
+    fn message_ended(&mut self, stanza: &Stanza, acquainted: &BTreeSet<Jid>, effects: &mut Vec<Effect>) {
+        let is_known = stanza.head.from.as_ref().is_some_and(|from| acquainted.contains(from));
+        if is_known && expects_reply(stanza) {
+            self.refuse(stanza, ErrorCondition::ServiceUnavailable, effects);
+        } else {
+            self.nobody(stanza, effects);
         }
     }
 
@@ -536,7 +567,7 @@ impl Router {
         let mut entries = Vec::new();
         // Those of a message that several of them were to get may be known to one of them only.
         let mut documents = BTreeMap::new();
-        for (session, Leaving { incarnation, creation, outbox, holds, returns, is_ended, .. }) in left {
+        for (session, Leaving { incarnation, creation, outbox, holds, returns, ended, .. }) in left {
             self.queued -= outbox.bytes();
             let is_detached = outbox.is_detached();
             if is_detached {
@@ -548,21 +579,21 @@ impl Router {
                 self.fetch(&name, effects);
             }
             // If the account could not be loaded and its messages have it loaded anew, it is still the one that has these documents.
-            if !is_ended {
+            if ended.is_none() {
                 kept.extend(outbox.kept_for_others());
                 documents.extend(outbox.kept_in_groups());
             }
             holders.extend(holds.then_some(incarnation));
             returning.extend(returns.then_some(incarnation));
             let all = outbox.into_entries().into_iter();
-            entries.extend(all.map(|entry| (entry, creation, is_detached, is_ended)));
+            entries.extend(all.map(|entry| (entry, creation, is_detached, ended.clone())));
         }
         entries.sort_by_key(|(entry, ..)| entry.order);
         let mut is_left_to_others = false;
-        for (entry, creation, is_detached, is_ended) in entries {
+        for (entry, creation, is_detached, ended) in entries {
             let (is_message, when) = (entry.is_message(), entry.when());
             let (has_waited, was_stamped) = (is_detached || entry.has_waited, entry.is_stamped);
-            let document = entry.document(&documents).filter(|_| !is_ended);
+            let document = entry.document(&documents).filter(|_| ended.is_none());
             is_left_to_others |= entry.is_left_to_others();
             let may_be_copy = entry.is_of_several();
             let Some(mut stanza) = entry.undelivered() else { continue };
@@ -574,9 +605,9 @@ impl Router {
             let stamped = (is_message && has_waited && !was_stamped).then(stamped).flatten();
             let when = When { is_stamped: was_stamped || stamped.is_some(), ..when };
             stanza = stamped.unwrap_or(stanza);
-            match stanza.head.kind {
-                Kind::Iq(_) => self.refuse_iq(&stanza, effects),
-                _ if is_message && is_ended => self.nobody(&stanza, effects),
+            match (stanza.head.kind, ended) {
+                (Kind::Iq(_), _) => self.refuse_iq(&stanza, effects),
+                (_, Some(acquainted)) if is_message => self.message_ended(&stanza, &acquainted, effects),
                 _ if is_message => self.returned(&name, stanza, Again { when, creation, document }, effects),
                 _ => {}
             }

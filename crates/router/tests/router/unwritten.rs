@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 use balcony_machine::{Instant, Ticket};
 use balcony_roster::Subscription;
 use balcony_router::{Answer, Ask, Change, Config, Effect, Restoring, SessionId};
-use balcony_stanza::{Kind, MessageType, PresenceType, Stanza};
+use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 
-use crate::world::{START, World, available, bare, config, content, jid, subscription};
+use crate::world::{START, World, available, bare, config, content, jid, request, subscription};
 
 const JULIET: &str = "juliet@example.com";
 const ROMEO: &str = "romeo@example.com";
@@ -25,6 +25,7 @@ fn worlds_of(config: Config) -> (World, SessionId, SessionId) {
         world.store.create(bare(one));
         world.befriend(one, other, Subscription::Both);
     }
+    world.befriend(JULIET, "mercutio@verona.lit", Subscription::Both);
     let romeo = world.available("romeo@example.com/street", 0);
     let juliet = world.available("juliet@example.com/phone", 0);
     assert!(world.router.manage(juliet, Duration::from_secs(3_600), &[]));
@@ -367,12 +368,62 @@ fn what_is_still_written_has_not_failed() {
 }
 
 // docs/guarantees.md: when an account is removed what waits for it comes back to its contacts, also if it was acknowledged. So does what waits for a session
-// of it.
+// of it, once, whether or not that has a connection, which may be gone only after there is another account of this name. Strangers hear nothing of it, unless
+// they are told elsewhere, too; nor does the user.
 #[test]
 fn what_waits_for_a_session_comes_back_when_its_account_is_removed() {
-    let (mut world, _, romeo) = worlds();
-    world.send(romeo, chat(0));
-    assert_eq!(written(&world), [0]);
+    let tybalt = "tybalt@example.com/hall";
+    let own = "juliet@example.com/desk";
+    let abroad = "mercutio@verona.lit/square";
+    let all = [false, true].into_iter().flat_map(|first| [(first, false), (first, true)]);
+    for (has_connection, tells_strangers) in all {
+        let mut config = config();
+        config.tell_strangers = tells_strangers;
+        let (mut world, juliet, romeo) = worlds_of(config);
+        let desk = world.connect(own);
+        let tybalt = world.connect(tybalt);
+        if has_connection {
+            resume(&mut world, juliet, 0);
+        }
+        world.send(romeo, chat(0));
+        world.send(tybalt, chat(1));
+        world.received(abroad, chat(2));
+        // She sends something to herself, and goes with that.
+        world.send(desk, chat(3).with_to(jid("juliet@example.com/phone")));
+        // Its sender hears of no such message.
+        let mut headline = chat(4).with_to(jid("juliet@example.com/phone"));
+        headline.head.kind = Kind::Message(MessageType::Headline);
+        world.send(romeo, headline);
+        let mut effects = world.removed(JULIET);
+        // Of the same name, and with the same resource.
+        world.store.create(bare(JULIET));
+        let next = world.available(own, 0);
+        world.router.gone(world.now, juliet, &mut effects);
+        world.router.gone(world.now, desk, &mut effects);
+        world.serve(&mut effects);
+        let case = format!("{has_connection} {tells_strangers}");
+        assert_eq!(errors_to(&effects, romeo), ["0"], "{case}");
+        assert_eq!(errors_to(&effects, tybalt), vec!["1"; usize::from(tells_strangers)], "{case}");
+        let is_abroad = |effect: &&Effect| matches!(effect, Effect::Remote { stanza, .. } if stanza.head.kind.is_error() && stanza.head.id.as_deref() == Some("2"));
+        assert_eq!(effects.iter().filter(is_abroad).count(), 1, "{case}");
+        let is_next = |effect: &Effect| matches!(effect, Effect::Deliver { session, stanza } if *session == next && stanza.head.kind.is_error());
+        assert!(tells_strangers || !effects.iter().any(is_next), "{case}");
+    }
+}
+
+// docs/guarantees.md: the same of a message of which another session was to get a copy (XEP-0280): its sender hears once that nobody has got it.
+#[test]
+fn a_message_that_waits_for_several_sessions_comes_back_once() {
+    let (mut world, phone, romeo) = worlds();
+    let desk = world.available("juliet@example.com/desk", -1);
+    let enable = request(IqType::Set, "<enable xmlns='urn:xmpp:carbons:2'/>");
+    world.send(desk, enable);
+    assert!(world.router.manage(desk, Duration::from_secs(3_600), &[]));
+    detach(&mut world, desk);
+    let effects = world.send(romeo, chat(0));
+    assert!(errors_to(&effects, romeo).is_empty());
+    // The one that was to get it ends first, so that there is only the copy, which is for nobody else then.
+    world.unbound(phone);
     let effects = world.removed(JULIET);
     assert_eq!(errors_to(&effects, romeo), ["0"]);
 }
