@@ -22,7 +22,7 @@ use crate::action::Ended;
 /// So many bytes are taken before it is seen what that came to.
 const PIECE: usize = 16_384;
 /// A time that is later than now, and short.
-const SOON: Duration = Duration::from_millis(1);
+pub(crate) const SOON: Duration = Duration::from_millis(1);
 
 /// One stream, with what is kept beside it.
 pub(crate) struct Link<S: Side> {

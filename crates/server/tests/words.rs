@@ -309,3 +309,38 @@ fn who_is_read_from_more_slowly_may_answer_later() {
     let said = part.says();
     assert!(said.iter().any(|up| matches!(up, Up::Acknowledged { count: 1, .. })), "{said:?}");
 }
+
+/// A client whose session may have nothing more taken of it for now, and has sent something, is to finish.
+fn finishing(closing: Duration) -> (Part, ConnectionId) {
+    let mut part = Part::new(64);
+    let one = part.session(1);
+    let mut config = part.connections.config().clone();
+    config.limits.closing = closing;
+    part.connections.configure(config);
+    part.is_told(Down::Hold { connection: one, is_held: true });
+    part.receives(one, MESSAGE);
+    let error = Box::new(StreamCondition::Conflict.into());
+    part.is_told(Down::Finish { connection: one, session: SessionId(1), error });
+    (part, one)
+}
+
+// RFC 6120 §4.4: a server that leaves its clients no time to close ends one that finishes a moment later, as whatever is due now is done before.
+#[test]
+fn who_finishes_in_no_time_has_a_moment() {
+    for goes_on in [false, true] {
+        let (mut part, one) = finishing(Duration::ZERO);
+        if goes_on {
+            part.goes_on(one, &[]);
+        }
+        let at = part.connections.deadline().unwrap();
+        assert!(at > NOW && at < NOW + Duration::from_secs(1), "{at:?}");
+        assert!(part.says().is_empty());
+        assert_eq!(part.connections.due(at), [one]);
+        assert!(part.connections.tick(at, one, &mut part.actions));
+        part.connections.advance(at, one, &mut &[][..], &mut part.actions);
+        assert!(part.connections.deadline().is_some_and(|next| next > at));
+        let said = part.says();
+        assert!(matches!(said[..], [Up::Ended { session: SessionId(1) }]), "{said:?}");
+        assert!(part.writes(one).contains("<conflict "));
+    }
+}

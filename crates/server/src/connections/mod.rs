@@ -27,7 +27,7 @@ use crate::action::{Action, ConnectionId, Ended, Notice};
 use crate::config::ServerConfig;
 use crate::conn::{Attached, Conn, Finish};
 use crate::deadlines::Deadlines;
-use crate::link::Next;
+use crate::link::{Next, SOON};
 use crate::slots::Slots;
 use crate::transport::{self, Streams, Transport};
 use crate::written::Written;
@@ -440,7 +440,7 @@ impl Connections {
                 // The order of its stanzas is kept. Time passes for it all the same.
                 conn.link.leave(fresh);
                 if conn.owes {
-                    conn.hurry(now + self.config.limits.closing);
+                    conn.hurry(now + self.config.limits.closing.max(SOON));
                 }
                 if conn.due(now).is_none_or(|at| at > now) {
                     break;
@@ -466,7 +466,7 @@ impl Connections {
                     return false;
                 }
                 Ok(Progress::Blocked(On::OutputFull)) => {
-                    conn.hurry(now + self.config.limits.closing);
+                    conn.hurry(now + self.config.limits.closing.max(SOON));
                     break;
                 }
                 Ok(Progress::NeedInput | Progress::Blocked(_)) => break,
@@ -612,6 +612,8 @@ impl Connections {
         until: Instant,
         actions: &mut Vec<Action>,
     ) {
+        // What is due now is done before this is said.
+        let until = until.max(now + SOON);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let has_more = conn.is_ready || conn.is_held() || conn.link.has_input();
         if !has_more || !conn.is_bound() || conn.acks.is_some() {
