@@ -344,3 +344,22 @@ fn who_finishes_in_no_time_has_a_moment() {
         assert!(part.writes(one).contains("<conflict "));
     }
 }
+
+// docs/guarantees.md: who wants the resource of a session waits no longer than that may take to finish, also if the router ends it meanwhile, and its client reads
+// nothing of that.
+#[test]
+fn a_session_that_is_ended_while_it_finishes_is_gone_in_time() {
+    let closing = Duration::from_secs(5);
+    for after in [0, 100, 4_900, 4_999] {
+        let (mut part, one) = finishing(closing);
+        let now = NOW + Duration::from_millis(after);
+        let error = Box::new(StreamCondition::ResourceConstraint.into());
+        part.connections.take(now, Down::Close { connection: one, error }, &mut part.actions);
+        assert!(part.says().is_empty());
+        let at = part.connections.deadline().unwrap();
+        assert_eq!(at, NOW + closing);
+        assert!(!part.connections.tick(at, one, &mut part.actions));
+        let said = part.says();
+        assert!(matches!(said[..], [Up::Gone { session: SessionId(1) }]), "{said:?}");
+    }
+}

@@ -647,8 +647,12 @@ impl Connections {
     fn end(&mut self, now: Instant, id: ConnectionId, ended: Ended, actions: &mut Vec<Action>) {
         let closing = self.config.limits.closing;
         let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.link.has_ended()) else { return };
-        conn.link.end(now, ended.clone(), closing);
-        let has_finished = conn.finish.take().is_some();
+        let finish = conn.finish.take();
+        let has_finished = finish.is_some();
+        // Whoever waits for the place of a session which the router has ended meanwhile hears no more of it than that it is gone: that is so in time.
+        let is_over = conn.attached.is_some_and(|attached| attached.is_over);
+        let left = finish.filter(|_| is_over).map(|finish| finish.until.saturating_since(now));
+        conn.link.end(now, ended.clone(), left.map_or(closing, |left| left.min(closing)));
         let is_lost = is_lost(&ended);
         let attached = conn.attached.as_mut().filter(|attached| !attached.is_over);
         let counts = attached.as_ref().filter(|attached| is_lost && attached.is_resumable);
