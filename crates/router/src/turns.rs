@@ -10,7 +10,8 @@
 //!
 //! This goes by the account's name. An account that could not be loaded again is in memory no more, but it is there, and what waits for it is
 //! stored all the same, so much at a time. Whoever needs the account next has it loaded behind that: what is loaded holds all that came before,
-//! and nothing that comes then overtakes it (RFC 6120 section 10.1). What waits for an account that is no more is for nobody.
+//! and nothing that comes then overtakes it (RFC 6120 section 10.1). Its time begins when the store is asked for it, as a store that is slow has not
+//! begun with it before: so whoever needs the account waits twice [`Limits::answer`] at most. What waits for an account that is no more is for nobody.
 
 use alloc::collections::VecDeque;
 use alloc::collections::btree_map::{BTreeMap, Entry};
@@ -41,7 +42,7 @@ struct Turns {
     /// How many wait.
     count: usize,
     /// The account is loaded when none of them waits any more.
-    load: Option<(Ticket, Ask)>,
+    load: Option<Ask>,
 }
 
 /// What the store is asked for when it is its turn.
@@ -153,9 +154,9 @@ impl Turns {
         None
     }
 
-    /// The account is asked for next, if nothing waits any more and that is not about to end.
-    fn take_load(&mut self, is_over: impl Fn(Ticket) -> bool) -> Option<(Ticket, Ask)> {
-        if self.has_waiting() { None } else { self.load.take_if(|(ticket, _)| !is_over(*ticket)) }
+    /// The account is asked for next, if nothing waits any more.
+    fn take_load(&mut self) -> Option<Ask> {
+        if self.has_waiting() { None } else { self.load.take() }
     }
 
     /// All that waits to be stored, in the order of its turns.
@@ -183,10 +184,9 @@ impl Router {
 
     /// Asks for an account that is not in memory: behind all that is to be stored for it.
     pub(crate) fn load_behind(&mut self, ask: Ask, effects: &mut Vec<Effect>) {
-        let ticket = self.open_ask(&ask, Purpose::Load, None);
         match self.storing.0.get_mut(ask.account()).filter(|turns| turns.has_waiting()) {
-            Some(turns) => turns.load = Some((ticket, ask)),
-            None => effects.push(Effect::Ask { ticket, ask }),
+            Some(turns) => turns.load = Some(ask),
+            None => self.ask(ask, Purpose::Load, None, effects),
         }
     }
 
@@ -213,7 +213,9 @@ impl Router {
         while let Some(Later { ticket, ask, .. }) = turns.next(limits, is_over) {
             effects.push(Effect::Ask { ticket, ask });
         }
-        effects.extend(turns.take_load(is_over).map(|(ticket, ask)| Effect::Ask { ticket, ask }));
+        if let Some(ask) = turns.take_load() {
+            self.ask(ask, Purpose::Load, None, effects);
+        }
         self.storing.tidy(name);
     }
 

@@ -276,6 +276,36 @@ fn a_store_that_hangs_ends_all_at_once() {
     }
 }
 
+// Whoever needs an account for which much is still to be stored has it loaded behind that. A store that is slow has as much time for it as for what it is asked
+// at once; one that hangs is not asked for it for ever.
+#[test]
+fn an_account_is_loaded_in_the_time_since_the_store_is_asked() {
+    for hangs in [false, true] {
+        let sender = "benvolio@example.com/street";
+        let (mut world, mut store, _) = burst(sender, 300, 10);
+        store.fail(&mut world, 0);
+        let benvolio = world.router.sessions(&jid(sender).to_bare()).next().unwrap();
+        let begun = world.now;
+        world.now = begun + Duration::from_secs(1);
+        sends(&mut world, &mut store, benvolio, chat(300, 10));
+        // The last of it is stored just in time.
+        world.now = begun + Duration::from_secs(29);
+        let is_load = |asked: &VecDeque<(Ticket, Ask)>| matches!(asked.front(), Some((_, Ask::Load { .. })));
+        while !is_load(&store.asked) {
+            assert_eq!(errors(&store.work(&mut world).unwrap()), 0);
+        }
+        assert_eq!((stored(&world).len(), store.asked.len()), (300, 1));
+        let late = if hangs { 59 } else { 58 };
+        world.now = begun + Duration::from_secs(late);
+        let mut effects = vec![];
+        world.router.tick(world.now, &mut effects);
+        assert_eq!(errors(&effects), usize::from(hangs));
+        store.work_off(&mut world);
+        assert_eq!(stored(&world).len(), 300 + usize::from(!hangs));
+        assert_eq!(world.router.counts().asks, 0);
+    }
+}
+
 // What waits for its turn when the account ends has failed, as what arrives then has.
 #[test]
 fn what_waits_ends_with_its_account() {
