@@ -311,8 +311,9 @@ impl Router {
         ) && matches!(self.shared.tables().absent(name, account, stanza, false), Absent::Keep(_))
     }
 
-    /// The messages that wait for a session that has no connection and are in memory only: the store could not write them. Each as the number that it
-    /// has in this router, if it waits for other sessions as well, or a copy of it. Those are not among them that another session has got, nor what is not
+    /// The messages that wait for a session that has no connection and are in memory only: the store could not write them, or they are errors, which say
+    /// that a message of its client's has not arrived. Each as the number that it
+    /// has in this router, if it waits for other sessions as well, or a copy of it. Those are not among them that another session has got, nor what else is not
     /// kept for people who are away (XEP-0160).
     pub fn in_memory_only(&self, session: SessionId) -> impl Iterator<Item = Option<u64>> {
         let own = self.sessions.get(&session);
@@ -321,7 +322,8 @@ impl Router {
             let name = own.jid.to_bare();
             let is_kept = move |unkept: &Unkept| {
                 let original = self.original(&unkept.stanza);
-                self.is_kept(&name, account, original.as_ref().unwrap_or(&unkept.stanza))
+                let stanza = original.as_ref().unwrap_or(&unkept.stanza);
+                stanza.head.kind == Kind::Message(MessageType::Error) || self.is_kept(&name, account, stanza)
             };
             let unwritten = account.unwritten.iter().flat_map(move |all| own.outbox.kept_in(&all.keys));
             let unwritten = unwritten.map(|(_, unkept)| unkept);

@@ -17,13 +17,15 @@ pub struct GivenUp {
     pub sessions: usize,
     /// Messages that waited for these sessions in memory only: those that have not arrived are lost.
     pub messages: usize,
+    /// Clients without stream management of which not all was taken that they had sent: the store was too slow for it.
+    pub clients: usize,
 }
 
 impl GivenUp {
     /// Whether it has done all that it had to do.
     #[must_use]
     pub const fn is_nothing(self) -> bool {
-        self.requests == 0 && self.sessions == 0 && self.messages == 0
+        self.requests == 0 && self.sessions == 0 && self.messages == 0 && self.clients == 0
     }
 }
 
@@ -43,7 +45,7 @@ impl Hub {
             return None;
         }
         let (sessions, messages) = self.unsaved();
-        self.given_up = GivenUp { requests, sessions, messages };
+        self.given_up = GivenUp { requests, sessions, messages, ..self.given_up };
         let and_sessions = match sessions {
             0 => String::new(),
             _ => format!(", and {sessions} sessions that are not kept yet end with what waits for them"),

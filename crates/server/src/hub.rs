@@ -2,6 +2,7 @@
 //! which connection. It has no connection of a client: of those it [hears](Up), and [says](Down) what is to be done.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -291,6 +292,14 @@ impl Hub {
             }
             Up::Element { session, element } => self.router.element(now, session, element.root(), effects),
             Up::Drained { session, through } => self.router.drained(now, session, through, effects),
+            Up::Cut { session } => {
+                self.given_up.clients += usize::from(self.is_closing);
+                if let Some(jid) = self.router.jid(session) {
+                    let line =
+                        format!("{jid} had sent more than there was time to take: the rest of it is dropped");
+                    actions.push(Action::Log(Level::Warn, line));
+                }
+            }
             Up::Ended { session } => {
                 self.router.unbind(now, session, effects);
                 self.has_made_way(now, session);

@@ -651,6 +651,11 @@ fn what_was_read_waits_for_the_store_at_the_end() {
             (0..usize::from(SHARDS)).for_each(|number| world.shards[number].tick(later));
             world.run();
             assert_eq!((closed(&world), world.stats().sessions), (CLIENTS, 0));
+            // The log and the exit status say so.
+            let later = later + core::time::Duration::from_secs(20);
+            (0..usize::from(SHARDS)).for_each(|number| world.shards[number].tick(later));
+            world.run();
+            assert_eq!(world.shards[0].given_up().map(|given_up| given_up.clients), Some(1));
             continue;
         }
         world.hangs = false;

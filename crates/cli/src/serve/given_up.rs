@@ -6,7 +6,7 @@ use crate::failure::Failure;
 
 /// Fails if it is anything.
 pub(super) fn judge(given_up: GivenUp) -> Result<(), Failure> {
-    let GivenUp { requests, sessions, .. } = given_up;
+    let GivenUp { requests, sessions, clients, .. } = given_up;
     let of_sessions = || {
         format!(
             "{sessions} sessions that waited for their clients could not be kept, and may have ended with messages"
@@ -14,6 +14,9 @@ pub(super) fn judge(given_up: GivenUp) -> Result<(), Failure> {
     };
     let line = match (requests, sessions) {
         _ if given_up.is_nothing() => return Ok(()),
+        (0, 0) => {
+            format!("not all could be taken that {clients} clients had sent, see above: is the disk slow?")
+        }
         (0, _) => format!("{}, see above: is the disk full?", of_sessions()),
         (_, 0) => format!("{}, see above: is the disk slow?", of_requests(requests)),
         (_, _) => format!("{}, and {}, see above: is the disk slow?", of_requests(requests), of_sessions()),
@@ -41,6 +44,9 @@ mod tests {
             judge(given_up).map_err(|failure| failure.to_string())
         };
         assert_eq!(judged(0, 0, 0), Ok(()));
+        let mut cut = GivenUp::default();
+        cut.clients = 2;
+        assert!(judge(cut).unwrap_err().to_string().contains("that 2 clients had sent"));
         for (requests, sessions, messages) in [(3, 0, 0), (0, 2, 0), (0, 2, 1), (3, 2, 1)] {
             let line = judged(requests, sessions, messages).unwrap_err();
             assert_eq!(line.contains("so 3 requests to it were given up"), requests > 0, "{line}");

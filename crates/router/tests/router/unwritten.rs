@@ -203,6 +203,25 @@ fn who_has_a_connection_needs_no_document() {
     assert!(written(&world).is_empty());
 }
 
+// docs/guarantees.md: an error that waits says that a message has not arrived, and nothing else does: it counts as one that is lost with the session.
+#[test]
+fn an_error_about_a_message_is_in_memory_only() {
+    let (mut world, juliet, romeo) = worlds();
+    let error = content(
+        "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>",
+    );
+    for kind in
+        [Kind::Message(MessageType::Error), Kind::Message(MessageType::Headline), Kind::Iq(IqType::Error)]
+    {
+        let mut stanza = error.clone().with_to(jid("juliet@example.com/phone")).with_id("1");
+        stanza.head.kind = kind;
+        world.send(romeo, stanza);
+    }
+    assert_eq!((written(&world).len(), in_memory_only(&world, juliet)), (0, 1));
+    get_all(&mut world, juliet);
+    assert_eq!(in_memory_only(&world, juliet), 0);
+}
+
 // A store that has written a message too late has it once when it is written again, and not at all when the session has got it.
 #[test]
 fn what_is_written_late_is_the_same_document() {

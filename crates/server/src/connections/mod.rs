@@ -424,6 +424,10 @@ impl Connections {
                 break;
             }
             if conn.finish.as_ref().is_some_and(|finish| finish.until <= now) {
+                let session =
+                    conn.attached.filter(|attached| !attached.is_over).map(|attached| attached.session);
+                let is_cut = !fresh.is_empty() || conn.link.has_input();
+                self.up.extend(session.filter(|_| is_cut).map(|session| Up::Cut { session }));
                 self.finish_now(now, id, actions);
                 return false;
             }

@@ -209,7 +209,7 @@ fn sessions_that_cannot_be_kept_are_tried_again() {
         assert_eq!((world.kept.len(), world.asked), (1, 11));
         assert!(world.lines.is_empty() && world.hub.given_up.is_nothing(), "{:?}", world.lines);
         let world = shut_down(is_written, Some(30));
-        let GivenUp { requests, sessions, messages } = world.hub.given_up;
+        let GivenUp { requests, sessions, messages, .. } = world.hub.given_up;
         assert_eq!((requests, sessions, messages), (0, 1, usize::from(!is_written)));
         assert_eq!((world.kept.len(), world.asked), (0, 16));
         let [line] = &world.lines[..] else { panic!("{:?}", world.lines) };
