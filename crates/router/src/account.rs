@@ -10,12 +10,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, FullJid, Jid};
-use balcony_stanza::{Kind, PresenceType, Stanza};
+use balcony_stanza::{Kind, Payload, PresenceType, Stanza};
 use smallvec::SmallVec;
 
 use crate::asks::cost;
 use crate::directed::Directed;
 use crate::extension::{Slots, bit};
+use crate::facts::Said;
 use crate::known::Known;
 use crate::line::{Line, Task, Waiting};
 use crate::phase::{Outdated, Phase, Stage};
@@ -86,10 +87,14 @@ pub(crate) struct Pending {
     lines: BTreeMap<BareJid, Line>,
     /// Sessions that are over and may still get messages: later ones wait for their fate.
     leaving: usize,
+    /// Contacts for whom it changes whether they see the user's presence, by a change of the roster that is not durable yet, or may not be:
+    /// whether they have seen it so far.
+    changing: BTreeMap<BareJid, bool>,
 }
 
 /// Of an account in which nothing waits.
-static NOTHING: Pending = Pending { queue: VecDeque::new(), lines: BTreeMap::new(), leaving: 0 };
+static NOTHING: Pending =
+    Pending { queue: VecDeque::new(), lines: BTreeMap::new(), leaving: 0, changing: BTreeMap::new() };
 
 /// What is being noted of an account, without anybody waiting for it: one thing at a time, and then only the latest.
 #[derive(Debug, Default)]
@@ -204,8 +209,10 @@ impl Account {
 
     /// Keeps no room for what does not wait any more.
     fn tidy_pending(&mut self) {
-        self.pending
-            .take_if(|pending| pending.queue.is_empty() && pending.lines.is_empty() && pending.leaving == 0);
+        self.pending.take_if(|pending| {
+            let is_quiet = pending.queue.is_empty() && pending.lines.is_empty();
+            is_quiet && pending.leaving == 0 && pending.changing.is_empty()
+        });
     }
 
     /// What waits for the phase to be `Open`.
@@ -460,11 +467,52 @@ impl Account {
             || self.resources.iter().any(|resource| resource.has_directed_to(from))
     }
 
-    /// Who sees the user's presence when it is broadcast.
+    /// Who is shown the user's presence when it is broadcast. Whom a change that is under way lets see it is shown all of it behind that
+    /// change.
     pub(crate) fn audience(&self, shared: &Shared) -> Vec<BareJid> {
         let Some(known) = self.known() else { return Vec::new() };
+        let changing = &self.pending().changing;
+        let sees = |contact: &&BareJid| changing.get(*contact).is_none_or(|seen| *seen);
         let allows = |contact: &&BareJid| shared.allows(known.roster.owner(), self, &contact.to_jid());
-        known.roster.subscribers().filter(allows).cloned().collect()
+        known.roster.subscribers().filter(sees).filter(allows).cloned().collect()
+    }
+
+    /// Who has been shown the user's presence, and so has to learn of its end: the [audience](Account::audience), and those from whom a
+    /// change takes it that is under way. When that is durable, what has ended before is not there any more to be hidden from them.
+    pub(crate) fn witnesses(&self, shared: &Shared) -> Vec<BareJid> {
+        let mut witnesses = self.audience(shared);
+        let Some(known) = self.known() else { return witnesses };
+        let seen = self.pending().changing.iter().filter(|(_, seen)| **seen).map(|(contact, _)| contact);
+        let others = seen.filter(|contact| !known.roster.is_subscriber(contact));
+        let allows = |contact: &&BareJid| shared.allows(known.roster.owner(), self, &contact.to_jid());
+        witnesses.extend(others.filter(allows).cloned());
+        witnesses
+    }
+
+    /// A change of the roster is under way that gives the contact the user's presence, or takes it; whether the contact has `seen` it before.
+    pub(crate) fn begin_change(&mut self, contact: BareJid, seen: bool) {
+        self.pending_mut().changing.insert(contact, seen);
+    }
+
+    /// What has become of such a change, if there was one, is known.
+    pub(crate) fn end_change(&mut self, contact: &BareJid) {
+        if let Some(pending) = &mut self.pending {
+            pending.changing.remove(contact);
+            self.tidy_pending();
+        }
+    }
+
+    /// What the server was to say in the account's name, and has had to wait with, as it is to be said now. A contact that does not see the
+    /// user's presence any more learns only that it has ended.
+    pub(crate) fn said_now(&self, shared: &Shared, stanza: Stanza, said: Said) -> Option<Stanza> {
+        let (Some(to), Some(known)) = (&stanza.head.to, self.known()) else { return Some(stanza) };
+        let sees =
+            || known.roster.is_subscriber(&to.to_bare()) && shared.allows(known.roster.owner(), self, to);
+        match stanza.head.kind {
+            _ if said != Said::ToSubscriber || sees() => Some(stanza),
+            Kind::Presence(PresenceType::Available) => None,
+            _ => Some(stanza.with_payload(Payload::default())),
+        }
     }
 
     /// Whether it is known, and the stanza is a probe of somebody who may see nothing of it. Those whom the user has blocked are

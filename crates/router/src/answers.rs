@@ -270,7 +270,9 @@ impl Router {
         self.online -= usize::from(!resources.is_empty());
         for Waiting { stanza, charge, .. } in left {
             let mut origin = Origin::Waited(charge);
-            self.show(stanza, &mut origin, effects);
+            if let Some(stanza) = account.said_now(&self.shared, stanza, origin.facts().said) {
+                self.show(stanza, &mut origin, effects);
+            }
             self.finish(origin, effects);
         }
         let (mut ends, mut answers) = (Vec::new(), Vec::new());
@@ -296,8 +298,8 @@ impl Router {
             } else {
                 ends.push(end);
             }
-            let audience = account.audience(&self.shared);
-            self.announce_lost(resource, audience, effects);
+            let witnesses = account.witnesses(&self.shared);
+            self.announce_lost(resource, witnesses, effects);
         }
         if is_gone {
             self.end_queues(name, acquainted);

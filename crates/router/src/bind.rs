@@ -207,8 +207,8 @@ impl Router {
             self.online -= 1;
         }
         self.leave_queue(session, &name, creation, own.outbox);
-        let audience = self.audience(&name);
-        self.announce_lost(resource, audience, effects);
+        let witnesses = self.witnesses(&name);
+        self.announce_lost(resource, witnesses, effects);
         self.settle(&name, effects);
     }
 

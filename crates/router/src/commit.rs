@@ -112,6 +112,9 @@ impl Router {
         let waits = commit.asked_by.filter(|_| commit.waits_for_contact);
         match commit.then {
             Then::Roster(decisions, heard) if saved => {
+                if let Scope::Contact(contact) = &commit.scope {
+                    account.end_change(contact);
+                }
                 self.owe(name, &decisions, heard.as_ref());
                 if let Some((contact, kind)) = heard {
                     self.note_heard(&Stanza::presence(kind).with_from(contact.into()).with_to(name.to_jid()));

@@ -106,6 +106,14 @@ impl Router {
         self.show(stanza, &mut Origin::said(said), effects);
     }
 
+    /// The same for one that has waited.
+    fn say_now(&mut self, name: &BareJid, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
+        let Some(account) = self.accounts.get(name) else { return };
+        if let Some(stanza) = account.said_now(&self.shared, stanza, origin.facts().said) {
+            self.show(stanza, origin, effects);
+        }
+    }
+
     /// Sends a stanza from its sender's account to another one of ours.
     pub(crate) fn pass_across(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
@@ -365,7 +373,7 @@ impl Router {
             }
             Task::Arrived => self.arrive_open(name, stanza, &mut origin, effects),
             Task::Returned => self.come_again(name, stanza, &mut origin, effects),
-            Task::Leaving => self.show(stanza, &mut origin, effects),
+            Task::Leaving => self.say_now(name, stanza, &mut origin, effects),
         }
         self.finish(origin, effects);
     }
@@ -413,7 +421,7 @@ impl Router {
                 }
                 Task::Arrived => self.arrived(stanza, &mut origin, effects),
                 Task::Returned => self.take_returned(stanza, &mut origin, effects),
-                Task::Leaving => self.show(stanza, &mut origin, effects),
+                Task::Leaving => self.say_now(name, stanza, &mut origin, effects),
             }
             self.finish(origin, effects);
             // It may have been the presence of somebody who takes messages: then what is stored goes before what waits here.

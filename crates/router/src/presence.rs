@@ -24,8 +24,8 @@ struct Ended {
     directed: Directed,
     /// The session, if it is still there to hear of it.
     session: Option<SessionId>,
-    /// Who sees the user's presence.
-    audience: Vec<BareJid>,
+    /// Who has been shown the user's presence by broadcasts.
+    witnesses: Vec<BareJid>,
 }
 
 impl Router {
@@ -89,7 +89,12 @@ impl Router {
             welcome(&self.shared, account, from, effects);
         }
         for contact in account.audience(&self.shared) {
-            self.leave(&own.to_bare(), Stanza::clone(&stanza).with_to(contact.into()), Said::New, effects);
+            self.leave(
+                &own.to_bare(),
+                Stanza::clone(&stanza).with_to(contact.into()),
+                Said::ToSubscriber,
+                effects,
+            );
         }
         if before.is_none() {
             self.probe_contacts(&own, effects);
@@ -103,9 +108,9 @@ impl Router {
         let Some(account) = self.accounts.get_mut(own.bare_str()) else { return };
         let was_available = account.set_presence(from, None).is_some();
         let directed = account.by_session(from).map(|own| core::mem::take(&mut own.directed));
-        let audience = account.audience(&self.shared);
+        let witnesses = account.witnesses(&self.shared);
         let ended =
-            Ended { was_available, directed: directed.unwrap_or_default(), session: Some(from), audience };
+            Ended { was_available, directed: directed.unwrap_or_default(), session: Some(from), witnesses };
         self.announce_end(&own, ended, &stanza, effects);
         if was_available {
             self.note_last(&own, stanza, effects);
@@ -116,12 +121,12 @@ impl Router {
     pub(crate) fn announce_lost(
         &mut self,
         resource: Resource,
-        audience: Vec<BareJid>,
+        witnesses: Vec<BareJid>,
         effects: &mut Vec<Effect>,
     ) {
         let stanza = Stanza::presence(PresenceType::Unavailable).with_from(resource.jid.to_jid());
         let was_available = resource.presence().is_some();
-        let ended = Ended { was_available, directed: resource.directed, session: None, audience };
+        let ended = Ended { was_available, directed: resource.directed, session: None, witnesses };
         self.announce_end(&resource.jid, ended, &stanza, effects);
         if was_available {
             self.note_last(&resource.jid, stanza, effects);
@@ -262,13 +267,14 @@ impl Account {
 impl Ended {
     /// Who hears of it, and why.
     fn who_hears(self, shared: &Shared, own: &FullJid) -> Vec<(Jid, Said)> {
-        let Ended { was_available, directed, audience, .. } = self;
-        let all = audience.iter().filter(|_| was_available).map(|contact| (contact.to_jid(), Said::New));
+        let Ended { was_available, directed, witnesses, .. } = self;
+        let all =
+            witnesses.iter().filter(|_| was_available).map(|contact| (contact.to_jid(), Said::ToSubscriber));
         let mut who: Vec<_> = all.collect();
         for entity in directed {
-            let in_audience = entity.bare_str() == own.bare_str()
-                || audience.iter().any(|contact| contact.as_str() == entity.bare_str());
-            let is_told = was_available && in_audience;
+            let is_witness = entity.bare_str() == own.bare_str()
+                || witnesses.iter().any(|contact| contact.as_str() == entity.bare_str());
+            let is_told = was_available && is_witness;
             let is_itself = entity.as_str() == own.as_str();
             let said = end_for(shared, &entity, is_told).filter(|_| !(is_told && is_itself));
             who.extend(said.map(|said| (entity, said)));

@@ -77,10 +77,13 @@ impl Router {
             .filter(|contact| !told.contains(*contact) && old.item(contact) != new.item(contact))
             .map(|contact| Push { version: new.version(), change: change(new, contact) })
             .collect();
-        // Of these nobody has seen what was in memory.
-        seen.leave_out(&told);
-        let made: Vec<bool> = doubts.iter().map(|doubt| doubt.is_made(new)).collect();
-        for (doubt, _) in doubts.into_iter().zip(made).filter(|(_, is_made)| *is_made) {
+        let (made, not_made): (Vec<_>, Vec<_>) = doubts.into_iter().partition(|doubt| doubt.is_made(new));
+        // To these it is told here.
+        seen.leave_out(made.iter().map(|doubt| &doubt.contact));
+        if let Some(account) = self.accounts.get_mut(name) {
+            made.iter().chain(&not_made).for_each(|doubt| account.end_change(&doubt.contact));
+        }
+        for doubt in made {
             self.owe(name, &doubt.decisions, None);
             self.carry_out(name, doubt.decisions, None, None, effects);
         }

@@ -34,6 +34,7 @@ pub(crate) enum For {
 #[derive(Debug)]
 pub(crate) struct Seen {
     audience: Vec<BareJid>,
+    witnesses: Vec<BareJid>,
     /// Who has been shown presence otherwise.
     directed: Vec<Jid>,
     /// Who is told otherwise.
@@ -159,13 +160,14 @@ impl Router {
 
     /// Those see the user come or go for whom that has changed.
     pub(crate) fn show_difference(&mut self, name: &BareJid, seen: Seen, effects: &mut Vec<Effect>) {
-        let Seen { audience: before, directed, left_out } = seen;
+        let Seen { audience: before, witnesses, directed, left_out } = seen;
         let Some(account) = self.accounts.get(name) else { return };
         let mut now = account.audience(&self.shared);
         now.retain(|contact| !left_out.contains(contact));
+        let still = account.witnesses(&self.shared);
         let lost: BTreeSet<Jid> =
             directed.into_iter().filter(|entity| !self.shared.allows(name, account, entity)).collect();
-        let gone: Vec<BareJid> = before.iter().filter(|contact| !now.contains(contact)).cloned().collect();
+        let gone: Vec<BareJid> = witnesses.into_iter().filter(|contact| !still.contains(contact)).collect();
         self.withdraw(name, &gone, &|entity| lost.contains(entity), effects);
         for contact in now.iter().filter(|contact| !before.contains(contact)) {
             self.reveal(name, contact, effects);
@@ -422,6 +424,7 @@ impl Seen {
     pub(crate) fn now(shared: &crate::shared::Shared, name: &BareJid, account: &Account) -> Seen {
         Seen {
             audience: account.audience(shared),
+            witnesses: account.witnesses(shared),
             directed: account
                 .resources()
                 .iter()
@@ -433,9 +436,10 @@ impl Seen {
         }
     }
 
-    /// These are told otherwise, or not at all.
-    pub(crate) fn leave_out(&mut self, contacts: &BTreeSet<&BareJid>) {
-        self.audience.retain(|contact| !contacts.contains(contact));
-        self.left_out.extend(contacts.iter().copied().cloned());
+    /// These are told otherwise.
+    pub(crate) fn leave_out<'a>(&mut self, contacts: impl Iterator<Item = &'a BareJid>) {
+        self.left_out.extend(contacts.cloned());
+        self.audience.retain(|contact| !self.left_out.contains(contact));
+        self.witnesses.retain(|contact| !self.left_out.contains(contact));
     }
 }

@@ -550,9 +550,9 @@ impl Router {
         payer(sender, self.is_local(sender.domainpart()))
     }
 
-    /// Who sees the presence of this account's user.
-    pub(crate) fn audience(&self, name: &BareJid) -> Vec<BareJid> {
-        self.accounts.get(name).map(|account| account.audience(&self.shared)).unwrap_or_default()
+    /// Who has been shown the presence of this account's user.
+    pub(crate) fn witnesses(&self, name: &BareJid) -> Vec<BareJid> {
+        self.accounts.get(name).map(|account| account.witnesses(&self.shared)).unwrap_or_default()
     }
 
     fn locate(&self, to: &Jid) -> Target<'_> {

@@ -165,8 +165,16 @@ impl Router {
             version: roster.version(),
             pushed: decisions.iter().any(|decision| matches!(decision, Decision::Push(_))),
         };
-        let scope = Scope::Contact(contact.clone());
+        let (contact, scope) = (contact.clone(), Scope::Contact(contact.clone()));
         decisions.remove(0);
+        let seen = decisions.iter().find_map(|decision| match decision {
+            Decision::Available(_) => Some(false),
+            Decision::Unavailable(_) => Some(true),
+            _ => None,
+        });
+        if let (Some(seen), Some(account)) = (seen, self.accounts.get_mut(name)) {
+            account.begin_change(contact, seen);
+        }
         let mut changes = Vec::from([change]);
         changes.extend(self.owed_changes(name, &decisions, heard.as_ref()));
         let ask = Ask::Save { account: name.clone(), changes, by_others: request.is_none() };
@@ -271,7 +279,7 @@ impl Router {
         let account = self.accounts.get(name);
         let shown = account.map(|account| account.shown_presence(&self.shared, contact)).unwrap_or_default();
         for stanza in shown {
-            self.leave(name, stanza, Said::New, effects);
+            self.leave(name, stanza, Said::ToSubscriber, effects);
         }
     }
 

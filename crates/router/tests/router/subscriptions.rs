@@ -297,6 +297,130 @@ fn a_request_that_fails() {
     assert!(matches!(asks(&effects)[..], [(_, Ask::Load { .. })]));
 }
 
+/// Romeo sees Juliet's presence; the store does nothing yet.
+fn watched() -> (World, SessionId, SessionId) {
+    let mut world = World::new();
+    world.befriend(JULIET, ROMEO, Subscription::From);
+    world.befriend(ROMEO, JULIET, Subscription::To);
+    let juliet = world.available("juliet@example.com/balcony", 0);
+    let romeo = world.available("romeo@example.net/street", 0);
+    world.at_once = false;
+    (world, romeo, juliet)
+}
+
+/// Has the store do what it was asked, but for its first `refused` changes, and what is asked in turn.
+fn work(world: &mut World, mut effects: Vec<Effect>, mut refused: usize) -> Vec<Effect> {
+    let mut next = 0;
+    while next < effects.len() {
+        if let Effect::Ask { ticket, ask } = effects[next].clone() {
+            let is_refused = matches!(ask, Ask::Save { .. }) && refused > 0;
+            refused -= usize::from(is_refused);
+            let answer = if is_refused { Answer::Refused } else { world.ask(ask) };
+            effects.extend(world.answer(ticket, answer));
+        }
+        next += 1;
+    }
+    effects
+}
+
+/// What Romeo has got of Juliet then.
+fn seen_by_romeo(world: &mut World, effects: Vec<Effect>, refused: usize) -> Vec<String> {
+    let effects = work(world, effects, refused);
+    let mut told = about(&world.tell(&effects), "street");
+    told.retain(|line| line.starts_with("presence") && line.contains("from juliet@example.com"));
+    told
+}
+
+const HERS: &str = "presence from juliet@example.com/balcony";
+const HER_END: &str = "presence unavailable from juliet@example.com/balcony";
+
+type Act = fn(&mut World, SessionId, SessionId) -> Vec<Effect>;
+
+/// What takes Juliet's presence from Romeo.
+const ENDS: [Act; 3] = [
+    |world, _, juliet| world.send(juliet, subscription(Unsubscribed, ROMEO)),
+    |world, _, juliet| {
+        world.send(juliet, roster_set("<item jid='romeo@example.net' subscription='remove'/>"))
+    },
+    |world, romeo, _| {
+        let effects = world.send(romeo, subscription(Unsubscribe, JULIET));
+        // His own roster first.
+        world.answer(tickets(&effects)[0], Answer::Saved)
+    },
+];
+
+// RFC 6121 §3.2.2, §3.3.3, §4.5.2: whoever goes while the end of a subscription is on its way to the store does not stay in the contact's
+// sight, whatever the store does, and however she goes.
+#[test]
+fn who_goes_while_a_subscription_ends_is_hidden() {
+    let goes: [Act; 2] =
+        [|world, _, juliet| world.send(juliet, unavailable()), |world, _, juliet| world.unbound(juliet)];
+    for (number, end) in ENDS.into_iter().enumerate() {
+        for go in goes {
+            for refused in [0, 1] {
+                let (mut world, romeo, juliet) = watched();
+                let mut effects = end(&mut world, romeo, juliet);
+                effects.extend(go(&mut world, romeo, juliet));
+                let seen = seen_by_romeo(&mut world, effects, refused);
+                let ends = seen.iter().filter(|line| *line == HER_END).count();
+                assert_eq!((ends, seen.iter().any(|line| line == HERS)), (1, false), "{number}: {seen:?}");
+            }
+        }
+    }
+}
+
+// RFC 6121 §3.2.2: what she shows after she has ended his subscription is not for him, also where it has to wait; nor is why she goes.
+#[test]
+fn who_has_lost_a_subscription_learns_only_of_its_end() {
+    let status = |kind| Stanza::presence(kind).with_payload(content("<status>alone</status>").payload);
+    for waits_before in [false, true] {
+        let (mut world, romeo, juliet) = watched();
+        let mut effects = Vec::new();
+        if waits_before {
+            effects.extend(world.send(juliet, subscription(Subscribe, ROMEO)));
+        }
+        effects.extend(world.send(juliet, subscription(Unsubscribed, ROMEO)));
+        effects.extend(world.send(juliet, status(PresenceType::Available)));
+        effects.extend(world.send(juliet, status(PresenceType::Unavailable)));
+        let effects = work(&mut world, effects, 0);
+        let his = wires(&effects, romeo);
+        let about_her: Vec<_> =
+            his.iter().filter(|wire| wire.contains("from='juliet@example.com/balcony'")).collect();
+        assert_eq!(
+            about_her,
+            ["<presence from='juliet@example.com/balcony' to='romeo@example.net' type='unavailable'/>"]
+        );
+    }
+}
+
+// RFC 6121 §3.2.2, §4.4.2: if the store does not end a subscription after all, the contact gets what was shown meanwhile.
+#[test]
+fn whose_subscription_does_not_end_has_missed_nothing() {
+    for end in ENDS {
+        let (mut world, romeo, juliet) = watched();
+        let mut effects = end(&mut world, romeo, juliet);
+        effects.extend(world.send(juliet, available(7)));
+        let seen = seen_by_romeo(&mut world, effects, 1);
+        assert_eq!(seen.iter().filter(|line| *line != HERS).collect::<Vec<_>>(), Vec::<&String>::new());
+        assert!(!seen.is_empty());
+    }
+}
+
+// RFC 6121 §3.1.5 [RE8]: nobody is shown what a change would let him see that is not made.
+#[test]
+fn an_approval_that_fails_shows_nothing() {
+    for refused in [0, 1] {
+        let (mut world, romeo, juliet) = world();
+        world.send(romeo, subscription(Subscribe, JULIET));
+        world.at_once = false;
+        let mut effects = world.send(juliet, subscription(Subscribed, ROMEO));
+        effects.extend(world.send(juliet, available(7)));
+        let seen = seen_by_romeo(&mut world, effects, refused);
+        assert_eq!(seen.iter().filter(|line| *line == HERS).count(), 1 - refused, "{seen:?}");
+        assert_eq!(seen.len(), 2 * (1 - refused), "{seen:?}");
+    }
+}
+
 // XEP-0077 2.4 §3.2: who is no more has no subscriptions.
 #[test]
 fn a_removed_account_leaves_its_contacts() {
