@@ -340,7 +340,10 @@ fn who_finishes_in_no_time_has_a_moment() {
         part.connections.advance(at, one, &mut &[][..], &mut part.actions);
         assert!(part.connections.deadline().is_some_and(|next| next > at));
         let said = part.says();
-        assert!(matches!(said[..], [Up::Cut { session: SessionId(1) }, Up::Ended { session: SessionId(1) }]), "{said:?}");
+        assert!(
+            matches!(said[..], [Up::Cut { session: SessionId(1) }, Up::Ended { session: SessionId(1) }]),
+            "{said:?}"
+        );
         assert!(part.writes(one).contains("<conflict "));
     }
 }

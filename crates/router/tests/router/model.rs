@@ -451,8 +451,9 @@ impl Model {
                 }
             }
         }
-        // What they have not got is for nobody.
+        // Nobody gets what they have not got.
         lines.extend(self.refuse_requests(&gone));
+        lines.extend(self.refuse_messages(account, &gone));
         self.accounts.retain(|a| a != account);
         self.stored.retain(|message| message.account != account);
         self.blocked.retain(|(who, _)| who != account);

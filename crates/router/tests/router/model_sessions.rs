@@ -301,6 +301,31 @@ impl Model {
         lines
     }
 
+    /// Of messages that sessions of an account have not got which is removed those senders hear who are its contacts, or were shown presence.
+    pub(crate) fn refuse_messages(&mut self, account: &str, over: &[Resource]) -> Vec<String> {
+        let mut left = BTreeSet::new();
+        for resource in over {
+            let own = resource.managed.iter().flat_map(Managed::lines);
+            left.extend(own.filter_map(|line| self.own_message(resource, line)));
+        }
+        let now = self.number;
+        let mut lines = vec![];
+        for message in left {
+            let Sent { sender, to, kind, .. } = self.sent[&message].clone();
+            let is_kind = matches!(kind, MessageType::Normal | MessageType::Chat | MessageType::Groupchat);
+            let is_shown =
+                || over.iter().any(|r| r.directed.iter().any(|d| *d == sender || d == split(&sender).0));
+            let is_known =
+                split(&sender).0 != account && (is_shown() || self.contact(account, &sender).listed);
+            if is_kind && is_known && !self.got.contains(&message) {
+                self.number = message;
+                lines.extend(self.error("message", UNAVAILABLE, &sender, &to));
+            }
+        }
+        self.number = now;
+        lines
+    }
+
     /// The messages that must be on disk, as they wait for sessions without a connection and nobody else has got them; and those that
     /// may be, as some session has not acknowledged them.
     pub(crate) fn undelivered(&self, account: &str) -> (BTreeSet<usize>, BTreeSet<usize>) {
