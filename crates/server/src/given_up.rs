@@ -17,7 +17,8 @@ pub struct GivenUp {
     pub sessions: usize,
     /// Messages that waited for these sessions in memory only: those that have not arrived are lost.
     pub messages: usize,
-    /// Clients without stream management of which not all was taken that they had sent: the store was too slow for it.
+    /// Clients without stream management of which not all was taken that had come: the store was too slow for it. Those who do not
+    /// read what they are told are not among them.
     pub clients: usize,
 }
 

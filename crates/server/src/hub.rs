@@ -295,9 +295,12 @@ impl Hub {
             Up::Cut { session } => {
                 self.given_up.clients += usize::from(self.is_closing);
                 if let Some(jid) = self.router.jid(session) {
-                    let line =
-                        format!("{jid} had sent more than there was time to take: the rest of it is dropped");
-                    actions.push(Action::Log(Level::Warn, line));
+                    let line = format!(
+                        "{jid}: there was no time for all that has come of it, and the rest is dropped"
+                    );
+                    // Users bring that about as well, who bind a resource anew.
+                    let level = if self.is_closing { Level::Warn } else { Level::Info };
+                    actions.push(Action::Log(level, line));
                 }
             }
             Up::Ended { session } => {

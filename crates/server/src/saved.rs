@@ -115,7 +115,7 @@ impl ToKeep {
             0 => String::from("the messages that waited for them are in the store"),
             _ => format!(
                 "{lost_messages} messages that they had not acknowledged were in memory only: those that have not arrived are lost, though \
-                 their senders were told that they are safe"
+                 their senders were told that they are safe, and so are errors that say what has not arrived"
             ),
         };
         let of_sessions = match lost {

@@ -29,8 +29,6 @@ use crate::values::Domain;
 
 /// How long before the end of a certificate somebody is told of it, at most. Who renews certificates has done it by then.
 const WARNING: Duration = Duration::from_secs(86_400 * 14);
-/// A certificate that is made for less is renewed every few days, and always ends soon.
-const SHORT: Duration = Duration::from_secs(86_400 * 10);
 
 /// The certificate that a server uses.
 pub(crate) struct Certificate {
@@ -298,7 +296,7 @@ fn days_left(config: &TlsIdentity, now: SystemTime) -> Option<u64> {
     let lifetime = Duration::from_secs(validity.end.saturating_sub(validity.start));
     let left = left(config, now);
     // There are certificates for a few days only, which are renewed when half of that is over.
-    let soon = if lifetime < SHORT { lifetime / 3 } else { WARNING };
+    let soon = WARNING.min(lifetime / 3);
     (left <= soon).then_some(left.as_secs() / 86_400)
 }
 

@@ -8,14 +8,18 @@ use crate::failure::Failure;
 pub(super) fn judge(given_up: GivenUp) -> Result<(), Failure> {
     let GivenUp { requests, sessions, clients, .. } = given_up;
     let of_sessions = || {
-        format!(
-            "{sessions} sessions that waited for their clients could not be kept, and may have ended with messages"
-        )
+        let whose = match sessions {
+            1 => "1 session that waited for its client".to_owned(),
+            _ => format!("{sessions} sessions that waited for their clients"),
+        };
+        format!("{whose} could not be kept, and may have ended with messages")
     };
     let line = match (requests, sessions) {
         _ if given_up.is_nothing() => return Ok(()),
         (0, 0) => {
-            format!("not all could be taken that {clients} clients had sent, see above: is the disk slow?")
+            format!(
+                "there was no time to take all that {clients} of the clients had sent, see above: is the disk slow?"
+            )
         }
         (0, _) => format!("{}, see above: is the disk full?", of_sessions()),
         (_, 0) => format!("{}, see above: is the disk slow?", of_requests(requests)),
@@ -46,7 +50,7 @@ mod tests {
         assert_eq!(judged(0, 0, 0), Ok(()));
         let mut cut = GivenUp::default();
         cut.clients = 2;
-        assert!(judge(cut).unwrap_err().to_string().contains("that 2 clients had sent"));
+        assert!(judge(cut).unwrap_err().to_string().contains("that 2 of the clients had sent"));
         for (requests, sessions, messages) in [(3, 0, 0), (0, 2, 0), (0, 2, 1), (3, 2, 1)] {
             let line = judged(requests, sessions, messages).unwrap_err();
             assert_eq!(line.contains("so 3 requests to it were given up"), requests > 0, "{line}");

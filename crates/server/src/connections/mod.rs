@@ -426,7 +426,10 @@ impl Connections {
             if conn.finish.as_ref().is_some_and(|finish| finish.until <= now) {
                 let session =
                     conn.attached.filter(|attached| !attached.is_over).map(|attached| attached.session);
-                let is_cut = !fresh.is_empty() || conn.link.has_input();
+                // Who does not read what is said to it has had its time.
+                let is_its_own = conn.owes || conn.link.said() >= self.config.limits.output;
+                let reads = conn.link.is_broken() || !is_its_own;
+                let is_cut = reads && (!fresh.is_empty() || conn.link.has_input());
                 self.up.extend(session.filter(|_| is_cut).map(|session| Up::Cut { session }));
                 self.finish_now(now, id, actions);
                 return false;

@@ -99,7 +99,8 @@ pub enum Up {
         /// Its connection. If it has another one by now, this is of no account.
         connection: ConnectionId,
     },
-    /// Not all was taken that had come of a client which [finishes](super::Down::Finish): there was no more time, and the rest is dropped.
+    /// Not all was taken that had come of a client which [finishes](super::Down::Finish), though it reads what it is told: there was no more
+    /// time, and the rest is dropped.
     Cut {
         /// Which session.
         session: SessionId,

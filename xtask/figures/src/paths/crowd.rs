@@ -77,17 +77,16 @@ pub(crate) fn nobody(count: usize, others: usize) -> usize {
     allocations
 }
 
-/// Messages between two, while so many connections have been written to and take nothing.
-pub(crate) fn stalled(count: usize, others: usize) -> usize {
-    let mut world = World::new();
-    for number in 0..others {
-        let stalled = world.online(&format!("user{number}@example.com"), "desk");
-        world.stall(stalled);
-        world.send(stalled, b"<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
-    }
+/// Two who see each other and are there.
+fn two(world: &mut World) -> (usize, usize) {
     world.befriend("romeo@example.com", "juliet@example.com");
     let romeo = world.online("romeo@example.com", "orchard");
     let juliet = world.online("juliet@example.com", "desk");
+    (romeo, juliet)
+}
+
+/// Messages from one to the other.
+fn messages(world: &mut World, (romeo, juliet): (usize, usize), count: usize) -> usize {
     let message = crate::message("juliet@example.com");
     world.send(romeo, message.as_bytes());
     let before = world.written[juliet];
@@ -99,6 +98,18 @@ pub(crate) fn stalled(count: usize, others: usize) -> usize {
     });
     assert!(world.written[juliet] - before > count * message.len(), "they do not arrive");
     allocations
+}
+
+/// Messages between two, while so many connections have been written to and take nothing.
+pub(crate) fn stalled(count: usize, others: usize) -> usize {
+    let mut world = World::new();
+    for number in 0..others {
+        let stalled = world.online(&format!("user{number}@example.com"), "desk");
+        world.stall(stalled);
+        world.send(stalled, b"<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
+    }
+    let two = two(&mut world);
+    messages(&mut world, two, count)
 }
 
 /// Stanzas to another server that is not reached, while so many pairs of domains wait for theirs.
@@ -132,9 +143,7 @@ pub(crate) fn waiting(count: usize, others: usize) -> usize {
     let mut world = World::new();
     let slow: Vec<usize> =
         (0..others).map(|number| world.online(&format!("slow{number}@example.com"), "desk")).collect();
-    world.befriend("romeo@example.com", "juliet@example.com");
-    let romeo = world.online("romeo@example.com", "orchard");
-    let juliet = world.online("juliet@example.com", "desk");
+    let two = two(&mut world);
     world.hang();
     let change =
         "<iq type='set' id='c'><query xmlns='jabber:iq:roster'><item jid='nurse@example.com'/></query></iq>";
@@ -142,17 +151,7 @@ pub(crate) fn waiting(count: usize, others: usize) -> usize {
         // All behind the first wait for it, and there is no room for so many of a session.
         world.send(connection, change.repeat(300).as_bytes());
     }
-    let message = crate::message("juliet@example.com");
-    world.send(romeo, message.as_bytes());
-    let before = world.written[juliet];
-    let allocations = counted(|| {
-        for _ in 0..count {
-            world.send(romeo, message.as_bytes());
-            world.deadline();
-        }
-    });
-    assert!(world.written[juliet] - before > count * message.len(), "they do not arrive");
-    allocations
+    messages(&mut world, two, count)
 }
 
 /// A federation in which so many domains are looked for, each by a pair of its own.
