@@ -332,7 +332,9 @@ impl ClientMachine {
             if let Some(request) = self.requests.expired(now) {
                 return Ok(Progress::Event(MachineEvent::Response(request, RequestOutcome::TimedOut)));
             }
-            let event = match step(&mut self.connection, out)? {
+            let progress = step(&mut self.connection, out)?;
+            self.connection.flush(out)?;
+            let event = match progress {
                 Progress::Event(event) => event,
                 other => return Ok(other.map(|_| MachineEvent::StartTls)),
             };

@@ -54,9 +54,10 @@ impl Server {
                 }
                 Ok(Progress::Event(StreamEvent::Stanza(stanza))) => self.stanzas.push(*stanza),
                 Ok(Progress::Event(_)) => {}
-                _ => return,
+                _ => break,
             }
         }
+        let _ = self.connection.flush(&mut self.out);
     }
 
     fn send(&mut self, stanza: &Stanza) {

@@ -78,8 +78,9 @@ pub type ComponentConnection = Connection<Component>;
 ///    [`tick`](Connection::tick), the [`answer`](Connection::answer) to what was asked.
 /// 2. **What the owner wants**: [`send`](Connection::send), [`close`](Connection::close), [`abort`](Connection::abort), and what the role adds. Then
 ///    [`flush`](Connection::flush): many stanzas become few TLS records so.
-/// 3. **What comes of it**: the transport's bytes, which `advance`, `tick`, `eof` and `flush` append to the owner's buffer, and events. One is returned at
-///    a time: call `advance` again, with no more bytes too, until it wants input or is blocked.
+/// 3. **What comes of it**: the transport's bytes, which `flush` appends to the owner's buffer (`advance`, `tick` and `eof` as well what can't wait for it:
+///    the last of all, and what TLS says itself), and events. One is returned at a time: call `advance` again, with no more bytes too, until it wants input
+///    or is blocked.
 /// 4. **Looking**: [`deadline`](Connection::deadline), [`pending`](Connection::pending), [`is_open`](Connection::is_open),
 ///    [`failure`](Connection::failure), [`answers_ping`](Connection::answers_ping), and with TLS [`tls`](Connection::tls).
 ///
@@ -253,9 +254,10 @@ impl<S: Side> Connection<S> {
         }
     }
 
-    /// Takes the peer's bytes up to the next event, and appends what is to be sent to `out`.
+    /// Takes the peer's bytes up to the next event. What is to be sent waits for [`flush`](Connection::flush), so that what belongs together is one TLS
+    /// record; what can't wait is appended to `out`: the last words of all, and what TLS says itself.
     ///
-    /// No input is taken while `out` is full, but time passes all the same: whatever this returns, unless it is an event, no
+    /// No input is taken while `out` and what waits are too much, but time passes all the same: whatever this returns, unless it is an event, no
     /// [`deadline`](Connection::deadline) is `now` or earlier.
     ///
     /// # Errors
@@ -270,7 +272,7 @@ impl<S: Side> Connection<S> {
         if self.is_over()? {
             return Ok(Progress::Closed);
         }
-        let result = if out.len() < self.output_limit {
+        let result = if self.has_room(out) {
             self.run(now, input, out)
         } else if self.is_due(now) {
             self.pass(now)
@@ -281,7 +283,7 @@ impl<S: Side> Connection<S> {
     }
 
     /// Does what has become due, and takes no input: neither new bytes nor what has been decrypted before. For an owner who
-    /// can't take another event of the peer's now.
+    /// can't take another event of the peer's now. As with [`advance`](Connection::advance), what is to be sent waits.
     ///
     /// # Errors
     ///
@@ -308,16 +310,22 @@ impl<S: Side> Connection<S> {
         Ok(self.stream.advance(now, &mut &[][..], &mut self.output)?)
     }
 
-    /// Passes on what there is to be sent, and ends the connection if it is over.
+    /// Whether so little waits to be written that the peer may say more.
+    const fn has_room(&self, out: &[u8]) -> bool {
+        out.len().saturating_add(self.output.len()) < self.output_limit
+    }
+
+    /// Ends the connection if it is over, and passes on what there is to be sent then.
     fn conclude(
         &mut self,
         result: Result<Progress<S::Event>, Error>,
         out: &mut Vec<u8>,
     ) -> Result<Progress<S::Event>, Error> {
-        let result = self.flush(out).and(result);
-        if matches!(result, Ok(Progress::Closed) | Err(_)) {
-            self.end(out);
+        if !matches!(result, Ok(Progress::Closed) | Err(_)) {
+            return result;
         }
+        let result = self.flush(out).and(result);
+        self.end(out);
         self.failed = result.as_ref().err().cloned().map(Box::new);
         result
     }
@@ -335,7 +343,7 @@ impl<S: Side> Connection<S> {
         out: &mut Vec<u8>,
     ) -> Result<Progress<S::Event>, Error> {
         loop {
-            if out.len() >= self.output_limit {
+            if !self.has_room(out) {
                 return Ok(Progress::Blocked(On::OutputFull));
             }
             if self.layer.is_plain() {
@@ -376,6 +384,10 @@ impl<S: Side> Connection<S> {
             // Only when the stream has used up what it had: so a blocked stream blocks its peer, and what a message may have is what
             // the stream allows after all that came before it.
             let before = self.input.as_slice().len();
+            if !input.is_empty() {
+                // Whatever these bytes do to TLS, what has been said is on its way.
+                self.flush(out)?;
+            }
             let security = self.read_layer(now, input, out)?;
             let has_read = self.input.as_slice().len() > before || security.is_some();
             if let Some(security) = security {
@@ -470,7 +482,7 @@ impl<S: Side> Connection<S> {
         result
     }
 
-    /// Passes on what [`send`](Connection::send), [`close`](Connection::close) and [`abort`](Connection::abort) have
+    /// Passes on what the stream has said and what [`send`](Connection::send), [`close`](Connection::close) and [`abort`](Connection::abort) have
     /// written, encrypted where TLS is up. Several stanzas become one TLS record.
     ///
     /// # Errors
@@ -498,7 +510,7 @@ impl<S: Side> Connection<S> {
 
     /// Bytes that wait for [`flush`](Connection::flush).
     #[must_use]
-    pub fn pending(&self) -> usize {
+    pub const fn pending(&self) -> usize {
         self.output.len()
     }
 

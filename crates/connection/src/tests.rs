@@ -55,6 +55,7 @@ impl Pair {
             {
             }
             assert!(input.is_empty());
+            self.server.flush(&mut down).unwrap();
             up.clear();
             self.client.read(&mut &*down, &mut plain, &mut up).unwrap();
             down.clear();

@@ -126,7 +126,10 @@ fn live<S: Simulated>(mut connection: Connection<S>, acts: &[Act]) {
             Act::Say(word, times) => left.extend_from_slice(WORDS[*word].repeat(*times).as_bytes()),
             Act::Wait => now = connection.deadline().map_or(now, |deadline| now.max(deadline.at)),
             Act::WaitABit => now = now + Duration::from_secs(7),
-            Act::Read => out.clear(),
+            Act::Read => {
+                let _ = connection.flush(&mut out);
+                out.clear();
+            }
             Act::Answer if !asks.is_empty() => {
                 let (ticket, ask) = asks.remove(0);
                 // It may have expired.

@@ -54,6 +54,7 @@ impl<S: Side> Peer<S> {
                 Err(error) => break self.ended = Some(Err(error)),
             }
         }
+        let _ = self.connection.flush(&mut self.out);
     }
 
     fn condition(&self) -> Option<StreamCondition> {

@@ -118,7 +118,7 @@ impl<S: Side> Link<S> {
                 *fresh = &fresh[fresh.len() - left..];
             }
             if matches!(result, Ok(Progress::Blocked(On::OutputFull))) && self.has_no_reader() {
-                self.out.clear();
+                self.forget_output();
                 continue;
             }
             if has_more && matches!(result, Ok(Progress::NeedInput)) {
@@ -137,7 +137,7 @@ impl<S: Side> Link<S> {
 
     /// How many bytes are to be written.
     pub(crate) const fn said(&self) -> usize {
-        self.out.len()
+        self.out.len() + self.connection.pending()
     }
 
     /// Lets time pass for it, and takes nothing in; like [`step`](Link::step).
@@ -147,13 +147,19 @@ impl<S: Side> Link<S> {
             if !(matches!(result, Ok(Progress::Blocked(On::OutputFull))) && self.has_no_reader()) {
                 return result;
             }
-            self.out.clear();
+            self.forget_output();
         }
     }
 
     /// What is written to nobody takes no room.
     const fn has_no_reader(&self) -> bool {
-        self.is_broken() && !self.out.is_empty()
+        self.is_broken() && self.said() > 0
+    }
+
+    /// There is nobody to write to.
+    fn forget_output(&mut self) {
+        let _ = self.connection.flush(&mut self.out);
+        self.out.clear();
     }
 
     /// Leaves what has come for later.
@@ -193,14 +199,14 @@ impl<S: Side> Link<S> {
     pub(crate) fn settle(&mut self, may_read: bool) -> Next {
         if self.is_broken() {
             // There is nobody to write to, nor to read from.
-            let _ = self.connection.flush(&mut self.out);
+            self.forget_output();
             self.out = Vec::new();
             (self.is_writing, self.is_unread) = (false, false);
             if self.has_ended() {
                 return Next::Forget;
             }
         }
-        let has_output = !self.out.is_empty() || self.connection.pending() > 0;
+        let has_output = self.said() > 0;
         let write = has_output && self.begin_writing();
         if self.has_ended() {
             return if self.is_writing { Next::Go { write, read: false } } else { Next::Close };

@@ -139,6 +139,7 @@ impl World {
                 Err(error) => panic!("{error}"),
             }
         }
+        let _ = component.connection.flush(&mut out);
         let id = component.id;
         if !out.is_empty() && !component.is_cut {
             self.tell(|server, actions| server.receive(NOW, id, &out, actions));
@@ -260,6 +261,7 @@ fn others_leave_room_for_our_users() {
                 }
             }
             down.clear();
+            let _ = theirs.flush(&mut up);
             if !up.is_empty() {
                 components.receive(NOW, id, &core::mem::take(&mut up));
             }

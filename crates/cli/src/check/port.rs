@@ -136,9 +136,9 @@ async fn talk<S: Side>(
         let is_done = seen.secured.is_some();
         if is_done && ended.is_none() {
             connection.close(now());
-            // What cannot be said any more need not be.
-            let _ = connection.flush(&mut out);
         }
+        // What cannot be said any more need not be.
+        let _ = connection.flush(&mut out);
         let written = socket.write_all(&out).await;
         out.clear();
         if is_done {

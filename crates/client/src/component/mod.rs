@@ -338,6 +338,8 @@ impl Component {
             };
             let taken = before - rest.len();
             self.input.drain(..taken);
+            // Why TLS has failed shows at the next advance.
+            let _ = connection.flush(&mut self.out);
             match progress {
                 Ok(Progress::Event(StreamEvent::Attached(_))) => {
                     self.attached = Some(now);

@@ -114,8 +114,14 @@ impl<S: Simulated> End<S> {
         }
     }
 
-    /// Takes what it can of the input.
+    /// Takes what it can of the input, and has it send what it says to that.
     pub fn advance(&mut self, input: &mut &[u8]) -> Option<On> {
+        let on = self.take(input);
+        let _ = self.connection.flush(&mut self.out);
+        on
+    }
+
+    fn take(&mut self, input: &mut &[u8]) -> Option<On> {
         loop {
             match self.connection.advance(self.now, input, &mut self.out) {
                 Ok(Progress::Event(event)) => match S::sort(event) {
