@@ -204,17 +204,19 @@ fn typed(waker: Waker) -> Receiver<String> {
 
 /// Who we are, and where to connect to.
 fn configuration() -> Result<(ClientConfig, Endpoint), Failure> {
-    let wanted = |name: &str| env::var(name).map_err(|_| format!("{name} is not set"));
+    // What is empty counts as what is not set.
+    let given = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+    let wanted = |name: &str| given(name).ok_or_else(|| format!("{name} is not set"));
     let trust = balcony_tls::TlsTrust::builder();
-    let trust = match env::var("BALCONY_CA") {
-        Ok(file) => trust.roots_pem(&std::fs::read(file)?)?,
-        Err(_) => trust.native_roots()?,
+    let trust = match given("BALCONY_CA") {
+        Some(file) => trust.roots_pem(&std::fs::read(file)?)?,
+        None => trust.native_roots()?,
     };
     let jid: Jid = wanted("BALCONY_JID")?.parse()?;
     let password = Secret::new(wanted("BALCONY_PASSWORD")?);
     let mut config = ClientConfig::new(jid.to_bare(), password).with_tls(trust.build()?);
     config.stream.resource = jid.resourcepart().map(String::from);
-    let place = env::var("BALCONY_CONNECT").unwrap_or_else(|_| jid.as_ref().domainpart().to_owned());
+    let place = given("BALCONY_CONNECT").unwrap_or_else(|| jid.as_ref().domainpart().to_owned());
     let endpoint = Endpoint::parse(&place, false).ok_or("BALCONY_CONNECT is no place to connect to")?;
     Ok((config, endpoint))
 }

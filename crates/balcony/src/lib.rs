@@ -100,6 +100,8 @@ pub mod blocking;
 mod client;
 #[cfg(feature = "client")]
 mod component;
+#[cfg(feature = "client")]
+mod environment;
 mod error;
 pub mod manual;
 pub mod prelude;

@@ -11,6 +11,7 @@ use crate::command::FieldValue;
 use crate::config::Settings;
 use crate::connect::ConnectArgs;
 use crate::database::Database;
+use crate::environment;
 use crate::failure::Failure;
 use crate::news::Availability;
 use crate::values::{Account, Address, Contact, Domain, LogLevel, MessageKind, Text};
@@ -143,7 +144,7 @@ pub(crate) enum UserCommand {
     Add {
         /// The account: romeo, or romeo@example.org
         account: Account,
-        /// Take the password from the first line of this file; `-` is the standard input
+        /// Take the password from the first line of this file; `-` is the standard input [default: BALCONY_PASSWORD, or a prompt]
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
     },
@@ -151,7 +152,7 @@ pub(crate) enum UserCommand {
     Passwd {
         /// The account
         account: Account,
-        /// Take the password from the first line of this file; `-` is the standard input
+        /// Take the password from the first line of this file; `-` is the standard input [default: BALCONY_PASSWORD, or a prompt]
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
     },
@@ -271,9 +272,9 @@ would show strangers who has an account, and who is online.
 
 Messages that come to it meanwhile, such as a quick answer to it, are printed as `balcony listen` prints them.")]
 pub(crate) struct SendArgs {
-    /// The account to send from, with or without resource
-    #[arg(long = "as", value_name = "JID", env = "BALCONY_JID")]
-    pub(crate) account: Jid,
+    /// The account to send from, with or without resource [default: BALCONY_JID]
+    #[arg(long = "as", value_name = "JID", required = environment::is_silent(environment::ACCOUNT))]
+    pub(crate) account: Option<Jid>,
     /// The type of the message
     #[arg(long = "type", value_name = "TYPE", value_enum, default_value_t)]
     pub(crate) kind: MessageKind,
@@ -295,9 +296,9 @@ Examples:
 Messages to a bare JID go to the resources with the highest priority; those with a negative one get none of them. \
 Messages that came while nobody was online come first. Times are UTC.")]
 pub(crate) struct ListenArgs {
-    /// The account, with the resource to bind if it is to be a certain one
-    #[arg(long = "as", value_name = "JID", env = "BALCONY_JID")]
-    pub(crate) account: Jid,
+    /// The account, with the resource to bind if it is to be a certain one [default: BALCONY_JID]
+    #[arg(long = "as", value_name = "JID", required = environment::is_silent(environment::ACCOUNT))]
+    pub(crate) account: Option<Jid>,
     /// The priority, from -128 to 127
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub(crate) priority: i8,
@@ -379,8 +380,8 @@ Examples:
 When two people add each other they see when the other is online. None of these commands comes online but `list --requests`: a server \
 hands requests that wait for an answer to clients that are available only. It does so as `balcony presence` does.")]
 pub(crate) struct RosterArgs {
-    /// The account
-    #[arg(long = "as", global = true, value_name = "JID", env = "BALCONY_JID")]
+    /// The account [default: BALCONY_JID]
+    #[arg(long = "as", global = true, value_name = "JID")]
     pub(crate) account: Option<Jid>,
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
@@ -462,9 +463,9 @@ Servers tell who is online to clients that are available only (RFC 6121 section 
 is what contacts see, and with priority -1, so that no message comes to it. What contacts see of you while you are online is an option of \
 `balcony listen`.")]
 pub(crate) struct PresenceArgs {
-    /// The account
-    #[arg(long = "as", value_name = "JID", env = "BALCONY_JID")]
-    pub(crate) account: Jid,
+    /// The account [default: BALCONY_JID]
+    #[arg(long = "as", value_name = "JID", required = environment::is_silent(environment::ACCOUNT))]
+    pub(crate) account: Option<Jid>,
     /// Print a line of JSON for each
     #[arg(long)]
     pub(crate) json: bool,
@@ -489,9 +490,9 @@ A device sees to it who may do what, and is found where it is online: make it a 
 
 Exit status: 0 done, 1 failed or given up, 2 not understood, such as a field that is missing or has a value that cannot be.")]
 pub(crate) struct CommandArgs {
-    /// The account
-    #[arg(long = "as", value_name = "JID", env = "BALCONY_JID")]
-    pub(crate) account: Jid,
+    /// The account [default: BALCONY_JID]
+    #[arg(long = "as", value_name = "JID", required = environment::is_silent(environment::ACCOUNT))]
+    pub(crate) account: Option<Jid>,
     /// Whom to tell: an account, one of its clients, or a service
     #[arg(value_name = "DEVICE")]
     pub(crate) device: Jid,

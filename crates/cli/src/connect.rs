@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 
 use crate::certificate::{AUTHORITY, CERTIFICATE};
 use crate::config::DATA;
+use crate::environment;
 use crate::failure::{Failure, io};
 use crate::output::note;
 use crate::password;
@@ -26,8 +27,8 @@ pub(crate) struct ConnectArgs {
     /// Take the password from the first line of this file; `-` is the standard input [default: BALCONY_PASSWORD, or a prompt]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
-    /// Connect to this place instead of the one that DNS names: HOST:PORT, or the URL of a WebSocket
-    #[arg(long, global = true, value_name = "PLACE", env = "BALCONY_CONNECT")]
+    /// Connect to this place instead of the one that DNS names: HOST:PORT, or the URL of a WebSocket [default: BALCONY_CONNECT]
+    #[arg(long, global = true, value_name = "PLACE")]
     pub(crate) connect: Option<Place>,
     /// Begin with TLS instead of negotiating it
     #[arg(long, global = true)]
@@ -48,10 +49,15 @@ pub(crate) struct ConnectArgs {
 }
 
 impl ConnectArgs {
-    /// The file with those who are trusted and no others. It is not clap that looks into the environment: what stands there is no reason to
-    /// refuse `--insecure`.
-    fn authorities(&self) -> Option<PathBuf> {
-        self.ca.clone().or_else(|| std::env::var_os("BALCONY_CA").map(PathBuf::from))
+    /// What is typed, and what the environment says where nothing is. It is not clap that looks there: what it says is no reason to refuse
+    /// `--insecure`, and an empty variable is none.
+    fn or_environment(self) -> Result<ConnectArgs, Failure> {
+        let connect = match self.connect {
+            Some(place) => Some(place),
+            None => environment::value(environment::PLACE)?,
+        };
+        let ca = self.ca.or_else(|| environment::path(environment::AUTHORITIES));
+        Ok(ConnectArgs { connect, ca, ..self })
     }
 }
 
@@ -64,6 +70,17 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
+    /// Of a command that is a client: the environment counts where nothing is typed.
+    pub(crate) fn of_client(account: Option<Jid>, args: ConnectArgs) -> Result<Connector, Failure> {
+        let account = match account {
+            Some(account) => account,
+            None => environment::value(environment::ACCOUNT)?.ok_or_else(|| {
+                Failure::usage("--as: which account? One such as romeo@localhost is wanted, or BALCONY_JID")
+            })?,
+        };
+        Connector::new(&account, &args.or_environment()?)
+    }
+
     /// Reads certificates and asks for the password.
     pub(crate) fn new(account: &Jid, args: &ConnectArgs) -> Result<Connector, Failure> {
         let bare = account.to_bare();
@@ -95,8 +112,8 @@ impl Connector {
         if args.allow_plaintext {
             config.stream.tls = TlsPolicy::Optional;
         }
-        let given = args.authorities();
-        let given = given.as_deref().filter(|path| path.file_name().is_some_and(|name| name == CERTIFICATE));
+        let given =
+            args.ca.as_deref().filter(|path| path.file_name().is_some_and(|name| name == CERTIFICATE));
         let authority = given.map(|path| path.with_file_name(AUTHORITY)).filter(|path| path.exists());
         Ok(Connector { config, endpoint, authority })
     }
@@ -191,8 +208,8 @@ fn trust(account: &BareJid, args: &ConnectArgs) -> Result<TlsTrust, Failure> {
         );
         return Ok(builder.dangerous_accept_any().build()?);
     }
-    if let Some(path) = args.authorities() {
-        return Ok(given(builder, &path)?.build()?);
+    if let Some(path) = &args.ca {
+        return Ok(given(builder, path)?.build()?);
     }
     if let Some(development) = development(account, Path::new(DATA)) {
         let builder = given(builder, &development)?;

@@ -26,13 +26,13 @@ use crate::session::Session;
 use crate::stop::Stop;
 
 pub(crate) fn run(args: ListenArgs) -> Result<(), Failure> {
-    let mut connector = Connector::new(&args.account, &args.connect)?;
+    let push = push(&args);
+    let mut connector = Connector::of_client(args.account, args.connect)?;
     // It comes back.
     connector.config.stream.management = Management::Resume { max: None };
     connector.config.stream.request_token = true;
     connector.config.stream.software = Some(concat!("balcony listen ", env!("CARGO_PKG_VERSION")).into());
     connector.config.stream.device = uname().nodename().to_str().ok().map(Into::into);
-    let push = push(&args);
     let mut listener = Listener {
         json: args.json,
         left: args.count,

@@ -26,6 +26,7 @@ mod csi;
 mod database;
 mod demo;
 mod domains;
+mod environment;
 mod existing;
 mod failure;
 mod federate;

@@ -5,10 +5,8 @@ use std::path::Path;
 
 use balcony_machine::Secret;
 
+use crate::environment;
 use crate::failure::{Failure, io, reason};
-
-/// Takes the password from here when no file is named.
-const VARIABLE: &str = "BALCONY_PASSWORD";
 
 /// The byte order mark, which some editors put at the beginning of a file. It is no part of what a person has written.
 pub(crate) const MARK: &str = "\u{feff}";
@@ -41,12 +39,9 @@ fn given(file: Option<&Path>) -> Result<Option<Secret<String>>, Failure> {
             let name = path.display().to_string();
             first_line(std::fs::File::open(path).map_err(io(format!("cannot read {name}")))?, &name)?
         }
-        None => match std::env::var(VARIABLE) {
-            Ok(password) => Secret::new(password),
-            Err(std::env::VarError::NotPresent) => return Ok(None),
-            Err(std::env::VarError::NotUnicode(_)) => {
-                return Err(Failure::new(format!("{VARIABLE} is not UTF-8")));
-            }
+        None => match environment::text(environment::PASSWORD)? {
+            Some(password) => Secret::new(password),
+            None => return Ok(None),
         },
     };
     if password.expose().is_empty() {
@@ -70,8 +65,9 @@ fn first_line(source: impl Read, name: &str) -> Result<Secret<String>, Failure> 
 fn prompt(text: &str) -> Result<Secret<String>, Failure> {
     rpassword::prompt_password(text).map(Secret::new).map_err(|error| {
         Failure::new(format!(
-            "no password: there is no terminal to ask at ({}); give --password-file or {VARIABLE}",
-            reason(&error)
+            "no password: there is no terminal to ask at ({}); give --password-file or {}",
+            reason(&error),
+            environment::PASSWORD
         ))
     })
 }

@@ -30,7 +30,7 @@ pub(crate) fn onlooker() -> Presence {
 }
 
 pub(crate) fn run(args: PresenceArgs) -> Result<(), Failure> {
-    let connector = Connector::new(&args.account, &args.connect)?;
+    let connector = Connector::of_client(args.account, args.connect)?;
     runtime()?.block_on(Session::run(&connector, async |session| {
         session.load().await?;
         session.send(&onlooker().to_stanza()).await?;

@@ -18,10 +18,7 @@ use crate::session::Session;
 use crate::values::{Contact, Text};
 
 pub(crate) fn run(args: RosterArgs) -> Result<(), Failure> {
-    let Some(account) = args.account else {
-        return Err(Failure::usage("--as: whose roster? An account such as romeo@localhost is wanted"));
-    };
-    let connector = Connector::new(&account, &args.connect)?;
+    let connector = Connector::of_client(args.account, args.connect)?;
     runtime()?.block_on(Session::run(&connector, async |session| {
         session.load().await?;
         perform(session, args.command.unwrap_or_default()).await

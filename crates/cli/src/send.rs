@@ -35,7 +35,7 @@ pub(crate) fn run(args: SendArgs) -> Result<(), Failure> {
     if args.text.as_str() == "-" && args.connect.password_file.as_deref() == Some(Path::new("-")) {
         return Err(Failure::usage("the standard input cannot be both the password and the text"));
     }
-    let connector = Connector::new(&args.account, &args.connect)?;
+    let connector = Connector::of_client(args.account, args.connect)?;
     let text = match args.text.as_str() {
         "-" => read_text()?,
         _ => args.text,

@@ -97,7 +97,7 @@ int main(int count, char **words) {
     balcony_config config = {
         .jid = getenv("BALCONY_JID"),
         .password = getenv("BALCONY_PASSWORD"),
-        .trust = ca ? read_file(ca) : NULL,
+        .trust = ca && *ca ? read_file(ca) : NULL,
         .tls = BALCONY_TLS_REQUIRED,
     };
     random_bytes(config.seed, sizeof config.seed);

@@ -13,6 +13,7 @@ use balcony_stream::client::Token;
 
 use super::shared::Shared;
 use super::task::{Over, Task, Way};
+use crate::environment::{Environment, PROCESS};
 use crate::rt::DefaultRuntime;
 use crate::{Client, Error};
 
@@ -80,27 +81,30 @@ impl<R> ClientBuilder<R> {
 
     /// With what is in the environment: the account in `BALCONY_JID`, its password in `BALCONY_PASSWORD`. Both of these may be there:
     /// `BALCONY_CONNECT`, a place as [`connect`](ClientBuilder::connect) has it, and `BALCONY_CA`, a file with the certificates to
-    /// trust, in PEM, instead of those of the operating system.
+    /// trust, in PEM, instead of those of the operating system. One that is empty counts as one that is not set.
     pub fn from_env_on(runtime: R) -> Self {
-        let read = |name: &str| {
-            std::env::var(name)
-                .map_err(|_| Error::Config(format!("the environment variable {name} is not set")))
-        };
-        let (jid, password) = (read("BALCONY_JID"), read("BALCONY_PASSWORD"));
+        ClientBuilder::from_environment(runtime, PROCESS)
+    }
+
+    fn from_environment(runtime: R, environment: Environment) -> Self {
+        let (jid, password) = (environment.wanted("BALCONY_JID"), environment.wanted("BALCONY_PASSWORD"));
         let mut builder = ClientBuilder::on(runtime, jid.as_deref().unwrap_or_default());
         builder.wrong = jid.err();
         match password {
             Ok(password) => builder = builder.password(password),
             Err(error) => builder.complain(error),
         }
-        if let Ok(place) = read("BALCONY_CONNECT") {
-            builder = builder.connect(&place);
+        match environment.text("BALCONY_CONNECT") {
+            Ok(Some(place)) => builder = builder.connect(&place),
+            Ok(None) => {}
+            Err(error) => builder.complain(error),
         }
-        if let Ok(file) = read("BALCONY_CA") {
+        if let Some(file) = environment.path("BALCONY_CA") {
             match std::fs::read(&file) {
                 Ok(pem) => builder = builder.trust_pem(&pem),
                 Err(error) => builder.complain(Error::Config(format!(
-                    "{file} cannot be read: {}",
+                    "{} cannot be read: {}",
+                    file.display(),
                     balcony_runtime::reason(&error)
                 ))),
             }
@@ -410,5 +414,57 @@ impl<R: Runtime> ClientBuilder<R> {
 impl<R> fmt::Debug for ClientBuilder<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::ffi::OsString;
+
+    use super::*;
+
+    fn built(environment: fn(&str) -> Option<OsString>) -> ClientBuilder<()> {
+        ClientBuilder::from_environment((), Environment(environment))
+    }
+
+    fn complaint(environment: fn(&str) -> Option<OsString>) -> Option<String> {
+        built(environment).wrong.map(|error| error.to_string())
+    }
+
+    fn account(name: &str) -> Option<OsString> {
+        match name {
+            "BALCONY_JID" => Some("romeo@localhost".into()),
+            "BALCONY_PASSWORD" => Some("pencil".into()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_is_none() {
+        let builder = built(|name| account(name).or(Some("".into())));
+        assert!(builder.wrong.is_none(), "{:?}", builder.wrong);
+        assert_eq!(builder.endpoint, Endpoint::Domain);
+        assert!(matches!(builder.trust, Trust::System));
+        let missing = |name: &str| Some(format!("the environment variable {name} is not set"));
+        assert_eq!(complaint(|_| None), missing("BALCONY_JID"));
+        assert_eq!(complaint(|_| Some("".into())), missing("BALCONY_JID"));
+        let without_password =
+            |name: &str| account(name).filter(|_| name == "BALCONY_JID").or(Some("".into()));
+        assert_eq!(complaint(without_password), missing("BALCONY_PASSWORD"));
+    }
+
+    // What is there and cannot be read is not taken for what is not there: the client would go somewhere else.
+    #[cfg(unix)]
+    #[test]
+    fn a_variable_that_is_no_text_is_wrong() {
+        use std::os::unix::ffi::OsStringExt as _;
+
+        let wrong = complaint(|name| match name {
+            "BALCONY_CONNECT" => Some(OsString::from_vec(vec![0xff])),
+            _ => account(name),
+        });
+        assert_eq!(wrong.unwrap(), "what the environment variable BALCONY_CONNECT has is not UTF-8");
     }
 }

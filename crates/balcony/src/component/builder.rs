@@ -12,6 +12,7 @@ use balcony_stream::component::ComponentInitiatingConfig;
 use super::task::{Over, Task};
 use super::{Component, Shared};
 use crate::Error;
+use crate::environment::{Environment, PROCESS};
 use crate::rt::DefaultRuntime;
 
 /// The port that servers have for components.
@@ -27,7 +28,7 @@ impl Component {
     }
 
     /// The same from the environment: its domain in `BALCONY_COMPONENT`, its secret in `BALCONY_SECRET`, and where the server is in
-    /// `BALCONY_CONNECT`, if that is set.
+    /// `BALCONY_CONNECT`, if that is set. One that is empty counts as one that is not set.
     pub fn from_env() -> ComponentBuilder {
         ComponentBuilder::from_env_on(crate::rt::usual())
     }
@@ -59,11 +60,12 @@ impl<R: Runtime> ComponentBuilder<R> {
 
     /// As [`Component::from_env`], on a runtime that is named.
     pub fn from_env_on(runtime: R) -> Self {
-        let read = |name: &str| {
-            std::env::var(name)
-                .map_err(|_| Error::Config(format!("the environment variable {name} is not set")))
-        };
-        let (domain, secret) = (read("BALCONY_COMPONENT"), read("BALCONY_SECRET"));
+        ComponentBuilder::from_environment(runtime, PROCESS)
+    }
+
+    fn from_environment(runtime: R, environment: Environment) -> Self {
+        let (domain, secret) =
+            (environment.wanted("BALCONY_COMPONENT"), environment.wanted("BALCONY_SECRET"));
         let mut builder = ComponentBuilder::on(runtime, domain.as_deref().unwrap_or_default());
         builder.wrong = domain.err();
         match secret {
@@ -72,9 +74,13 @@ impl<R: Runtime> ComponentBuilder<R> {
                 builder.wrong.get_or_insert(error);
             }
         }
-        match read("BALCONY_CONNECT") {
-            Ok(place) => builder.connect(&place),
-            Err(_) => builder,
+        match environment.text("BALCONY_CONNECT") {
+            Ok(Some(place)) => builder.connect(&place),
+            Ok(None) => builder,
+            Err(error) => {
+                builder.wrong.get_or_insert(error);
+                builder
+            }
         }
     }
 
@@ -143,5 +149,28 @@ impl<R> fmt::Debug for ComponentBuilder<R> {
             .field("domain", &self.domain)
             .field("place", &self.place)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "tokio"))]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    #[test]
+    fn an_empty_variable_is_none() {
+        let built =
+            |environment| ComponentBuilder::from_environment(crate::rt::usual(), Environment(environment));
+        let given: fn(&str) -> Option<OsString> = |name| match name {
+            "BALCONY_COMPONENT" => Some("echo.localhost".into()),
+            "BALCONY_SECRET" => Some("pencil".into()),
+            _ => Some("".into()),
+        };
+        let builder = built(given);
+        assert!(builder.wrong.is_none(), "{:?}", builder.wrong);
+        assert_eq!(builder.place, ("127.0.0.1".into(), PORT));
+        let wrong = built(|_| Some("".into())).wrong.map(|error| error.to_string());
+        assert_eq!(wrong.as_deref(), Some("the environment variable BALCONY_COMPONENT is not set"));
     }
 }

@@ -52,7 +52,7 @@ struct Conversation<'a> {
 }
 
 pub(crate) fn run(args: CommandArgs) -> Result<(), Failure> {
-    let connector = Connector::new(&args.account, &args.connect)?;
+    let connector = Connector::of_client(args.account, args.connect)?;
     let mut given = Given::new(&args.fields);
     let terminal = Terminal::find().filter(|_| !args.json);
     runtime()?.block_on(Session::run(&connector, async |session| {

@@ -111,6 +111,41 @@ fn the_environment_says_who_and_where() {
     run("BALCONY_JID=romeo@localhost balcony presence --insecure").succeeded();
     run("BALCONY_JID=romeo@localhost BALCONY_CA=missing.pem balcony presence").failed(1, &["missing.pem"]);
     run("BALCONY_JID=romeo@localhost balcony presence --connect 127.0.0.1:1").failed(1, &["127.0.0.1:1"]);
+    // What is wrong there is not taken for something that was typed.
+    run("BALCONY_JID=romeo@@ balcony presence").failed(2, &["BALCONY_JID in the environment: `romeo@@`: "]);
+    run("BALCONY_JID=romeo@@ balcony roster").failed(2, &["BALCONY_JID in the environment: `romeo@@`: "]);
+    run("BALCONY_JID=romeo@localhost BALCONY_CONNECT=: balcony presence")
+        .failed(2, &["BALCONY_CONNECT in the environment: `:`: "]);
+}
+
+// As scripts set them that have nothing to say: `BALCONY_CA= balcony ...`.
+#[test]
+fn empty_variables_are_none() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    world.account("romeo");
+    world.write("password.txt", PASSWORD);
+    let empty = "BALCONY_JID= BALCONY_CONNECT= BALCONY_CA= BALCONY_PASSWORD=";
+    let at = format!("--connect {} --password-file password.txt", server.address);
+    let run = |line: &str| world.shell(&format!("{empty} balcony {line}")).wait();
+    for command in ["presence", "roster", "command", "listen", "send"] {
+        let more = match command {
+            "command" => "localhost",
+            "send" => "romeo@localhost hello",
+            "listen" => "--count 0",
+            _ => "",
+        };
+        let ended = run(&format!("{command} --as romeo@localhost {at} {more}"));
+        match command {
+            // It has got so far.
+            "command" => ended.failed(1, &["localhost: item-not-found"]),
+            _ => ended.succeeded(),
+        }
+        let nobody = run(&format!("{command} {at} {more}"));
+        assert!(nobody.status == Some(2) && nobody.stderr.contains("--as"), "{nobody:?}");
+    }
+    // The domain of the account is where it goes, and nowhere else.
+    run("presence --as romeo@nowhere.invalid --password-file password.txt").failed(1, &["nowhere.invalid"]);
 }
 
 // RFC 6121 §8.5.3.1: answers to its full address reach `send` while it is there, and nobody else gets them

@@ -144,7 +144,7 @@ fn requests_are_answered() {
     people
         .run("roster", "juliet", &["add", "romeo"])
         .failed(2, &["an address such as romeo@localhost is wanted"]);
-    people.world.run(&["roster"]).failed(2, &["--as: whose roster?"]);
+    people.world.run(&["roster"]).failed(2, &["--as: which account?"]);
 }
 
 // The error about the request itself goes to clients that are available, and this one is not.
