@@ -28,8 +28,17 @@ Measure a release build: a debug build spends most of its time on hashing and en
 Every message is checked: whether it arrives at whom it was sent to, once, in order, and as it was sent. It is for servers that are yours. One that is \
 not on this machine or in a private network is refused without --yes-this-is-mine. A server that dies meanwhile is told, with what was measured by then.
 
+Of the environment only BALCONY_PASSWORD counts here. BALCONY_JID, BALCONY_CONNECT and BALCONY_CA do not: what was set for chatting must not lead a load to that server.
+
 Exit status: 0 all that was sent arrived as it should, 1 something did not, the server was lost, or nothing could be measured, 2 not understood. Ctrl-C or \
 SIGTERM ends it early, with what was measured by then; a second one at once.")]
+// Nothing in the environment but the password leads a load anywhere.
+#[command(
+    mut_arg("connect", |arg| arg.help("Connect to this place instead of the one that DNS names: HOST:PORT, or the URL of a WebSocket")),
+    mut_arg("ca", |arg| arg.help(
+        "Trust the certificates in this PEM file and no others [default: those of the operating system; for localhost also ./balcony-data/ca.pem]"
+    ))
+)]
 pub(crate) struct BenchArgs {
     #[command(flatten)]
     pub(crate) common: Common,

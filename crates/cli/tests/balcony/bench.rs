@@ -67,6 +67,22 @@ fn pairs_chat_and_every_message_is_checked() {
     assert!(table.stdout.contains("starttls (TLSv1.3, "), "{table:?}");
 }
 
+// What was set for chatting leads no load to the server that somebody chats at.
+#[test]
+fn the_environment_leads_no_load_anywhere() {
+    let (world, server) = site(2, &[]);
+    let there = &server.address;
+    let variables = format!(
+        "BALCONY_PASSWORD={PASSWORD} BALCONY_JID=romeo@@ BALCONY_CA=missing.pem BALCONY_CONNECT={there}"
+    );
+    let run = |options: &str| {
+        let line = format!("{variables} balcony bench chat --pairs 1 --seconds 1 --warm-up 0 {options}");
+        world.shell(&line).wait()
+    };
+    run("--as bench@nowhere.invalid").failed(1, &["nowhere.invalid"]);
+    run(&format!("--connect {there}")).succeeded();
+}
+
 // Where a server has none it is not enough that TLS was not forbidden.
 #[test]
 fn whether_there_is_tls_is_told_as_it_came_about() {
