@@ -481,12 +481,17 @@ impl Account {
     /// change takes it that is under way. When that is durable, what has ended before is not there any more to be hidden from them.
     pub(crate) fn witnesses(&self, shared: &Shared) -> Vec<BareJid> {
         let mut witnesses = self.audience(shared);
-        let Some(known) = self.known() else { return witnesses };
+        witnesses.extend(self.losers(shared));
+        witnesses
+    }
+
+    /// From whom a change takes the user's presence that is under way.
+    pub(crate) fn losers(&self, shared: &Shared) -> Vec<BareJid> {
+        let Some(known) = self.known() else { return Vec::new() };
         let seen = self.pending().changing.iter().filter(|(_, seen)| **seen).map(|(contact, _)| contact);
         let others = seen.filter(|contact| !known.roster.is_subscriber(contact));
         let allows = |contact: &&BareJid| shared.allows(known.roster.owner(), self, &contact.to_jid());
-        witnesses.extend(others.filter(allows).cloned());
-        witnesses
+        others.filter(allows).cloned().collect()
     }
 
     /// A change of the roster is under way that gives the contact the user's presence, or takes it; whether the contact has `seen` it before.

@@ -276,6 +276,7 @@ impl Router {
             self.finish(origin, effects);
         }
         let (mut ends, mut answers) = (Vec::new(), Vec::new());
+        let witnesses = if resources.is_empty() { Vec::new() } else { account.witnesses(&self.shared) };
         for resource in resources {
             if let Some(own) = self.sessions.remove(&resource.session) {
                 self.waits_no_longer(resource.session, &own);
@@ -298,8 +299,7 @@ impl Router {
             } else {
                 ends.push(end);
             }
-            let witnesses = account.witnesses(&self.shared);
-            self.announce_lost(resource, witnesses, effects);
+            self.announce_lost(resource, &witnesses, effects);
         }
         if is_gone {
             self.end_queues(name, acquainted);

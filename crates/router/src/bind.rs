@@ -208,7 +208,7 @@ impl Router {
         }
         self.leave_queue(session, &name, creation, own.outbox);
         let witnesses = self.witnesses(&name);
-        self.announce_lost(resource, witnesses, effects);
+        self.announce_lost(resource, &witnesses, effects);
         self.settle(&name, effects);
     }
 

@@ -1,6 +1,7 @@
 //! Presence that clients send: broadcast, directed, and the end of both (RFC 6121 section 4).
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -19,13 +20,13 @@ use crate::shared::Shared;
 use crate::{Change, Effect, LastSeen, SessionId};
 
 /// What a resource leaves behind that goes offline.
-struct Ended {
+struct Ended<'a> {
     was_available: bool,
     directed: Directed,
     /// The session, if it is still there to hear of it.
     session: Option<SessionId>,
     /// Who has been shown the user's presence by broadcasts.
-    witnesses: Vec<BareJid>,
+    witnesses: &'a [BareJid],
 }
 
 impl Router {
@@ -109,8 +110,8 @@ impl Router {
         let was_available = account.set_presence(from, None).is_some();
         let directed = account.by_session(from).map(|own| core::mem::take(&mut own.directed));
         let witnesses = account.witnesses(&self.shared);
-        let ended =
-            Ended { was_available, directed: directed.unwrap_or_default(), session: Some(from), witnesses };
+        let directed = directed.unwrap_or_default();
+        let ended = Ended { was_available, directed, session: Some(from), witnesses: &witnesses };
         self.announce_end(&own, ended, &stanza, effects);
         if was_available {
             self.note_last(&own, stanza, effects);
@@ -121,7 +122,7 @@ impl Router {
     pub(crate) fn announce_lost(
         &mut self,
         resource: Resource,
-        witnesses: Vec<BareJid>,
+        witnesses: &[BareJid],
         effects: &mut Vec<Effect>,
     ) {
         let stanza = Stanza::presence(PresenceType::Unavailable).with_from(resource.jid.to_jid());
@@ -134,7 +135,7 @@ impl Router {
     }
 
     /// Tells exactly those who know that a resource was there that it is no longer (sections 4.5.2 and 4.6.3).
-    fn announce_end(&mut self, own: &FullJid, ended: Ended, stanza: &Stanza, effects: &mut Vec<Effect>) {
+    fn announce_end(&mut self, own: &FullJid, ended: Ended<'_>, stanza: &Stanza, effects: &mut Vec<Effect>) {
         let name = own.to_bare();
         if ended.was_available {
             let everybody = name.to_jid();
@@ -264,16 +265,19 @@ impl Account {
     }
 }
 
-impl Ended {
+impl Ended<'_> {
     /// Who hears of it, and why.
     fn who_hears(self, shared: &Shared, own: &FullJid) -> Vec<(Jid, Said)> {
         let Ended { was_available, directed, witnesses, .. } = self;
         let all =
             witnesses.iter().filter(|_| was_available).map(|contact| (contact.to_jid(), Said::ToSubscriber));
         let mut who: Vec<_> = all.collect();
+        if directed.is_empty() {
+            return who;
+        }
+        let witnesses: BTreeSet<&str> = witnesses.iter().map(BareJid::as_str).collect();
         for entity in directed {
-            let is_witness = entity.bare_str() == own.bare_str()
-                || witnesses.iter().any(|contact| contact.as_str() == entity.bare_str());
+            let is_witness = entity.bare_str() == own.bare_str() || witnesses.contains(entity.bare_str());
             let is_told = was_available && is_witness;
             let is_itself = entity.as_str() == own.as_str();
             let said = end_for(shared, &entity, is_told).filter(|_| !(is_told && is_itself));

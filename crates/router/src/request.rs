@@ -33,12 +33,20 @@ pub(crate) enum For {
 /// Who sees an account's user, before that may change.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    audience: Vec<BareJid>,
-    witnesses: Vec<BareJid>,
+    by: Watchers,
     /// Who has been shown presence otherwise.
     directed: Vec<Jid>,
     /// Who is told otherwise.
     left_out: BTreeSet<BareJid>,
+}
+
+/// Who is shown the user's presence.
+#[derive(Debug)]
+struct Watchers {
+    /// When it is broadcast: the [audience](Account::audience).
+    audience: BTreeSet<BareJid>,
+    /// Not any more, but what they have seen has an end: the [losers](Account::losers).
+    losers: BTreeSet<BareJid>,
 }
 
 impl Router {
@@ -160,17 +168,17 @@ impl Router {
 
     /// Those see the user come or go for whom that has changed.
     pub(crate) fn show_difference(&mut self, name: &BareJid, seen: Seen, effects: &mut Vec<Effect>) {
-        let Seen { audience: before, witnesses, directed, left_out } = seen;
+        let Seen { by: before, directed, left_out } = seen;
         let Some(account) = self.accounts.get(name) else { return };
-        let mut now = account.audience(&self.shared);
-        now.retain(|contact| !left_out.contains(contact));
-        let still = account.witnesses(&self.shared);
+        let now = Watchers::of(account, &self.shared);
         let lost: BTreeSet<Jid> =
             directed.into_iter().filter(|entity| !self.shared.allows(name, account, entity)).collect();
-        let gone: Vec<BareJid> = witnesses.into_iter().filter(|contact| !still.contains(contact)).collect();
+        let gone: Vec<BareJid> = before.all().filter(|contact| !now.has(contact)).cloned().collect();
         self.withdraw(name, &gone, &|entity| lost.contains(entity), effects);
-        for contact in now.iter().filter(|contact| !before.contains(contact)) {
-            self.reveal(name, contact, effects);
+        for contact in now.audience.difference(&before.audience) {
+            if !left_out.contains(contact) {
+                self.reveal(name, contact, effects);
+            }
         }
     }
 
@@ -423,8 +431,7 @@ impl Seen {
     /// What is so.
     pub(crate) fn now(shared: &crate::shared::Shared, name: &BareJid, account: &Account) -> Seen {
         Seen {
-            audience: account.audience(shared),
-            witnesses: account.witnesses(shared),
+            by: Watchers::of(account, shared),
             directed: account
                 .resources()
                 .iter()
@@ -439,7 +446,23 @@ impl Seen {
     /// These are told otherwise.
     pub(crate) fn leave_out<'a>(&mut self, contacts: impl Iterator<Item = &'a BareJid>) {
         self.left_out.extend(contacts.cloned());
-        self.audience.retain(|contact| !self.left_out.contains(contact));
-        self.witnesses.retain(|contact| !self.left_out.contains(contact));
+        self.by.audience.retain(|contact| !self.left_out.contains(contact));
+        self.by.losers.retain(|contact| !self.left_out.contains(contact));
+    }
+}
+
+impl Watchers {
+    fn of(account: &Account, shared: &crate::shared::Shared) -> Watchers {
+        let audience = account.audience(shared).into_iter().collect();
+        Watchers { audience, losers: account.losers(shared).into_iter().collect() }
+    }
+
+    /// All who have to learn of the end of what they have seen.
+    fn all(&self) -> impl Iterator<Item = &BareJid> {
+        self.audience.iter().chain(&self.losers)
+    }
+
+    fn has(&self, contact: &BareJid) -> bool {
+        self.audience.contains(contact) || self.losers.contains(contact)
     }
 }

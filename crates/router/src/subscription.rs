@@ -2,6 +2,7 @@
 //!
 //! What a client is told is on disk: whatever follows from a change waits until the change is durable.
 
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -396,6 +397,7 @@ impl Account {
         let end = |own: &FullJid, to: Jid| {
             Stanza::presence(PresenceType::Unavailable).with_from(own.to_jid()).with_to(to)
         };
+        let told: BTreeSet<&str> = subscribers.iter().map(BareJid::as_str).collect();
         let mut ends = Vec::new();
         for resource in self.available() {
             ends.extend(subscribers.iter().map(|contact| (end(&resource.jid, contact.to_jid()), Said::New)));
@@ -403,8 +405,7 @@ impl Account {
         for resource in self.all() {
             let is_available = resource.presence().is_some();
             for entity in resource.directed.take_if(otherwise) {
-                let is_subscriber = subscribers.iter().any(|contact| contact.as_str() == entity.bare_str());
-                let said = end_for(shared, &entity, is_available && is_subscriber);
+                let said = end_for(shared, &entity, is_available && told.contains(entity.bare_str()));
                 ends.extend(said.map(|said| (end(&resource.jid, entity), said)));
             }
         }

@@ -1,5 +1,6 @@
 //! Extensions of somebody else, which do what they may, and what they may not.
 
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use balcony_router::extension::{
     Absent, Access, Addressee, Context, Copying, Edit, Extension, Extensions, Hold, Registry, Reply, Request,
 };
 use balcony_router::{Answer, Append, Ask, Content, Effect, LogEdit, Room, SessionId};
-use balcony_stanza::{IqType, Kind, MessageType, Payload, Stanza};
+use balcony_stanza::{ErrorCondition, IqType, Kind, MessageType, Payload, Stanza};
 use balcony_xml::{Element, Name};
 
 use crate::world::{World, asks, bare, config, content, jid, request, wires};
@@ -397,6 +398,51 @@ fn two_extensions_with_the_same() {
     }
     assert!(with(10).is_ok());
     assert!(Extensions::standard().build().is_ok());
+}
+
+/// It shuts nobody out, and counts how often it is asked.
+#[derive(Debug)]
+struct Counting(Arc<AtomicUsize>);
+
+impl Extension for Counting {
+    const NAME: &'static str = "counting";
+    /// How often it was called.
+    type Account = u32;
+    type Client = ();
+
+    fn register(&self, registry: &mut Registry<'_, Self>) {
+        registry.set("call", NS, |_, context, _| {
+            *context.state_mut().unwrap() += 1;
+            Reply::DONE
+        });
+        registry.allows(
+            |counting, _, _| {
+                counting.0.fetch_add(1, Ordering::Relaxed);
+                true
+            },
+            |_| ErrorCondition::Forbidden.into(),
+        );
+    }
+}
+
+// Whether somebody sees the user is asked once before an extension is called that may change it, and once after it.
+#[test]
+fn who_sees_the_user_is_asked_twice() {
+    const CONTACTS: usize = 50;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut config = config();
+    config.extensions = Extensions::standard().with(Counting(Arc::clone(&asked))).build().unwrap();
+    let mut world = World::with(config);
+    for number in 0..CONTACTS {
+        world.befriend(JULIET, &format!("contact{number}@example.com"), Subscription::From);
+    }
+    let balcony = world.available("juliet@example.com/balcony", 0);
+    let call = || request(IqType::Set, &format!("<call xmlns='{NS}'/>"));
+    // It knows something of the account from now on.
+    world.send(balcony, call());
+    asked.store(0, Ordering::Relaxed);
+    world.send(balcony, call());
+    assert_eq!(asked.load(Ordering::Relaxed), 2 * CONTACTS);
 }
 
 // One of the same name takes the other's place.
