@@ -201,8 +201,8 @@ impl Lines {
 /// It shows itself only where stderr is a terminal.
 pub(crate) fn progress(length: Option<u64>) -> ProgressBar {
     let (bar, template) = match length {
-        Some(length) => (ProgressBar::new(length), "{bar:40} {percent}%  {msg} accounts  {eta} left"),
-        None => (ProgressBar::new_spinner(), "{spinner} {msg} accounts  {elapsed}"),
+        Some(length) => (ProgressBar::new(length), "{bar:40} {percent}%  accounts: {msg}  {eta} left"),
+        None => (ProgressBar::new_spinner(), "{spinner} accounts: {msg}  {elapsed}"),
     };
     // The templates are constant and good.
     bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));

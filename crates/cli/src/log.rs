@@ -9,6 +9,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{Registry, reload};
 
+use crate::counted::counted;
 use crate::values::LogLevel;
 
 /// Lines that may wait, each of them no longer than [`LINE`].
@@ -133,9 +134,10 @@ impl Shared {
             // There is nobody to be told that nobody can be told.
             let _ = out.write_all(&text);
             if missing > 0 {
+                let lines = counted(missing, "line of the log is", "lines of the log are");
                 let _ = writeln!(
                     out,
-                    "balcony: {missing} lines of the log are missing here or behind this line: they were not read in time"
+                    "balcony: {lines} missing here or behind this line: the log was not read in time"
                 );
             }
             let _ = out.flush();

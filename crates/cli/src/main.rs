@@ -22,6 +22,7 @@ mod config;
 mod connect;
 mod control;
 mod control_socket;
+mod counted;
 mod csi;
 mod database;
 mod demo;

@@ -10,6 +10,7 @@ use core::time::Duration;
 use balcony_machine::Instant;
 use balcony_stanza::{StreamCondition, StreamError};
 
+use crate::counted::counted;
 use crate::pace::{Bucket, Rate};
 use crate::registrations::is_news;
 use crate::{Level, ServerConfig, Transport};
@@ -122,7 +123,10 @@ impl Acceptor {
         if part.count >= most {
             let told = core::mem::replace(&mut part.is_full, true);
             let line = || {
-                format!("{peer} is turned away, and so are others: there are {most} connections of {whose}")
+                let connections = counted(most, "connection", "connections");
+                format!(
+                    "{peer} is turned away, and so are others: there is room for {connections} of {whose}"
+                )
             };
             return Err(Refusal {
                 error: StreamError::new(

@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 
+use crate::counted::counted;
 use crate::hub::Hub;
 
 /// What a server that has shut down has given up, or nothing. Each of it stands in the log as well.
@@ -49,11 +50,13 @@ impl Hub {
         self.given_up = GivenUp { requests, sessions, messages, ..self.given_up };
         let and_sessions = match sessions {
             0 => String::new(),
+            1 => String::from(", and 1 session that is not kept yet ends with what waits for it"),
             _ => format!(", and {sessions} sessions that are not kept yet end with what waits for them"),
         };
         let patience = patience.as_secs();
         Some(format!(
-            "the store has not answered for {patience} s: {requests} requests to it are given up{and_sessions}"
+            "the store has not answered for {patience} s: {} given up{and_sessions}",
+            counted(requests, "request to it is", "requests to it are")
         ))
     }
 }

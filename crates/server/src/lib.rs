@@ -25,6 +25,7 @@ mod components;
 mod config;
 mod conn;
 mod connections;
+mod counted;
 
 mod deadlines;
 pub mod federation;

@@ -25,6 +25,7 @@ use balcony_stream::Counts;
 
 use crate::action::{Action, Ask};
 use crate::asks::Asker;
+use crate::counted::counted;
 use crate::hub::Hub;
 use crate::journal::Level;
 use crate::sessions::{DIGEST, Waiting};
@@ -111,17 +112,23 @@ impl ToKeep {
     /// What is lost, in words, if anything is.
     fn loss(&self) -> Option<String> {
         let (lost, lost_messages) = self.lost();
+        let (them, they) = if lost == 1 { ("it", "it") } else { ("them", "they") };
         let of_messages = match lost_messages {
-            0 => String::from("the messages that waited for them are in the store"),
+            0 => format!("the messages that waited for {them} are in the store"),
+            1 => format!(
+                "1 message that {they} had not acknowledged was in memory only: if it has not arrived it is lost, though its sender was told \
+                 that it is safe, and so are errors that say what has not arrived"
+            ),
             _ => format!(
-                "{lost_messages} messages that they had not acknowledged were in memory only: those that have not arrived are lost, though \
+                "{lost_messages} messages that {they} had not acknowledged were in memory only: those that have not arrived are lost, though \
                  their senders were told that they are safe, and so are errors that say what has not arrived"
             ),
         };
-        let of_sessions = match lost {
-            1 => "1 session could not be kept: its client will begin another",
-            _ => &format!("{lost} sessions could not be kept: their clients will begin others"),
-        };
+        let of_sessions = counted(
+            lost,
+            "session could not be kept: its client will begin another",
+            "sessions could not be kept: their clients will begin others",
+        );
         (lost > 0).then(|| format!("{of_sessions}, and {of_messages}"))
     }
 
@@ -294,10 +301,11 @@ impl Hub {
             }
         }
         if count > 0 {
-            let line = match count {
-                1 => String::from("1 session waits for its client since the server was down"),
-                _ => format!("{count} sessions wait for their clients since the server was down"),
-            };
+            let line = counted(
+                count,
+                "session waits for its client since the server was down",
+                "sessions wait for their clients since the server was down",
+            );
             actions.push(Action::Log(Level::Info, line));
         }
     }

@@ -18,6 +18,7 @@ use balcony_stanza::{Stanza, StreamError};
 
 use crate::abroad::{Place, What};
 use crate::connections::Connections;
+use crate::counted::counted;
 use crate::federation::{Reach, Unreachable};
 use crate::given_up::GivenUp;
 use crate::hub::{Hub, patience};
@@ -706,7 +707,8 @@ impl<P, H: AtHub> Shard<P, H> {
         closing.until = closing.until.max(now + patience);
         if asks > 0 && now >= closing.told + TELL {
             closing.told = now;
-            let line = format!("the store is still writing: {asks} requests to it are waited for");
+            let requests = counted(asks, "request to it is", "requests to it are");
+            let line = format!("the store is still writing: {requests} waited for");
             self.lines.push_back((Level::Info, line));
         }
     }

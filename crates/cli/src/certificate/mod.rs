@@ -22,6 +22,7 @@ pub(crate) use public::checkable;
 
 use crate::check::date;
 use crate::config::Settings;
+use crate::counted::counted;
 use crate::domains::OfDomain;
 use crate::failure::Failure;
 use crate::small_file;
@@ -244,7 +245,8 @@ impl Certificate {
             let end = config.validity().unwrap_or_default().end;
             let until = datetime::format(end.saturating_mul(1_000));
             let day = until.split('T').next().unwrap_or_default().to_owned();
-            format!("valid until {day} ({} days)", left(config, SystemTime::now()).as_secs() / 86_400)
+            let days = left(config, SystemTime::now()).as_secs() / 86_400;
+            format!("valid until {day} ({})", counted(days, "day", "days"))
         };
         let first = match self.trust {
             None => Some(format!("certificate {}, {}", self.path.display(), until(&self.config))),

@@ -17,7 +17,7 @@ pub(super) async fn look(look: &Look, domain: &BareJid, places: &mut [Target]) -
     if places.is_empty() || Endpoint::Domain.target(domain).is_some() {
         return None;
     }
-    let late = |_| Err(format!("nothing within {} seconds", look.patience.as_secs()));
+    let late = |_| Err(format!("nothing within {} s", look.patience.as_secs()));
     let found = tokio::time::timeout(look.patience, look.tokio.signed_records(Service::Server, name)).await;
     let found = match found.unwrap_or_else(late) {
         Ok(found) => found,

@@ -41,7 +41,7 @@ pub(super) async fn places(
         true => Ok(Vec::new()),
         false => match tokio::time::timeout(look.patience, tokio.records(service, name.clone())).await {
             Ok(records) => records,
-            Err(_) => Err(format!("nothing within {} seconds", look.patience.as_secs())),
+            Err(_) => Err(format!("nothing within {} s", look.patience.as_secs())),
         },
     };
     match records {

@@ -14,6 +14,7 @@ use super::find::whom;
 use super::port::{End, Seen, is_of_this_machine};
 use super::report::{Finding, Level, date};
 use crate::certificate::{Fault, names};
+use crate::counted::counted;
 use crate::failure::reason;
 
 const DAY: u64 = 86_400;
@@ -105,7 +106,7 @@ impl Port<'_> {
                     Service::Client => format!("clients, which refuse it from {until} on"),
                     Service::Server => format!("{whom}, from {until} on"),
                 };
-                let says = format!("the certificate ends on {until}, in {days} days");
+                let says = format!("the certificate ends on {until}, in {}", counted(days, "day", "days"));
                 let finding = self.finding(Level::Wrong, says).whom(whom);
                 Some(finding.change("renew it, and have the server read it again"))
             }
@@ -114,7 +115,8 @@ impl Port<'_> {
                 Some(self.finding(
                     Level::Fine,
                     format!(
-                        "the certificate is for {names}, until {until} ({days} days), signed by {issuer}"
+                        "the certificate is for {names}, until {until} ({}), signed by {issuer}",
+                        counted(days, "day", "days")
                     ),
                 ))
             }
@@ -228,10 +230,10 @@ impl Port<'_> {
                 _ => self.wrong(format!("there is no connection: {}", reason(error))).change("look at the network in between"),
             },
             End::NoAnswer => self
-                .wrong(format!("no answer within {patience} seconds"))
+                .wrong(format!("no answer within {patience} s"))
                 .change("look whether a firewall drops what comes to this port, and whether the address is right"),
             End::Slow => self
-                .wrong(format!("it takes connections, but did not get as far as a login within {patience} seconds"))
+                .wrong(format!("it takes connections, but did not get as far as a login within {patience} s"))
                 .change("look whether the server hangs, or whether it is a server for XMPP at all"),
             End::Broken(how) => self
                 .wrong(format!("{how} before there was anything to log in with"))

@@ -313,7 +313,7 @@ async fn addresses(look: &Look, host: &str) -> Result<Vec<IpAddr>, String> {
     }
     match tokio::time::timeout(look.patience, look.tokio.addresses(host.into())).await {
         Ok(found) => found,
-        Err(_) => Err(format!("nothing within {} seconds", look.patience.as_secs())),
+        Err(_) => Err(format!("nothing within {} s", look.patience.as_secs())),
     }
 }
 

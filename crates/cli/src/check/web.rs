@@ -95,7 +95,7 @@ async fn fetch(look: &Look, url: &str, name: &str, at: &Target, tls: &TlsTrust) 
     }
     let places: Vec<SocketAddr> = found.into_iter().map(|ip| SocketAddr::new(ip, at.port)).collect();
     let talk = async { talk(fetch, connect(&places).await?).await.map_err(Trouble::None) };
-    let late = || Trouble::None(format!("no answer within {} seconds", look.patience.as_secs()));
+    let late = || Trouble::None(format!("no answer within {} s", look.patience.as_secs()));
     tokio::time::timeout(look.patience, talk).await.unwrap_or_else(|_| Err(late()))
 }
 

@@ -7,6 +7,7 @@ use balcony_tls::Refusal;
 
 use crate::certificate::{AUTHORITY, Certificate, Fault, Refused};
 use crate::config::Settings;
+use crate::counted::counted;
 
 /// Clients refuse a certificate that has ended, and some say no more than that.
 pub(super) fn warn_of_end(certificate: &Certificate) {
@@ -20,7 +21,8 @@ pub(super) fn warn_of_end(certificate: &Certificate) {
             ),
             days => tracing::warn!(
                 target: "balcony",
-                "the certificate {path} ends in {days} days: clients refuse it from {day} on; {CHANGE}"
+                "the certificate {path} ends in {}: clients refuse it from {day} on; {CHANGE}",
+                counted(days, "day", "days"),
             ),
         }
     }

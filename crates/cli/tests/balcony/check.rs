@@ -367,7 +367,7 @@ fn ports_that_are_none() {
     }
     let silent = serve_badly(b"");
     for option in ["--client", "--server-tls"] {
-        says(&one(option, &silent), 1, "WRONG", &["did not get as far as a login within 2 seconds"]);
+        says(&one(option, &silent), 1, "WRONG", &["did not get as far as a login within 2 s"]);
     }
     let web = serve_badly(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     says(&one("--server", &web), 1, "WRONG", &["not-well-formed"]);

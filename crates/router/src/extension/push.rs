@@ -345,7 +345,8 @@ fn answered(push: &Push, context: &mut Context<'_, '_, Push>, key: &str, number:
         context.log(Level::Warn, format!("{about} is disabled: {why}"));
         context.tell(notice(&registration, &why));
     } else {
-        let line = format!("{about} has failed {errors} times in a row: {why}; again in {} s", seconds(wait));
+        let often = if errors == 1 { String::new() } else { format!(" {errors} times in a row") };
+        let line = format!("{about} has failed{often}: {why}; again in {} s", seconds(wait));
         context.log(Level::Info, line);
     }
     set_alarm(push, context);
