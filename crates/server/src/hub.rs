@@ -296,7 +296,7 @@ impl Hub {
                 self.given_up.clients += usize::from(self.is_closing);
                 if let Some(jid) = self.router.jid(session) {
                     let line = format!(
-                        "{jid}: there was no time for all that has come of it, and the rest is dropped"
+                        "{jid}: there was no time for all that has come of it, and the rest is dropped, if it was more than the end of its stream"
                     );
                     // Users bring that about as well, who bind a resource anew.
                     let level = if self.is_closing { Level::Warn } else { Level::Info };
