@@ -1,6 +1,7 @@
 //! What `serve` can be told, typed or in a file.
 
 mod bounds;
+mod fault;
 mod read;
 
 use std::path::PathBuf;

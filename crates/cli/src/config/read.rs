@@ -3,7 +3,7 @@
 use std::io::{Error, ErrorKind};
 use std::path::Path;
 
-use super::Settings;
+use super::{Settings, fault};
 use crate::failure::{Failure, io};
 use crate::password::MARK;
 use crate::small_file;
@@ -17,14 +17,13 @@ impl Settings {
             .map_err(|_| cannot_read()(Error::new(ErrorKind::InvalidData, "it is not UTF-8")))?;
         let text = text.strip_prefix(MARK).unwrap_or(&text);
         let mut settings: Settings = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            let key = error.span().and_then(|span| text.get(span)).unwrap_or_default();
-            let message = match error.message() {
-                // It does not say which; the same key or table is somewhere above.
-                "duplicate key" => format!("`{}` is there twice", key.trim()),
-                message => message.replace('\n', " "),
-            };
-            Failure::new(format!("{}:{line}: {message}", path.display()))
+            let span = error.span().unwrap_or_default();
+            let line = text[..span.start].matches('\n').count() + 1;
+            Failure::new(format!(
+                "{}:{line}: {}",
+                path.display(),
+                fault::explain(error.message(), text, span)
+            ))
         })?;
         if settings.cert.is_some() != settings.key.is_some() {
             return Err(Failure::new(format!("{}: `cert` and `key` need each other", path.display())));

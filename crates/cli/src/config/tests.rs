@@ -90,12 +90,41 @@ fn the_example_says_what_holds_anyway() {
 #[test]
 fn errors_name_the_line() {
     let unknown = read("domain = \"a.example\"\nlissten = \"127.0.0.1:1\"\n").unwrap_err();
+    assert_eq!(unknown, "balcony.toml:2: unknown field `lissten`: is `listen` meant?");
+    let unknown = read("ports = [5222]").unwrap_err();
     assert!(
-        unknown.starts_with("balcony.toml:2: unknown field `lissten`, expected one of `domain`"),
+        unknown.starts_with("balcony.toml:1: unknown field `ports`, expected one of `domain`"),
         "{unknown}"
     );
+    for (text, wanted) in [
+        (
+            "allow_registration = true",
+            "1: unknown field `allow_registration`: is `allow-registration` meant?",
+        ),
+        ("[federatoin]\nenabled = true", "1: unknown field `federatoin`: is `federation` meant?"),
+        (
+            "\nmax-connections = 'many'",
+            "2: `max-connections`: a whole number from 0 to 4294967295 is wanted, and not the string \"many\"",
+        ),
+        ("threads = 300", "1: `threads`: a whole number from 0 to 255 is wanted, and not the integer `300`"),
+        ("[csi]\nenabled = 'yes'", "2: `enabled`: true or false is wanted, and not the string \"yes\""),
+        (
+            "log = 'loud'",
+            "1: `log`: unknown variant `loud`, expected one of `error`, `warn`, `info`, `debug`",
+        ),
+        ("listen = 5222", "1: `listen`: a text or a list of texts is wanted"),
+        (
+            "[domains]\n'a.example' = { certificate = 1 }",
+            "2: `certificate`: a text in quotes is wanted, and not the integer `1`",
+        ),
+    ] {
+        assert_eq!(read(text).unwrap_err(), format!("balcony.toml:{wanted}"));
+    }
     let address = read("\n\nlisten = [\"127.0.0.1:1\", \"everywhere\"]\n").unwrap_err();
-    assert!(address.starts_with("balcony.toml:3: `everywhere`: an IP address and a port"), "{address}");
+    assert!(
+        address.starts_with("balcony.toml:3: `listen`: `everywhere`: an IP address and a port"),
+        "{address}"
+    );
     for bytes in ["max-stanza-bytes", "max-offline-bytes"] {
         let small = read(&format!("{bytes} = 9999")).unwrap_err();
         assert_eq!(small, format!("balcony.toml: `{bytes}` has to be 10000 or more"));

@@ -144,8 +144,8 @@ fn a_configuration_with_a_mistake() {
         world.run(&["serve", "--config", "balcony.toml"])
     };
     serve("# a comment\nlissten = '127.0.0.1:0'\n")
-        .failed(1, &["balcony.toml:2: unknown field `lissten`, expected one of"]);
-    serve("listen = 5222").failed(1, &["balcony.toml:1: a text or a list of texts is wanted"]);
+        .failed(1, &["balcony.toml:2: unknown field `lissten`: is `listen` meant?"]);
+    serve("listen = 5222").failed(1, &["balcony.toml:1: `listen`: a text or a list of texts is wanted"]);
     serve("data = 'd").failed(1, &["balcony.toml:1: "]);
     world
         .run(&["serve", "--config", "none.toml"])

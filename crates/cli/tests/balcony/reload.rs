@@ -132,7 +132,7 @@ fn a_broken_configuration_or_certificate_changes_nothing() {
     let server = start(&world, FIXED);
     world.account("romeo");
     for (config, expected) in [
-        ("listen = 'nowhere'", "balcony.toml:1: `nowhere`: an IP address and a port is wanted"),
+        ("listen = 'nowhere'", "balcony.toml:1: `listen`: `nowhere`: an IP address and a port is wanted"),
         ("allow-registration = true\ncert = 'c.pem'", "balcony.toml: `cert` and `key` need each other"),
         (
             "allow-registration = true\ncert = 'c.pem'\nkey = 'k.pem'",
