@@ -76,9 +76,12 @@ Examples:
   balcony serve --config /etc/balcony.toml
       the same from a file; docs/balcony.toml shows one
 
+Some things are in the file only: other servers ([federation]), components, certificates of single domains ([domains]), [csi], [push] and [queues].
+
 Ctrl-C or SIGTERM ends every stream in good order, and sessions that can be resumed go on at the next start; a second Ctrl-C exits at once. SIGHUP reads the \
 configuration file and the certificate again without closing any connection; only domains, addresses to listen on, the \
-data folder, the database, allow-plaintext, threads, max-connections, max-resources, max-contacts, max-offline-messages and max-offline-bytes need a restart.")]
+data folder, the database, allow-plaintext, token-lifetime, threads, max-connections, max-resources, max-contacts, max-offline-messages, max-offline-bytes, whether there is \
+federation, and what is in [components], [csi], [push] and [queues] need a restart.")]
 pub(crate) struct ServeArgs {
     /// Read options from a TOML file; what is typed wins over it
     #[arg(long, value_name = "FILE")]

@@ -147,10 +147,9 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// These settings, but for those that cannot change while a server runs, which are taken from `running`; and the names of
-    /// those that differ there.
-    pub(crate) fn with_fixed_of(self, running: &Settings) -> (Settings, Vec<&'static str>) {
-        let changes = [
+    /// The names of those that cannot change while a server runs, and whether they differ from those of `running`.
+    fn fixed(&self, running: &Settings) -> impl Iterator<Item = (&'static str, bool)> + use<> {
+        [
             ("domain", self.domain != running.domain),
             ("listen", self.listen != running.listen),
             ("listen-tls", self.listen_tls != running.listen_tls),
@@ -173,9 +172,15 @@ impl Settings {
             ("max-offline-messages", self.max_offline_messages != running.max_offline_messages),
             ("max-offline-bytes", self.max_offline_bytes != running.max_offline_bytes),
             ("max-contacts", self.max_contacts != running.max_contacts),
-        ];
+        ]
+        .into_iter()
+    }
+
+    /// These settings, but for those that cannot change while a server runs, which are taken from `running`; and the names of
+    /// those that differ there.
+    pub(crate) fn with_fixed_of(self, running: &Settings) -> (Settings, Vec<&'static str>) {
         let changed =
-            changes.into_iter().filter(|(_, is_changed)| *is_changed).map(|(name, _)| name).collect();
+            self.fixed(running).filter(|(_, is_changed)| *is_changed).map(|(name, _)| name).collect();
         let settings = Settings {
             domain: running.domain.clone(),
             listen: running.listen.clone(),

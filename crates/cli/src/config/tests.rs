@@ -7,7 +7,7 @@ use std::path::Path;
 
 use balcony_router::extension::Extensions;
 use balcony_tokio::ServerConfig;
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use super::*;
 use crate::args::{Args, Command};
@@ -254,4 +254,31 @@ fn limits_reach_the_server() {
     assert_eq!((free.limits, free.connections_per_ip, free.attempts_per_ip), (config().limits, None, None));
     assert_eq!(free.roster, config().roster);
     assert!(free.stream_management);
+}
+
+// What a reload does not change is named where somebody looks before it.
+#[test]
+fn what_needs_a_restart_is_written_down() {
+    let mut command = Args::command();
+    let help = command.find_subcommand_mut("serve").unwrap().render_long_help().to_string();
+    let example =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/balcony.toml")).unwrap();
+    // Its beginning: the comments before the first setting.
+    let example: String = example.lines().map_while(|line| line.strip_prefix('#')).collect();
+    for text in [help, example] {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        let (_, rest) = text.split_once("only domains").or(text.split_once("domains, ")).unwrap();
+        let (rest, _) = rest.split_once("need a restart").unwrap();
+        for (name, _) in Settings::default().fixed(&Settings::default()) {
+            let words = match name {
+                "domain" => continue,
+                "data" => "the data folder".to_owned(),
+                "database" => "the database".to_owned(),
+                name if name.contains("listen") => "addresses to listen on".to_owned(),
+                "components" | "csi" | "push" | "queues" => format!("[{name}]"),
+                name => name.to_owned(),
+            };
+            assert!(rest.contains(&words), "{words} is missing: {rest}");
+        }
+    }
 }
