@@ -259,9 +259,8 @@ fn list(accounts: &mut Accounts, domain: Option<&BareJid>, configured: &[Domain]
 mod tests {
     use super::*;
 
-    #[test]
-    fn sessions_stand_below_each_other() {
-        let session = |session: &str, priority, age, connection: &str| Session {
+    fn session(session: &str, priority: Option<i8>, age: u64, connection: &str) -> Session {
+        Session {
             session: session.into(),
             priority,
             age,
@@ -269,7 +268,22 @@ mod tests {
             address: None,
             inactive: false,
             waits: None,
-        };
+        }
+    }
+
+    #[test]
+    fn the_fields_of_a_session_are_written_down() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/administration.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let row = page.lines().find(|line| line.starts_with("| `user sessions` |")).unwrap();
+        let session = serde_json::to_value(session("juliet@localhost/desk", None, 0, "lost")).unwrap();
+        for field in session.as_object().unwrap().keys() {
+            assert!(row.contains(&format!("`{field}`")), "{field} is missing: {row}");
+        }
+    }
+
+    #[test]
+    fn sessions_stand_below_each_other() {
         let sessions = [
             session("juliet@localhost/desk", Some(0), 4, "secured"),
             Session {
