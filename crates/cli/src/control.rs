@@ -161,6 +161,10 @@ impl Request {
                 (account, "has been created, or has another password")
             }
             Request::SetPassword { account, .. } => (account, "has another password"),
+            Request::Disconnect { session, .. } => {
+                let session = FullJid::parse(session).ok()?;
+                return Some(format!("{session} has been disconnected, by `balcony user`"));
+            }
             _ => return None,
         };
         let account = BareJid::parse(account).ok()?;

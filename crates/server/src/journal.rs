@@ -87,6 +87,8 @@ fn severity(error: &Error) -> Level {
         Error::Stream(balcony_stream::Error::Local(error)) => match error.condition {
             StreamCondition::SystemShutdown
             | StreamCondition::Conflict
+            // Of a client that was online: its account has been removed.
+            | StreamCondition::NotAuthorized
             | StreamCondition::ConnectionTimeout => Level::Info,
             _ => Level::Warn,
         },
@@ -148,6 +150,16 @@ mod tests {
         let truncated = Ended::Failed(balcony_stream::Error::Truncated.into());
         assert!(matches!(journal().line(Notice::Ended(truncated)), Some((Level::Info, _))));
         assert!(matches!(journal().line(Notice::Ended(Ended::Closed)), Some((Level::Debug, _))));
+    }
+
+    // docs/administration.md: warnings are what somebody has to see to.
+    #[test]
+    fn the_end_of_an_account_is_no_warning() {
+        let mut journal = journal();
+        journal.line(Notice::Bound("juliet@localhost/phone".parse().unwrap()));
+        let removed = StreamError::from(StreamCondition::NotAuthorized);
+        let removed = Ended::Failed(balcony_stream::Error::Local(removed).into());
+        assert!(matches!(journal.line(Notice::Ended(removed)), Some((Level::Info, _))));
     }
 
     #[test]

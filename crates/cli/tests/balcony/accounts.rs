@@ -289,6 +289,7 @@ fn sessions_are_shown_and_ended() {
     let ended = world.run(&["user", "disconnect", "juliet/phone", "--reason", "not at night"]);
     assert_eq!(ended.stdout, "juliet@localhost/phone is disconnected\n");
     phone.stderr_with("policy-violation: not at night");
+    server.process.stderr_with("juliet@localhost/phone has been disconnected, by `balcony user`");
     phone.kill();
     let again = world.run(&["user", "disconnect", "juliet/phone"]);
     again.failed(1, &["juliet@localhost/phone is not connected; `balcony user sessions` shows who is"]);
