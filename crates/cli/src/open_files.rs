@@ -6,8 +6,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const SPARE: u64 = 100;
 
 /// Makes room for so many connections, as far as the system lets this process. Many systems start programs with room for
-/// 1,024 files and let them ask for more.
-pub(crate) fn make_room(connections: u64) {
+/// 1,024 files and let them ask for more. Where they do not, it is logged, with what can be done `otherwise`.
+pub(crate) fn make_room(connections: u64, otherwise: &str) {
     let wanted = connections.saturating_add(SPARE);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     // `None` is no limit.
@@ -21,7 +21,7 @@ pub(crate) fn make_room(connections: u64) {
         tracing::warn!(
             target: "balcony",
             "the system lets this process open {room} files, so fewer than {connections} connections fit: raise the limit \
-             (`ulimit -n`, or LimitNOFILE of systemd), or lower max-connections"
+             (`ulimit -n`, or LimitNOFILE of systemd), or {otherwise}"
         );
     }
 }

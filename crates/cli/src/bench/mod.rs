@@ -45,7 +45,7 @@ pub(crate) fn run(args: BenchArgs) -> Result<(), Failure> {
             world.readers = Some(Rc::new(World::new(&common, &connect).await?));
         }
         let world = Rc::new(world);
-        open_files::make_room(connections(&args.load));
+        open_files::make_room(connections(&args.load), "measure with fewer");
         tokio::task::spawn_local(interrupts(world.clone(), Stop::new()?));
         for world in
             [Some(&world), world.readers.as_ref()].into_iter().flatten().filter(|_| args.common.register)

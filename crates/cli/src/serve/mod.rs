@@ -181,7 +181,7 @@ async fn serve(
     let most = settings.max_connections.unwrap_or(MOST_CONNECTIONS);
     // Of other servers, and to them.
     let of_servers_most = if config.federation.is_some() { 2 * settings.federation.connections() } else { 0 };
-    open_files::make_room(u64::from(most) + of_servers_most as u64);
+    open_files::make_room(u64::from(most) + of_servers_most as u64, "lower max-connections");
     server = server.max_connections(most as usize).threads(settings.threads.unwrap_or(1));
     for (option, list, transport) in [
         ("--listen", &settings.listen, Transport::Stream),
