@@ -89,7 +89,7 @@ pub struct Limits {
     /// Bytes on their way to one session that lie with its connection; the rest waits in the router. One stanza always has room.
     pub credit: usize,
     /// Bytes on their way to one session, wherever they lie, and 256 more a stanza, but for answers to what it has asked; a session of which more waits is closed with
-    /// `resource-constraint`, and what it has not got goes elsewhere.
+    /// `resource-constraint`, and what it has not got goes elsewhere. There it counts for [`account_queue_bytes`](Limits::account_queue_bytes) only.
     pub queue_bytes: usize,
     /// Stanzas that may be held back for one session because they are not urgent (XEP-0352); when there are more, all of them go.
     pub held: usize,

@@ -250,9 +250,12 @@ impl Router {
     }
 
     /// Has it wait so.
-    pub(crate) fn hold_behind(&mut self, id: SessionId, entry: Entry) -> Offer {
+    pub(crate) fn hold_behind(&mut self, id: SessionId, entry: Entry, is_returned: bool) -> Offer {
         let Some(own) = self.sessions.get_mut(&id) else { return Offer::Waits };
         self.queued += entry.bytes();
+        if is_returned {
+            own.outbox.moved(entry.bytes());
+        }
         own.outbox.hold_behind(entry);
         self.has_to_wait(id)
     }

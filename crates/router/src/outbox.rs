@@ -121,6 +121,8 @@ struct Rare {
     replayed: Option<u64>,
     /// The documents of messages that the session has got.
     freed: Vec<Arc<str>>,
+    /// What has come from the queues of other sessions, and is still to be taken, cost so many bytes at most: it had room there.
+    moved: usize,
 }
 
 impl Queue {
@@ -218,6 +220,9 @@ impl Queue {
         }
         if let Some(key) = entry.kept {
             self.rare().freed.push(key);
+        }
+        if let Some(rare) = &mut self.rare {
+            rare.moved = rare.moved.saturating_sub(bytes).min(self.bytes);
         }
         spent.add(entry.stanza, entry.maker, bytes);
         if self.entries.is_empty() {
@@ -781,9 +786,17 @@ impl Outbox {
         self.queue().bytes
     }
 
-    /// What the answers to the session's own requests cost that the network does not have.
-    pub(crate) fn answers(&self) -> usize {
-        self.queue().answers
+    /// An entry has come from the queue of another session, which is over, and waits here.
+    pub(crate) fn moved(&mut self, bytes: usize) {
+        self.queue_mut().rare().moved += bytes;
+    }
+
+    /// What counts against the room of the session, in bytes: neither answers to its own requests, which are bounded by what it may ask, nor
+    /// what has come from the queue of another session, and had room there.
+    pub(crate) fn counted(&self) -> usize {
+        let queue = self.queue();
+        let moved = queue.rare.as_ref().map_or(0, |rare| rare.moved);
+        queue.bytes.saturating_sub(queue.answers + moved)
     }
 
     /// Whether its end has to be awaited: there are messages in it that may still get through, and that nobody else gets.

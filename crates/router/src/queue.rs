@@ -308,7 +308,7 @@ impl Router {
         let mut entry = Entry::new(stanza, now, is_answer, number, others, kept).at(when);
         entry.maker = self.spent.maker;
         if holds && number.is_none() && self.waits_behind(id, &entry) {
-            return self.hold_behind(id, entry);
+            return self.hold_behind(id, entry, is_returned);
         }
         let offer = self.admit(id, entry, is_returned, front, effects);
         if is_last && let Some(session) = self.sessions.get_mut(&id) {
@@ -350,6 +350,7 @@ impl Router {
         let before = session.outbox.stalls_at(limits);
         let owed = session.outbox.owes(limits);
         self.queued += entry.bytes();
+        let moved = if is_returned { entry.bytes() } else { 0 };
         let goes = if is_returned && session.outbox.is_detached() {
             if session.outbox.push_returned(entry) {
                 self.merging.push(id);
@@ -358,6 +359,9 @@ impl Router {
         } else {
             session.outbox.push(now, entry, limits, &mut self.spent)
         };
+        if is_returned && !goes {
+            session.outbox.moved(moved);
+        }
         if !owed && session.outbox.owes(limits) {
             effects.push(Effect::Hold { session: id, is_held: true });
             self.owing.push(id);
@@ -371,9 +375,9 @@ impl Router {
     pub(crate) fn has_to_wait(&self, id: SessionId) -> Offer {
         let limits = &self.shared.config.limits;
         let Some(session) = self.sessions.get(&id) else { return Offer::Waits };
-        // What the session has asked for is bounded by what it may ask at once: nobody reads on before it has read.
-        let bytes = session.outbox.bytes() - session.outbox.answers();
-        if bytes > limits.queue_bytes || self.queued_of(&session.jid.to_bare()) > limits.account_queue_bytes {
+        if session.outbox.counted() > limits.queue_bytes
+            || self.queued_of(&session.jid.to_bare()) > limits.account_queue_bytes
+        {
             Offer::TooMuch
         } else if self.queued > limits.total_queue_bytes + self.going {
             Offer::Full

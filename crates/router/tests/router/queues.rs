@@ -236,3 +236,39 @@ fn an_answer_behind_the_end_of_a_session() {
     world.router.drained(world.now, balcony, first + 100, &mut effects);
     assert_eq!(world.router.queued(), 0);
 }
+
+// Limits::queue_bytes: a client that comes anew with the same resource, before all is known of the session that was closed because too much
+// waited for it, gets what that has not got. It is not closed for that itself, but for more than may wait beside it.
+#[test]
+fn what_a_full_session_leaves_does_not_close_the_next() {
+    let (mut world, romeo) = world();
+    let old = world.available(BALCONY, 0);
+    world.at_once = false;
+    let mut last = 0;
+    while !is_closed(&world.send(romeo, chat(last)), old) {
+        last += 1;
+    }
+    let new = SessionId(1_000);
+    let effects = world.bind(new, JULIET, "balcony");
+    assert!(!is_closed(&effects, new));
+    let mut effects = stored(&mut world, effects);
+    effects.extend(shown(&mut world, new, 0));
+    effects.extend(broken(&mut world, old));
+    assert!(!is_closed(&effects, new), "{:?}", world.tell(&effects));
+    // There is as much room for what comes now as there was before.
+    for number in last + 1..=last + 7 {
+        let sent = world.send(romeo, chat(number));
+        assert!(!is_closed(&sent, new), "{number}");
+        effects.extend(sent);
+    }
+    let mut before = 0;
+    while before < effects.len() {
+        before = effects.len();
+        world.router.drained(world.now, new, u64::MAX, &mut effects);
+    }
+    assert_eq!(numbers(&effects, new), (0..=last + 7).collect::<Vec<_>>());
+    assert_eq!(world.router.queued(), 0);
+    // And no more than before, when that is written.
+    let closed = (100..120).find(|number| is_closed(&world.send(romeo, chat(*number)), new));
+    assert_eq!(closed, Some(100 + last));
+}
