@@ -271,7 +271,7 @@ impl Router {
         for Waiting { stanza, charge, .. } in left {
             let mut origin = Origin::Waited(charge);
             if let Some(stanza) = account.said_now(&self.shared, stanza, origin.facts().said) {
-                self.show(stanza, &mut origin, effects);
+                self.say(stanza, &mut origin, effects);
             }
             self.finish(origin, effects);
         }

@@ -27,6 +27,9 @@ pub(crate) struct Commit {
     pub(crate) asked_by: Option<SessionId>,
     /// Whether its answer comes behind what the contact, whose presence the account sees, has made of it.
     pub(crate) waits_for_contact: bool,
+    /// The number of the charge for what has asked for it: what comes of it goes before what the account has sent later. [`Router::commit`]
+    /// sees to it.
+    pub(crate) number: u64,
 }
 
 /// What waits for a change, beside the account's later requests to itself and its server.
@@ -68,6 +71,7 @@ impl Router {
             Then::Extension(session, _) => session,
             Then::Roster(..) | Then::Removal => charge.as_ref().and_then(|charge| Some(charge.sent?.session)),
         };
+        commit.number = charge.as_ref().map_or(u64::MAX, Charge::number);
         let Some(account) = self.accounts.get_mut(&name) else { return };
         if let Scope::Nothing = commit.scope {
             account.asks += 1;
@@ -108,7 +112,7 @@ impl Router {
         }
         let saved = answer == Some(Answer::Saved);
         let request = commit.request.as_ref();
-        let may_change = commit.may_change;
+        let (may_change, number) = (commit.may_change, commit.number);
         let waits = commit.asked_by.filter(|_| commit.waits_for_contact);
         match commit.then {
             Then::Roster(decisions, heard) if saved => {
@@ -119,10 +123,11 @@ impl Router {
                 if let Some((contact, kind)) = heard {
                     self.note_heard(&Stanza::presence(kind).with_from(contact.into()).with_to(name.to_jid()));
                 }
-                self.act(name, |router| router.carry_out(name, decisions, request, waits, effects));
+                self.act(name, |router| router.carry_out(name, decisions, request, waits, number, effects));
             }
             Then::Extension(session, then) => match (answer.clone(), request) {
                 (Some(answer), Some(request)) if answer != Answer::Refused => {
+                    let request = (request, number);
                     self.act(name, |router| router.go_on_with(name, session, then, answer, request, effects));
                 }
                 (answer, request) => {
@@ -137,7 +142,7 @@ impl Router {
             Then::Roster(decisions, _) => {
                 let doubt = match (&commit.scope, account.known()) {
                     (Scope::Contact(peer), Some(known)) => {
-                        Some(Doubt::new(&known.roster, peer.clone(), decisions))
+                        Some(Doubt::new(&known.roster, peer.clone(), decisions, number))
                     }
                     _ => None,
                 };

@@ -27,6 +27,8 @@ pub(crate) enum Said {
     /// It follows from something new.
     #[default]
     New,
+    /// The same: a client has said it about a subscription, and hears if it comes back from another server.
+    ForClient,
     /// The same, and it is presence for a contact that sees the user's (sections 4.2.2, 4.4.2 and 4.5.2), if it still does when it is said.
     ToSubscriber,
     /// The same was said to the recipient's bare JID, just now: available resources have it (RFC 6121 section 4.6.3).

@@ -55,7 +55,7 @@ impl Router {
     ) {
         let peer = self.peer(name, &stanza);
         let undecided = self.asks.undecided(name.as_str());
-        let number = if let Origin::Waited(charge) = origin { charge.number() } else { u64::MAX };
+        let number = origin.number();
         let account = self.accounts.get(name);
         let holds = |account: &Account| account.holds_sent(&peer, &stanza, peer == *name, undecided, number);
         if !account.is_some_and(holds) {
@@ -89,28 +89,55 @@ impl Router {
         }
     }
 
-    /// The server sends a stanza in an account's name: behind what passes between the account and the recipient already.
-    pub(crate) fn leave(&mut self, name: &BareJid, stanza: Stanza, said: Said, effects: &mut Vec<Effect>) {
+    /// The server sends presence in an account's name: behind what passes between the account and the recipient already. What comes of a
+    /// change goes before what the account has sent to the recipient behind what has asked for it, of which this is the
+    /// [number](Charge::number); of other presence that is `u64::MAX`.
+    pub(crate) fn leave(
+        &mut self,
+        name: &BareJid,
+        stanza: Stanza,
+        said: Said,
+        number: u64,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(to) = &stanza.head.to else { return };
         let account = self.accounts.get(name).filter(|account| !account.has_no_lines());
         let line = account.and_then(|account| account.line(to.bare_str()));
-        if line.is_some_and(|line| line.commits > 0 || !line.queue.is_empty()) {
-            let (peer, bytes) = (to.to_bare(), cost(&stanza));
-            if !self.asks.has_room(name, &Place::SaidAtHome, bytes) {
-                return;
-            }
-            let facts = SenderFacts { sees_presence: false, said };
-            let charge = self.asks.charge(name.clone(), bytes, Place::SaidAtHome, None, facts);
-            return self.line_up(name, &peer, Waiting { task: Task::Leaving, stanza, charge });
+        let Some(place) = line.and_then(|line| line.place(number)) else {
+            return self.say(stanza, &mut Origin::said(said), effects);
+        };
+        let (peer, bytes) = (to.to_bare(), cost(&stanza));
+        if !self.asks.has_room(name, &Place::SaidAtHome, bytes) {
+            return;
         }
-        self.show(stanza, &mut Origin::said(said), effects);
+        let facts = SenderFacts { sees_presence: false, said };
+        let charge = self.asks.charge(name.clone(), bytes, Place::SaidAtHome, None, facts);
+        let waiting = Waiting { task: Task::Leaving, stanza, charge };
+        if let Some(account) = self.accounts.get_mut(name) {
+            account.line_mut(&peer).queue.insert(place, waiting);
+        }
+        self.refresh(name);
     }
 
     /// The same for one that has waited.
     fn say_now(&mut self, name: &BareJid, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get(name) else { return };
         if let Some(stanza) = account.said_now(&self.shared, stanza, origin.facts().said) {
-            self.show(stanza, origin, effects);
+            self.say(stanza, origin, effects);
+        }
+    }
+
+    /// The server sends presence in an account's name, which waits for nothing there.
+    pub(crate) fn say(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
+        match stanza.head.kind {
+            Kind::Presence(kind) if kind.is_subscription() => {
+                let is_sent = origin.facts().said == Said::ForClient;
+                // Presence has no answer that this would have to come before.
+                if !(is_sent && self.parks_said(&stanza, effects)) {
+                    self.pass_on(stanza, is_sent, origin, effects);
+                }
+            }
+            _ => self.show(stanza, origin, effects),
         }
     }
 
@@ -459,6 +486,7 @@ impl Router {
                 may_change: true,
                 asked_by: None,
                 waits_for_contact: false,
+                number: 0,
             };
             self.commit(Ask::Remove { account: name.clone() }, commit, None, effects);
         }

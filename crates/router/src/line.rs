@@ -24,6 +24,18 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// Where that waits which the account says because of a change, which was asked for by what has this [number](Charge::number): before
+    /// what its sessions have sent later. `None` if nothing has to come before it.
+    pub(crate) fn place(&self, number: u64) -> Option<usize> {
+        let is_later =
+            |waiting: &Waiting| matches!(waiting.task, Task::Sent(_)) && waiting.charge.number() > number;
+        let place = self.queue.iter().position(is_later).unwrap_or(self.queue.len());
+        // What it sends by itself, and not because of a change, comes behind all that passes between the two.
+        let is_own =
+            |waiting: &Waiting| number == u64::MAX || matches!(waiting.task, Task::Sent(_) | Task::Leaving);
+        (self.commits > 0 || self.queue.iter().take(place).any(is_own)).then_some(place)
+    }
+
     /// Whether it can be forgotten.
     pub(crate) fn is_idle(&self) -> bool {
         self.commits == 0 && self.puts == 0 && self.queue.is_empty()
@@ -151,6 +163,11 @@ impl Origin {
             | Origin::Taken
             | Origin::Refused => false,
         }
+    }
+
+    /// What the sender has sent later, and waits, has a higher one.
+    pub(crate) const fn number(&self) -> u64 {
+        if let Origin::Waited(charge) = self { charge.number() } else { u64::MAX }
     }
 
     /// What is known of it from the first time, if it has been delivered once.

@@ -158,7 +158,7 @@ mod tests {
     }
 
     fn doubt(known: &Known) -> Option<Doubt> {
-        Some(Doubt::new(&known.roster, BareJid::parse("romeo@example.net").unwrap(), vec![]))
+        Some(Doubt::new(&known.roster, BareJid::parse("romeo@example.net").unwrap(), vec![], 0))
     }
 
     // What is in doubt is not forgotten on the way, and asked about once.

@@ -94,6 +94,7 @@ impl Router {
                 &own.to_bare(),
                 Stanza::clone(&stanza).with_to(contact.into()),
                 Said::ToSubscriber,
+                u64::MAX,
                 effects,
             );
         }
@@ -148,7 +149,7 @@ impl Router {
             }
         }
         for (to, said) in ended.who_hears(&self.shared, own) {
-            self.leave(&name, stanza.clone().with_to(to), said, effects);
+            self.leave(&name, stanza.clone().with_to(to), said, u64::MAX, effects);
         }
     }
 

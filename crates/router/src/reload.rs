@@ -27,13 +27,15 @@ pub(crate) struct Doubt {
     request: Option<Arc<Stanza>>,
     /// What comes of it if it is.
     decisions: Vec<Decision>,
+    /// [`Commit::number`](crate::commit::Commit).
+    number: u64,
 }
 
 impl Doubt {
     /// The roster has just been changed like this.
-    pub(crate) fn new(roster: &Roster, contact: BareJid, decisions: Vec<Decision>) -> Doubt {
+    pub(crate) fn new(roster: &Roster, contact: BareJid, decisions: Vec<Decision>, number: u64) -> Doubt {
         let (item, request) = (roster.item(&contact).cloned(), roster.request(&contact).cloned());
-        Doubt { contact, item, request, decisions }
+        Doubt { contact, item, request, decisions, number }
     }
 
     fn is_made(&self, roster: &Roster) -> bool {
@@ -85,7 +87,7 @@ impl Router {
         }
         for doubt in made {
             self.owe(name, &doubt.decisions, None);
-            self.carry_out(name, doubt.decisions, None, None, effects);
+            self.carry_out(name, doubt.decisions, None, None, doubt.number, effects);
         }
         for push in pushes {
             self.push_all(name, &push, effects);
@@ -102,7 +104,7 @@ impl Router {
             effects,
         };
         self.shared.tables().loaded_again(&before.slots, &mut call);
-        self.show_difference(name, seen, effects);
+        self.show_difference(name, seen, u64::MAX, effects);
     }
 }
 

@@ -123,7 +123,7 @@ impl Router {
                     effects,
                 };
                 let reply = own.run(&mut call, &request);
-                self.called(name, seen, effects);
+                self.called(name, seen, origin.number(), effects);
                 reply
             }
             _ => ErrorCondition::ServiceUnavailable.into(),
@@ -131,14 +131,14 @@ impl Router {
         self.give_reply(name, session, stanza, reply, Some(origin), effects);
     }
 
-    /// An extension goes on.
+    /// An extension goes on. The number is that of the charge for the request.
     pub(crate) fn go_on_with(
         &mut self,
         name: &BareJid,
         session: Option<SessionId>,
         then: extension::Then,
         answer: Answer,
-        request: &Stanza,
+        (request, number): (&Stanza, u64),
         effects: &mut Vec<Effect>,
     ) {
         let Some(account) = self.accounts.get_mut(name) else { return };
@@ -154,30 +154,37 @@ impl Router {
             effects,
         };
         let reply = (then.run)(&mut call, answer);
-        self.called(name, seen, effects);
+        self.called(name, seen, number, effects);
         self.give_reply(name, session, request, reply, None, effects);
     }
 
-    /// An extension was called: those whom its decisions concern see the user come or go.
-    fn called(&mut self, name: &BareJid, seen: Option<Seen>, effects: &mut Vec<Effect>) {
+    /// An extension was called: those whom its decisions concern see the user come or go, before what the account has sent behind the request
+    /// with this number.
+    fn called(&mut self, name: &BareJid, seen: Option<Seen>, number: u64, effects: &mut Vec<Effect>) {
         self.refresh(name);
         if let Some(seen) = seen {
-            self.show_difference(name, seen, effects);
+            self.show_difference(name, seen, number, effects);
         }
     }
 
     /// Those see the user come or go for whom that has changed.
-    pub(crate) fn show_difference(&mut self, name: &BareJid, seen: Seen, effects: &mut Vec<Effect>) {
+    pub(crate) fn show_difference(
+        &mut self,
+        name: &BareJid,
+        seen: Seen,
+        number: u64,
+        effects: &mut Vec<Effect>,
+    ) {
         let Seen { by: before, directed, left_out } = seen;
         let Some(account) = self.accounts.get(name) else { return };
         let now = Watchers::of(account, &self.shared);
         let lost: BTreeSet<Jid> =
             directed.into_iter().filter(|entity| !self.shared.allows(name, account, entity)).collect();
         let gone: Vec<BareJid> = before.all().filter(|contact| !now.has(contact)).cloned().collect();
-        self.withdraw(name, &gone, &|entity| lost.contains(entity), effects);
+        self.withdraw(name, &gone, &|entity| lost.contains(entity), number, effects);
         for contact in now.audience.difference(&before.audience) {
             if !left_out.contains(contact) {
-                self.reveal(name, contact, effects);
+                self.reveal(name, contact, number, effects);
             }
         }
     }
@@ -239,7 +246,8 @@ impl Router {
             return self.release(charge, effects);
         };
         if matches!(&todo, Todo::Save(edits) if edits.is_empty()) {
-            self.go_on_with(name, session, then, Answer::Saved, &request, effects);
+            let request = (&request, charge.number());
+            self.go_on_with(name, session, then, Answer::Saved, request, effects);
             return self.release(charge, effects);
         }
         let account = name.clone();
@@ -259,6 +267,7 @@ impl Router {
                     may_change: true,
                     asked_by: None,
                     waits_for_contact: false,
+                    number: 0,
                 };
                 return self.commit(Ask::Remove { account }, commit, Some(charge), effects);
             }
@@ -284,6 +293,7 @@ impl Router {
                 may_change,
                 asked_by: None,
                 waits_for_contact: false,
+                number: 0,
             },
             Some(charge),
             effects,

@@ -154,7 +154,10 @@ impl Router {
             if let Some((contact, kind)) = heard {
                 self.note_heard(&Stanza::presence(kind).with_from(contact.into()).with_to(name.to_jid()));
             }
-            self.act(name, |router| router.carry_out(name, decisions, request.as_ref(), None, effects));
+            let number = charge.number();
+            self.act(name, |router| {
+                router.carry_out(name, decisions, request.as_ref(), None, number, effects)
+            });
             return self.release(charge, effects);
         };
         let known = self.accounts.get(name).and_then(|account| account.known());
@@ -188,6 +191,7 @@ impl Router {
                 may_change: true,
                 asked_by: None,
                 waits_for_contact,
+                number: 0,
             },
             Some(charge),
             effects,
@@ -195,13 +199,15 @@ impl Router {
     }
 
     /// Does what the account's roster has decided. The account takes nothing else meanwhile. If it `waits_for_contact` the result that
-    /// this session gets comes behind what the contact has made of it.
+    /// this session gets comes behind what the contact has made of it. The contact hears of it before what the account has sent to it behind
+    /// what has asked for the change, which has this number.
     pub(crate) fn carry_out(
         &mut self,
         name: &BareJid,
         decisions: Vec<Decision>,
         request: Option<&Stanza>,
         waits_for_contact: Option<SessionId>,
+        number: u64,
         effects: &mut Vec<Effect>,
     ) {
         for decision in decisions {
@@ -227,15 +233,13 @@ impl Router {
                         self.farewells.begin(self.asks.charged());
                     }
                     self.saying(&stanza);
-                    // Presence has no answer that this would have to come before.
                     let is_sent =
                         request.is_some_and(|request| matches!(request.head.kind, Kind::Presence(_)));
-                    if !(is_sent && self.parks_said(&stanza, effects)) {
-                        self.pass_on(stanza, is_sent, &mut Origin::said(Said::New), effects);
-                    }
+                    let said = if is_sent { Said::ForClient } else { Said::New };
+                    self.leave(name, stanza, said, number, effects);
                 }
-                Decision::Available(contact) => self.reveal(name, &contact, effects),
-                Decision::Unavailable(contact) => self.hide(name, &contact, effects),
+                Decision::Available(contact) => self.reveal(name, &contact, number, effects),
+                Decision::Unavailable(contact) => self.hide(name, &contact, number, effects),
             }
         }
     }
@@ -276,20 +280,26 @@ impl Router {
     }
 
     /// Sends the contact the presence of each available resource (section 3.1.5).
-    pub(crate) fn reveal(&mut self, name: &BareJid, contact: &BareJid, effects: &mut Vec<Effect>) {
+    pub(crate) fn reveal(
+        &mut self,
+        name: &BareJid,
+        contact: &BareJid,
+        number: u64,
+        effects: &mut Vec<Effect>,
+    ) {
         let account = self.accounts.get(name);
         let shown = account.map(|account| account.shown_presence(&self.shared, contact)).unwrap_or_default();
         for stanza in shown {
-            self.leave(name, stanza, Said::ToSubscriber, effects);
+            self.leave(name, stanza, Said::ToSubscriber, number, effects);
         }
     }
 
     /// Sends the contact the end of all presence that it has seen (section 3.2.2).
-    fn hide(&mut self, name: &BareJid, contact: &BareJid, effects: &mut Vec<Effect>) {
+    fn hide(&mut self, name: &BareJid, contact: &BareJid, number: u64, effects: &mut Vec<Effect>) {
         let account = self.accounts.get(name).filter(|account| account.known().is_some());
         if account.is_some_and(|account| self.shared.allows(name, account, &contact.to_jid())) {
             let is_contact = |entity: &Jid| entity.bare_str() == contact.as_str();
-            self.withdraw(name, core::slice::from_ref(contact), &is_contact, effects);
+            self.withdraw(name, core::slice::from_ref(contact), &is_contact, number, effects);
         }
     }
 
@@ -299,12 +309,13 @@ impl Router {
         name: &BareJid,
         subscribers: &[BareJid],
         otherwise: &dyn Fn(&Jid) -> bool,
+        number: u64,
         effects: &mut Vec<Effect>,
     ) {
         let account = self.accounts.get_mut(name);
         let ends = account.map(|account| account.withdraw(&self.shared, subscribers, otherwise));
         for (end, said) in ends.unwrap_or_default() {
-            self.leave(name, end, said, effects);
+            self.leave(name, end, said, number, effects);
         }
     }
 

@@ -248,6 +248,139 @@ fn behind_the_answer(
     Ok(())
 }
 
+/// What changes who sees whom, or who may: by presence, or by a request to the own account.
+fn changes() -> impl Strategy<Value = Result<PresenceType, &'static str>> {
+    use PresenceType as P;
+    prop_oneof![
+        3 => Just(Ok(P::Unsubscribed)),
+        3 => Just(Ok(P::Subscribed)),
+        1 => Just(Ok(P::Unsubscribe)),
+        1 => Just(Ok(P::Subscribe)),
+        3 => Just(Err(REMOVES.2)),
+        2 => Just(Err("<block xmlns='urn:xmpp:blocking'><item jid='CONTACT'/></block>")),
+        2 => Just(Err("<unblock xmlns='urn:xmpp:blocking'/>")),
+    ]
+}
+
+/// The id of what is sent before a change.
+const BEFORE: &str = "before";
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    // RFC 6120 §10.1, RFC 6121 §3: what one sends to another in a row comes in this order, and so does what a change in the middle of it
+    // causes: behind what was sent before, and before what was sent later. However late the store is.
+    #[test]
+    fn what_a_change_causes_comes_in_its_place(
+        grants in grants(),
+        ops in prop::collection::vec(op(), 1..60),
+        place in 0..12_usize,
+        change in changes(),
+        (contact, goes) in (0..=ACCOUNTS.len(), any::<bool>()),
+        places in prop::collection::vec(0..12_usize, 100),
+    ) {
+        in_its_place(&grants, &ops, place, change, (contact, goes), &places)?;
+    }
+}
+
+fn in_its_place(
+    grants: &Grants,
+    ops: &[Op],
+    place: usize,
+    change: Result<PresenceType, &str>,
+    (contact, goes): (usize, bool),
+    places: &[usize],
+) -> Result<(), TestCaseError> {
+    let (mut world, mut sessions) = (world_with(grants, extensions()), 0);
+    for (number, op) in ops.iter().enumerate() {
+        step(&mut world, &mut sessions, number, op);
+    }
+    let live: Vec<SessionId> = ACCOUNTS.iter().flat_map(|account| sessions_of(&world, account)).collect();
+    let Some(&sender) = live.get(place % live.len().max(1)) else { return Ok(()) };
+    let own = world.router.jid(sender).unwrap().to_bare();
+    let contact = ACCOUNTS.get(contact).copied().unwrap_or(REMOTE);
+    if contact == own.as_str() {
+        return Ok(());
+    }
+    let resources = sessions_of(&world, contact).into_iter().filter_map(|session| world.router.jid(session));
+    let to: Vec<Jid> = resources.map(FullJid::to_jid).chain([jid(contact)]).collect();
+    (world.at_once, world.parks) = (false, true);
+    let (mut store, mut log) = (Slow::default(), Vec::new());
+    let messages =
+        |id| to.iter().map(move |to| Stanza::message(MessageType::Chat).with_to(to.clone()).with_id(id));
+    let change = match change {
+        Ok(kind) => subscription(kind, contact),
+        Err(xml) => request(IqType::Set, &xml.replace("CONTACT", contact)),
+    };
+    for stanza in messages(BEFORE) {
+        let effects = world.send(sender, stanza);
+        note(&mut world, &mut store, effects, &mut log);
+    }
+    // A request to the own account is begun when what was sent before is decided; messages do not wait for one that is not.
+    if matches!(change.head.kind, Kind::Iq(_)) {
+        go_on(&mut world, &mut store, &[], &mut log);
+    }
+    let effects = world.send(sender, change);
+    note(&mut world, &mut store, effects, &mut log);
+    // Another client of the user goes meanwhile.
+    let other = sessions_of(&world, own.as_str()).into_iter().find(|session| goes && *session != sender);
+    let gone = other.and_then(|other| world.router.jid(other)).map(FullJid::to_jid);
+    if let Some(other) = other {
+        let effects = world.unbound(other);
+        note(&mut world, &mut store, effects, &mut log);
+    }
+    for stanza in messages(THEN) {
+        let effects = world.send(sender, stanza);
+        note(&mut world, &mut store, effects, &mut log);
+    }
+    go_on(&mut world, &mut store, places, &mut log);
+    prop_assert!(store.is_idle());
+    let is_for_contact = |effect: &&Effect| match destination(effect) {
+        Some(To::Session(session)) => world.router.jid(session).is_some_and(|jid| jid.bare_str() == contact),
+        Some(To::Remote(name)) => name == contact,
+        None => false,
+    };
+    // Where each of them is: before the change, caused by it, or behind it. Presence has ended when the subscription has.
+    let mut latest = Vec::<(To, usize)>::new();
+    for effect in log.iter().filter(is_for_contact).filter(|effect| from(effect) == Some(own.as_str())) {
+        let to = destination(effect).unwrap();
+        let before = latest.iter().filter(|(other, _)| *other == to).map(|(_, part)| *part).max();
+        let head = &stanza(effect).unwrap().head;
+        let part = match id(effect) {
+            Some(BEFORE) => 0,
+            Some(THEN) => 3,
+            _ if head.kind == Kind::Presence(PresenceType::Unsubscribed) => 2,
+            // It went behind the change.
+            _ if head.from == gone => before.map_or(1, |before| before.clamp(1, 2)),
+            _ => 1,
+        };
+        prop_assert!(before.is_none_or(|before| before <= part), "{:?}: {:?}", to, log);
+        latest.push((to, part));
+    }
+    Ok(())
+}
+
+/// The store does what it is asked and answers, and strangers' stanzas are taken in: in this order, and then all that is left.
+fn go_on(world: &mut World, store: &mut Slow, places: &[usize], log: &mut Vec<Effect>) {
+    for place in places.iter().chain([&0, &1, &2].into_iter().cycle().take(600)) {
+        let mut effects = Vec::new();
+        match place % 3 {
+            0 => store.take(world, place / 3, true),
+            1 => drop(world.router.take_in(world.now, &mut effects)),
+            _ => {
+                let answered = store.answer(place / 3);
+                effects
+                    .extend(answered.into_iter().flat_map(|(ticket, answer)| world.answer(ticket, answer)));
+            }
+        }
+        note(world, store, effects, log);
+    }
+}
+
+fn sessions_of(world: &World, account: &str) -> Vec<SessionId> {
+    world.router.sessions(&bare(account)).collect()
+}
+
 /// The id of what the sender says when it has the answer.
 const THEN: &str = "then";
 

@@ -253,11 +253,11 @@ fn a_removal() {
         [
             "balcony: presence unsubscribe from romeo@example.net",
             "balcony: iq set",
+            // The end of Juliet's presence comes from her server, when she hears that Romeo no longer wants it.
+            "street: presence unavailable from juliet@example.com/balcony",
             "balcony: presence unavailable from romeo@example.net/street",
             "balcony: presence unsubscribed from romeo@example.net",
             "balcony: iq set",
-            // The end of Juliet's presence comes from her server, when she hears that Romeo no longer wants it.
-            "street: presence unavailable from juliet@example.com/balcony",
             "street: iq result",
         ]
     );

@@ -450,3 +450,110 @@ fn what_is_sent_waits_for_a_change_of_the_blocked() {
     let told = settle(&mut world, change);
     assert!(told.contains(&"balcony: message chat from romeo@example.net/street".to_owned()), "{told:?}");
 }
+
+// RFC 6120 §10.1, RFC 6121 §3.1.5, §3.2.2, §2.5.2 [SB13]: what a change of a subscription causes for the contact comes before what the user
+// has sent to it behind the change, though that waits for the store.
+#[test]
+fn what_a_change_causes_goes_before_what_is_sent_behind_it() {
+    use PresenceType::{Subscribe, Subscribed, Unsubscribed};
+    let (presence, gone) =
+        ("presence from romeo@example.net/street", "presence unavailable from romeo@example.net/street");
+    let message = "message chat from romeo@example.net/street";
+    let (ended, over) =
+        ("presence unsubscribed from romeo@example.net", "presence unsubscribe from romeo@example.net");
+    let removal = format!("<item jid='{JULIET}' subscription='remove'/>");
+    let changes = [
+        (Subscription::Both, vec![], subscription(Unsubscribed, JULIET), vec![gone, ended, "iq set"]),
+        (Subscription::Both, vec![], roster_set(&removal), vec![over, "iq set", gone, ended, "iq set"]),
+        (
+            Subscription::To,
+            vec![subscription(Subscribe, ROMEO)],
+            subscription(Subscribed, JULIET),
+            vec!["presence subscribed from romeo@example.net", "iq set", presence],
+        ),
+        // XEP-0191 §3.2: presence, and nothing that is sent then.
+        (
+            Subscription::Both,
+            vec![],
+            request(IqType::Set, &format!("<block xmlns='urn:xmpp:blocking'><item jid='{JULIET}'/></block>")),
+            vec![gone],
+        ),
+    ];
+    for (sees, asked, change, caused) in changes {
+        let mut world = World::new();
+        let back = if sees == Subscription::Both { Subscription::Both } else { Subscription::From };
+        world.befriend(ROMEO, JULIET, sees);
+        world.befriend(JULIET, ROMEO, back);
+        let romeo = world.available("romeo@example.net/street", 0);
+        let juliet = world.available("juliet@example.com/balcony", 0);
+        world.send(juliet, roster_get());
+        asked.into_iter().for_each(|stanza| drop(world.send(juliet, stanza)));
+        world.at_once = false;
+        let is_blocked = caused.len() == 1;
+        let stanzas = [chat(JULIET), change, chat(JULIET), chat("juliet@example.com/balcony")];
+        let effects = stanzas.into_iter().flat_map(|stanza| world.send(romeo, stanza)).collect();
+        let said = settle(&mut world, effects);
+        let said: Vec<_> = said.iter().filter_map(|line| line.strip_prefix("balcony: ")).collect();
+        let behind = if is_blocked { vec![] } else { vec![message, message] };
+        assert_eq!(said, [vec![message], caused, behind].concat());
+    }
+}
+
+// RFC 6121 §4.6: who shows itself to somebody that has just lost the subscription is there for that one, and not gone.
+#[test]
+fn what_is_shown_behind_the_end_of_a_subscription_is_not_hidden() {
+    let mut world = World::new();
+    world.befriend(ROMEO, JULIET, Subscription::Both);
+    world.befriend(JULIET, ROMEO, Subscription::Both);
+    let romeo = world.available("romeo@example.net/street", 0);
+    let _juliet = world.available("juliet@example.com/balcony", 0);
+    world.at_once = false;
+    let stanzas = [subscription(PresenceType::Unsubscribed, JULIET), available(0).with_to(jid(JULIET))];
+    let effects = stanzas.into_iter().flat_map(|stanza| world.send(romeo, stanza)).collect();
+    let said = settle(&mut world, effects);
+    let (gone, there) = (
+        "balcony: presence unavailable from romeo@example.net/street",
+        "balcony: presence from romeo@example.net/street",
+    );
+    assert_eq!(said, [gone, there]);
+}
+
+// The same for what was sent before, which waits longer than the change: Romeo's phone, which is over, may still get what Juliet has sent
+// before, and what he has sent her waits behind that.
+#[test]
+fn what_a_change_causes_does_not_overtake_what_was_sent_before() {
+    let mut world = World::new();
+    world.befriend(ROMEO, JULIET, Subscription::Both);
+    world.befriend(JULIET, ROMEO, Subscription::Both);
+    let romeo = world.available("romeo@example.net/street", 0);
+    let phone = world.available("romeo@example.net/phone", 0);
+    let juliet = world.available("juliet@example.com/balcony", 0);
+    world.send(juliet, roster_get());
+    world.at_once = false;
+    world.send(juliet, chat("romeo@example.net/phone"));
+    world.unbound(phone);
+    world.send(juliet, chat(ROMEO));
+    let told = |world: &World, effects: &[Effect]| {
+        let said = world.tell(effects);
+        said.iter().filter_map(|line| line.strip_prefix("balcony: ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let removal = roster_set(&format!("<item jid='{JULIET}' subscription='remove'/>"));
+    let mut effects: Vec<_> = [chat(JULIET), removal, chat(JULIET)]
+        .into_iter()
+        .flat_map(|stanza| world.send(romeo, stanza))
+        .collect();
+    assert_eq!(told(&world, &effects), Vec::<String>::new());
+    for (ticket, ask) in asks(&effects) {
+        let answer = world.ask(ask);
+        effects.extend(world.answer(ticket, answer));
+    }
+    world.router.gone(world.now, phone, &mut effects);
+    world.at_once = true;
+    world.serve(&mut effects);
+    let (message, gone) =
+        ("message chat from romeo@example.net/street", "presence unavailable from romeo@example.net/street");
+    let (over, ended) =
+        ("presence unsubscribe from romeo@example.net", "presence unsubscribed from romeo@example.net");
+    let said = told(&world, &effects);
+    assert_eq!(said, [message, over, "iq set", gone, ended, "iq set", message]);
+}
