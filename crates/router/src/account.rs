@@ -400,6 +400,29 @@ impl Account {
         self.pending().lines.values().flat_map(|line| &line.queue).any(|waiting| is_meant(waiting.task))
     }
 
+    /// Takes out what waits between it and an entity of the same presence, on its way from the same address to the same.
+    pub(crate) fn take_older(&mut self, peer: &BareJid, presence: &Stanza) -> Vec<Waiting> {
+        let is_seen =
+            |kind| matches!(kind, Kind::Presence(PresenceType::Available | PresenceType::Unavailable));
+        let is_older = |waiting: &Waiting| {
+            let (head, own) = (&waiting.stanza.head, &presence.head);
+            is_seen(own.kind)
+                && is_seen(head.kind)
+                && matches!(waiting.task, Task::Leaving | Task::Arrived)
+                && (&head.from, &head.to) == (&own.from, &own.to)
+        };
+        let Some(pending) = self.pending.as_mut() else { return Vec::new() };
+        let mut taken = Vec::new();
+        for queue in [Some(&mut pending.queue), pending.lines.get_mut(peer).map(|line| &mut line.queue)] {
+            let Some(queue) = queue.filter(|queue| queue.iter().any(is_older)) else { continue };
+            let (older, others): (VecDeque<_>, _) = core::mem::take(queue).into_iter().partition(is_older);
+            taken.extend(older);
+            *queue = others;
+        }
+        self.tidy(peer);
+        taken
+    }
+
     /// Everything that waits, to be disposed of.
     pub(crate) fn take_waiting(&mut self) -> impl Iterator<Item = Waiting> {
         let (queue, lines) = self.pending.as_mut().map(|pending| pending.take_waiting()).unwrap_or_default();

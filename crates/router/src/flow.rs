@@ -108,7 +108,8 @@ impl Router {
         };
         let (peer, bytes) = (to.to_bare(), cost(&stanza));
         if !self.asks.has_room(name, &Place::SaidAtHome, bytes) {
-            return;
+            self.drop_older(name, &peer, &stanza, effects);
+            return self.say(stanza, &mut Origin::said(said), effects);
         }
         let facts = SenderFacts { sees_presence: false, said };
         let charge = self.asks.charge(name.clone(), bytes, Place::SaidAtHome, None, facts);
@@ -139,6 +140,41 @@ impl Router {
             }
             _ => self.show(stanza, origin, effects),
         }
+    }
+
+    /// Presence for which there is no room to wait goes at once, and overtakes what waits: what is waiting of the same from the same to the
+    /// same is older, and is dropped.
+    fn drop_older(&mut self, name: &BareJid, peer: &BareJid, stanza: &Stanza, effects: &mut Vec<Effect>) {
+        let account = self.accounts.get_mut(name);
+        let older = account.map(|account| account.take_older(peer, stanza)).unwrap_or_default();
+        if !older.is_empty() {
+            self.refresh(name);
+        }
+        older.into_iter().for_each(|waiting| self.release(waiting.charge, effects));
+    }
+
+    /// Presence has to wait in the account that it is for, or it would not come in its turn. If it must not be lost, and there is no room to
+    /// wait, it [goes at once](Router::drop_older) to those who are there: whoever has seen somebody come sees that one go. Whether it did.
+    fn cannot_wait(
+        &mut self,
+        name: &BareJid,
+        stanza: &Stanza,
+        origin: &Origin,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let is_lasting = match stanza.head.kind {
+            Kind::Presence(PresenceType::Unavailable) => !matches!(origin, Origin::Answer),
+            Kind::Presence(PresenceType::Available) => origin.is_said() && !matches!(origin, Origin::Answer),
+            _ => false,
+        };
+        if !is_lasting || !origin.is_new() || self.has_room(stanza, origin) {
+            return false;
+        }
+        if let Some(from) = &stanza.head.from {
+            self.drop_older(name, &from.to_bare(), stanza, effects);
+        }
+        self.take_presence(stanza.clone(), origin.facts().said, effects);
+        true
     }
 
     /// Sends a stanza from its sender's account to another one of ours.
@@ -236,6 +272,9 @@ impl Router {
         }
         let Some(from) = &stanza.head.from else { return };
         let (peer, is_first) = (from.to_bare(), is_to_itself(&stanza));
+        if self.cannot_wait(name, &stanza, origin, effects) {
+            return;
+        }
         let Some(charge) = self.charge(&stanza, origin, effects) else { return };
         let Some(account) = self.accounts.get_mut(name) else { return };
         let line = &mut account.line_mut(&peer).queue;
@@ -266,6 +305,9 @@ impl Router {
     pub(crate) fn wait(&mut self, stanza: Stanza, origin: &mut Origin, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
         let name = to.to_bare();
+        if self.cannot_wait(&name, &stanza, origin, effects) {
+            return;
+        }
         let Some(charge) = self.charge(&stanza, origin, effects) else { return };
         self.load(&name, effects).queue_mut().push_back(Waiting { task: Task::Arrived, stanza, charge });
     }

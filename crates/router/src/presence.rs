@@ -199,8 +199,9 @@ impl Router {
         let room = self.shared.config.limits.presence_bytes.saturating_sub(account.presence_bytes());
         let Some(resource) = account.by_session(from) else { return };
         let directed = &mut resource.directed;
+        let mut ended = None;
         if stanza.head.kind == Kind::Presence(PresenceType::Unavailable) {
-            directed.remove(&to);
+            ended = directed.remove(&to).then_some(to);
         } else if directed.contains(&to)
             || directed.len() < self.shared.config.limits.directed && Directed::cost(&to) <= room
         {
@@ -210,6 +211,14 @@ impl Router {
             return self.refuse(&stanza, error, effects);
         }
         self.show(stanza, origin, effects);
+        // Whom that has not reached is still to be told.
+        if let Some(entity) = ended.filter(|_| matches!(origin, Origin::Refused))
+            && let Some(own) = self.sessions.get(&from)
+            && let Some(account) = self.accounts.get_mut(own.jid.bare_str())
+            && let Some(resource) = account.by_session(from)
+        {
+            resource.directed.insert(entity);
+        }
     }
 
     /// Passes presence on to whom it is addressed to. If nobody is there it comes to nothing (section 8.5.2.2.2).
@@ -220,7 +229,8 @@ impl Router {
             let is_told = !origin.is_said();
             return effects.push(Effect::Remote { stanza, is_told, is_answer: false });
         }
-        if self.crosses(&stanza, origin, effects).is_none() {
+        // What the server says is for those who have seen the sender before, however many these are.
+        if self.crosses(&stanza, origin, effects).is_none() && !origin.is_said() {
             return;
         }
         let sees = sees(&stanza, origin);

@@ -1,10 +1,12 @@
 //! What waits for what: the pairs, the requests to the own server, and nobody else.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use balcony_machine::Ticket;
 use balcony_roster::Subscription;
 use balcony_router::{Answer, Ask, Change, Effect, Kept, LogEdit, SessionId};
 use balcony_stanza::{ErrorCondition, IqType, Kind, MessageType, PresenceType, Stanza};
+use proptest::prelude::*;
 
 use crate::world::{
     World, asks, available, bare, config, content, iq, jid, of_kind, request, roster_get, roster_set,
@@ -556,4 +558,182 @@ fn what_a_change_causes_does_not_overtake_what_was_sent_before() {
         ("presence unsubscribe from romeo@example.net", "presence unsubscribed from romeo@example.net");
     let said = told(&world, &effects);
     assert_eq!(said, [message, over, "iq set", gone, ended, "iq set", message]);
+}
+
+// RFC 6121 §4.5.2, Limits::waiting: of what has to wait there is no room for more than so much, but the end of presence is not lost: whoever
+// has seen somebody come hears of it.
+#[test]
+fn ends_of_presence_need_no_room() {
+    let change = || roster_set(&format!("<item jid='{ROMEO}' name='Romeo'/>"));
+    for where_it_waits in 0..4 {
+        let mut config = config();
+        config.limits.waiting = 1;
+        let mut world = World::with(config);
+        world.befriend(ROMEO, JULIET, Subscription::Both);
+        world.befriend(JULIET, ROMEO, Subscription::Both);
+        let juliet = world.available("juliet@example.com/balcony", 0);
+        let romeo: Vec<_> =
+            (0..9).map(|number| world.available(&format!("romeo@example.net/{number}"), 0)).collect();
+        world.at_once = false;
+        let mut effects = match where_it_waits {
+            // In Romeo's account, for a change of his.
+            0 => world.send(romeo[0], roster_set(&format!("<item jid='{JULIET}' name='Juliet'/>"))),
+            // In Juliet's account, for a change of hers.
+            1 => world.send(juliet, change()),
+            // For her account, which is loaded anew because the store has not made a change.
+            2 => {
+                let asked = tickets(&world.send(juliet, change()));
+                world.answer(asked[0], Answer::Refused)
+            }
+            // Nowhere.
+            _ => Vec::new(),
+        };
+        for session in romeo {
+            effects.extend(world.unbound(session));
+        }
+        let said = settle(&mut world, effects);
+        let mut ends: Vec<_> = said
+            .iter()
+            .filter_map(|line| line.strip_prefix("balcony: presence unavailable from romeo@example.net/"))
+            .collect();
+        ends.sort_unstable();
+        assert_eq!(ends, ["0", "1", "2", "3", "4", "5", "6", "7", "8"], "{where_it_waits}");
+    }
+}
+
+// The same of presence to one entity (RFC 6121 §4.6.3), also from elsewhere.
+#[test]
+fn ends_of_directed_presence_need_no_room() {
+    for from in ["nurse@example.com/kitchen", "friar@example.org/cell"] {
+        let mut config = config();
+        config.limits.waiting = 1;
+        let mut world = World::with(config);
+        world.befriend(JULIET, "nurse@example.com", Subscription::None);
+        world.befriend(JULIET, "friar@example.org", Subscription::None);
+        let juliet = world.available("juliet@example.com/balcony", 0);
+        let is_local = from.starts_with("nurse");
+        let nurse = is_local.then(|| world.available(from, 0));
+        let to = |stanza: Stanza| stanza.with_to(jid("juliet@example.com/balcony"));
+        let send = |world: &mut World, stanza: Stanza| match nurse {
+            Some(nurse) => world.send(nurse, stanza),
+            None => world.received(from, stanza),
+        };
+        send(&mut world, to(available(0)));
+        world.at_once = false;
+        // What concerns the contact waits for this.
+        let contact = bare(from.split('/').next().unwrap());
+        let mut effects = world.send(juliet, roster_set(&format!("<item jid='{contact}' name='x'/>")));
+        for stanza in [to(chat("x.example")), to(chat("x.example")), to(unavailable())] {
+            effects.extend(send(&mut world, stanza));
+        }
+        let said = settle(&mut world, effects);
+        assert!(said.contains(&format!("balcony: presence unavailable from {from}")), "{said:?}");
+    }
+}
+
+/// What happens between Romeo and Juliet.
+#[derive(Clone, Debug)]
+enum Step {
+    /// One of the two comes on one of its devices, or goes there.
+    Toggle(usize, usize),
+    /// One of them changes how the other is called: what is between the two waits for that.
+    Rename(usize),
+    /// The store does the next thing for one of them, or refuses it.
+    Answer(usize, bool),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..2_usize, 0..4_usize).prop_map(|(user, device)| Step::Toggle(user, device)),
+        2 => (0..2_usize).prop_map(Step::Rename),
+        2 => (0..2_usize, prop::bool::weighted(0.9)).prop_map(|(user, works)| Step::Answer(user, works)),
+    ]
+}
+
+/// The store, which does what concerns one account in order, and what the sessions have seen.
+#[derive(Default)]
+struct Seen {
+    asked: [VecDeque<(Ticket, Ask)>; 2],
+    views: BTreeMap<SessionId, BTreeSet<String>>,
+}
+
+impl Seen {
+    fn see(&mut self, effects: &[Effect]) {
+        for (ticket, ask) in asks(effects) {
+            self.asked[usize::from(ask.account().as_str() == JULIET)].push_back((ticket, ask));
+        }
+        for effect in effects {
+            let Effect::Deliver { session, stanza } = effect else { continue };
+            let Some(from) = &stanza.head.from else { continue };
+            let view = self.views.entry(*session).or_default();
+            match stanza.head.kind {
+                Kind::Presence(PresenceType::Available) => drop(view.insert(from.to_string())),
+                Kind::Presence(PresenceType::Unavailable) => drop(view.remove(from.as_str())),
+                _ => {}
+            }
+        }
+    }
+
+    fn answer(&mut self, world: &mut World, user: usize, works: bool) {
+        let Some((ticket, ask)) = self.asked[user].pop_front() else { return };
+        let may_fail =
+            matches!(&ask, Ask::Save { changes, .. } if matches!(changes[..], [Change::Roster { .. }]));
+        let answer = if works || !may_fail { world.ask(ask) } else { Answer::Refused };
+        let effects = world.answer(ticket, answer);
+        self.see(&effects);
+    }
+}
+
+proptest! {
+    // RFC 6121 §4.5.2: however little room there is, and however late the store, nobody sees for ever who is gone.
+    #[test]
+    fn who_is_gone_is_not_seen_where_there_is_no_room(steps in prop::collection::vec(step(), 1..60)) {
+        let users = [ROMEO, JULIET];
+        let mut config = config();
+        config.limits.waiting = 1;
+        config.limits.waiting_bytes = 300;
+        let mut world = World::with(config);
+        world.befriend(ROMEO, JULIET, Subscription::Both);
+        world.befriend(JULIET, ROMEO, Subscription::Both);
+        world.at_once = false;
+        let (mut seen, mut devices, mut next) = (Seen::default(), BTreeMap::new(), 0);
+        for step in steps {
+            match step {
+                Step::Toggle(user, device) => {
+                    let effects = match devices.remove(&(user, device)) {
+                        Some(session) => {
+                            seen.views.remove(&session);
+                            world.unbound(session)
+                        }
+                        None => {
+                            next += 1;
+                            let session = SessionId(next);
+                            devices.insert((user, device), session);
+                            let mut effects = world.bind(session, users[user], &format!("{device}.{next}"));
+                            effects.extend(world.send(session, available(0)));
+                            effects
+                        }
+                    };
+                    seen.see(&effects);
+                }
+                Step::Rename(user) => {
+                    let device = (0..4).find_map(|device| devices.get(&(user, device)));
+                    let item = format!("<item jid='{}' name='x{next}'/>", users[1 - user]);
+                    if let Some(session) = device {
+                        seen.see(&world.send(*session, roster_set(&item)));
+                    }
+                }
+                Step::Answer(user, works) => seen.answer(&mut world, user, works),
+            }
+        }
+        while let Some(user) = (0..2).find(|user| !seen.asked[*user].is_empty()) {
+            seen.answer(&mut world, user, true);
+        }
+        let there: BTreeSet<String> = devices.values().map(|session| world.router.jid(*session).unwrap().to_string()).collect();
+        for session in devices.values() {
+            for other in seen.views.get(session).into_iter().flatten() {
+                prop_assert!(there.contains(other), "{} sees {}", world.router.jid(*session).unwrap(), other);
+            }
+        }
+    }
 }
