@@ -413,6 +413,48 @@ fn why_there_is_no_resource() {
     }
 }
 
+// RFC 6120 §7.7.2.3, §6.4.4: nor does it count as a failed login. As a bind that is refused it does, and the log hears of the last one as well.
+#[test]
+fn refused_binds_within_logins_are_no_failed_logins() {
+    let login =
+        plain(&format!("<initial-response>{JULIET}</initial-response><bind xmlns='urn:xmpp:bind:0'/>"));
+    let wrong = plain("<initial-response>AGp1bGlldABjcmF5b24=</initial-response>");
+    let mut server = server("");
+    for attempt in 1..=5 {
+        assert!(server.ended.is_none(), "{attempt}");
+        // There may be as many of these.
+        if attempt < 5 {
+            server.feed(&wrong);
+            assert!(failed(&server.answer(ServerAnswer::Verified(None)), "not-authorized"));
+        }
+        server.feed(&login);
+        server.answer(ServerAnswer::Verified(Some([7; 16].into())));
+        let said = server.answer(ServerAnswer::Bound(Err(ErrorCondition::Conflict.into())));
+        assert!(failed(&said, "temporary-auth-failure"), "{said}");
+        assert_eq!(server.told().matches("BindRefused {").count(), attempt);
+    }
+    assert_eq!(server.error(), StreamCondition::PolicyViolation);
+    assert!(server.output().contains("too many refused attempts to bind"));
+    assert_eq!(server.told().matches("AuthenticationFailed {").count(), 4);
+}
+
+// The same of those that come after the login.
+#[test]
+fn the_log_hears_of_the_last_bind_that_is_refused() {
+    let mut server = server("");
+    says(&mut server, AUTH);
+    server.feed(&header(""));
+    for attempt in 1..=5 {
+        assert!(server.ended.is_none(), "{attempt}");
+        server.feed("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>");
+        let error = StanzaError::new(ErrorCondition::ResourceConstraint, "too many of them");
+        let said = server.answer(ServerAnswer::Bound(Err(error)));
+        assert!(said.starts_with("<iq type='error' id='b'>") && said.contains("too many of them"), "{said}");
+        assert_eq!(server.told().matches("BindRefused {").count(), attempt);
+    }
+    assert_eq!(server.error(), StreamCondition::PolicyViolation);
+}
+
 // [SL13]: what a client says of itself is for its server: nothing that goes out has it.
 #[test]
 fn nobody_is_told_what_a_client_is() {

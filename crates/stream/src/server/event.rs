@@ -37,7 +37,7 @@ pub enum ServerEvent {
         account: Option<BareJid>,
     },
     /// The client has proven who it is, and gets no resource; for the log. It may ask for another one, or, where it asked within its login
-    /// (XEP-0386), log in again.
+    /// (XEP-0386), log in again. After [so many](balcony_machine::Limits::bind_attempts) of them the stream ends.
     BindRefused {
         /// The account.
         account: BareJid,

@@ -176,7 +176,9 @@ impl Server {
             let error = refusal.unwrap_or_else(|| ErrorCondition::InternalServerError.into());
             // Why is for somebody who has proven to be the owner of the account.
             let text = error.text.as_deref().unwrap_or(failure.reason);
-            self.fail_login(common, failure, Some(text), out)?;
+            // Nor has it failed to prove who it is, so this is one of its tries to bind.
+            self.refuse_login(common, failure, Some(text), out)?;
+            self.count_refused_bind();
             return Ok(account.map(|account| ServerEvent::BindRefused { account, error }));
         };
         let refused = inline.refused.map(Failed::to_element);

@@ -336,12 +336,19 @@ impl Server {
             false => failure_text(failure.condition),
         };
         let account = self.login.candidate.take().filter(|_| self.login.exists);
-        self.fail_login(common, failure, text, out)?;
+        self.refuse_login(common, failure, text, out)?;
+        // A client that has to find out which channel binding works has not guessed at a password.
+        let failures =
+            if failure.is_of_binding { &mut self.login.binding_failures } else { &mut self.login.failures };
+        *failures = failures.saturating_add(1);
+        if *failures >= common.limits().sasl_attempts {
+            return Err(too_many_failures());
+        }
         Ok(Some(ServerEvent::AuthenticationFailed { reason: failure.reason, account }))
     }
 
-    /// Nothing has come of a login, and the client is told this text. Too many of them end the stream.
-    pub(super) fn fail_login(
+    /// Nothing has come of a login, and the client is told this text.
+    pub(super) fn refuse_login(
         &mut self,
         common: &mut Common,
         failure: Failure,
@@ -358,13 +365,6 @@ impl Server {
             common.step(Step::AuthFailed)?;
         }
         self.profile.write_failure(common.framing, failure.condition, text, out);
-        // A client that has to find out which channel binding works has not guessed at a password.
-        let failures =
-            if failure.is_of_binding { &mut self.login.binding_failures } else { &mut self.login.failures };
-        *failures = failures.saturating_add(1);
-        if *failures >= common.limits().sasl_attempts {
-            return Err(too_many_failures());
-        }
         Ok(())
     }
 

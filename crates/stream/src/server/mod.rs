@@ -317,7 +317,10 @@ impl Side for Server {
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent>, Error> {
         match common.phase() {
-            Phase::Negotiate if self.account.is_some() => self.go_on_inline(common, now, out),
+            Phase::Negotiate => {
+                self.check_refused_binds(common)?;
+                if self.account.is_some() { self.go_on_inline(common, now, out) } else { Ok(None) }
+            }
             _ => Ok(None),
         }
     }

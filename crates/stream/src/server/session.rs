@@ -80,7 +80,8 @@ impl Server {
                 request.head.id = id;
                 reply_error(common, &request, &error, out);
                 common.step(Step::BindRefused)?;
-                self.refused_bind(common)?;
+                // The log hears of the last one as well, before the stream ends.
+                self.count_refused_bind();
                 Ok(self.account.clone().map(|account| ServerEvent::BindRefused { account, error }))
             }
         }
@@ -88,7 +89,16 @@ impl Server {
 
     /// One more request for a resource or a session that is not granted.
     pub(super) fn refused_bind(&mut self, common: &Common) -> Result<(), Error> {
+        self.count_refused_bind();
+        self.check_refused_binds(common)
+    }
+
+    pub(super) const fn count_refused_bind(&mut self) {
         self.bind_refusals = self.bind_refusals.saturating_add(1);
+    }
+
+    /// Whether there may be another such request: too many of them end the stream (RFC 6120 section 7.7.2.3).
+    pub(super) fn check_refused_binds(&self, common: &Common) -> Result<(), Error> {
         if self.bind_refusals >= common.limits().bind_attempts {
             return Err(StreamError::new(
                 StreamCondition::PolicyViolation,
