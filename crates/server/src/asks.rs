@@ -14,8 +14,10 @@ pub(crate) enum Asker {
     /// A stream that registers this account, from this address.
     Registration(ConnectionId, Ticket, BareJid, Option<IpAddr>),
     Router(Ticket),
-    /// The router has the account get another password, or end.
-    Credentials(Ticket, BareJid),
+    /// The router has the account get another password.
+    Password(Ticket, BareJid),
+    /// The router has the account end.
+    Removal(Ticket, BareJid),
     /// The server itself, which shuts down.
     Saving,
     /// The server itself, which has started.

@@ -359,8 +359,16 @@ impl Hub {
                 let answer = Box::new(answer);
                 self.say(Down::Answer { connection, ticket, answer, number });
             }
-            (Some(Asker::Credentials(ticket, account)), Answer::Router(answer)) => {
+            (Some(Asker::Password(ticket, account)), Answer::Router(answer)) => {
+                if matches!(answer, balcony_router::Answer::Saved) {
+                    let line = format!("{account} has another password, by its client");
+                    actions.push(Action::Log(Level::Info, line));
+                }
                 // Whatever the answer says: a change that counts as failed may have been made.
+                self.credentials_changed(now, account);
+                self.router.answer(now, ticket, answer, &mut self.effects);
+            }
+            (Some(Asker::Removal(ticket, account)), Answer::Router(answer)) => {
                 self.credentials_changed(now, account);
                 self.router.answer(now, ticket, answer, &mut self.effects);
             }
@@ -617,8 +625,10 @@ impl Hub {
             }
             Effect::Ask { ticket, ask } => {
                 let ticket = self.asks.open(match &ask {
-                    balcony_router::Ask::SetPassword { account, .. }
-                    | balcony_router::Ask::Remove { account } => Asker::Credentials(ticket, account.clone()),
+                    balcony_router::Ask::SetPassword { account, .. } => {
+                        Asker::Password(ticket, account.clone())
+                    }
+                    balcony_router::Ask::Remove { account } => Asker::Removal(ticket, account.clone()),
                     _ => Asker::Router(ticket),
                 });
                 actions.push(Action::Ask(ticket, Ask::Router(ask)));

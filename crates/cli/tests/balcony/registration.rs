@@ -53,6 +53,7 @@ fn a_user_changes_the_password_and_ends_the_account() {
     let talk = login(&server, PASSWORD).unwrap();
     assert!(talk.set(change("a\tb")).unwrap_err().starts_with("not-acceptable"));
     talk.set(change("another one")).unwrap();
+    server.process.stderr_with("INFO romeo@localhost has another password, by its client");
     server.process.signal("KILL");
     server.process.wait();
 
@@ -64,6 +65,7 @@ fn a_user_changes_the_password_and_ends_the_account() {
     for talk in [talk, other] {
         assert!(talk.end().contains("not-authorized"));
     }
+    server.process.stderr_with("INFO romeo@localhost has been removed");
     server.process.signal("KILL");
     server.process.wait();
     assert_eq!(world.run(&["user", "list"]).stdout, "juliet@localhost\n");
