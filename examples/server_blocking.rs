@@ -97,6 +97,8 @@ fn serve(mut shard: Shard<Peer>, accounts: &mut Accounts, tell: &Tell, happened:
                 // A thread that has ended has said that the socket is broken.
                 Todo::Write(peer, bytes) => peer.write.send(bytes).unwrap_or_default(),
                 Todo::Read(peer) => peer.read_on.send(()).unwrap_or_default(),
+                // What its thread has not said by now a client loses that comes anew.
+                Todo::ReadNow(id, _) => shard.handle(now(), Input::NothingYet(id)),
                 Todo::Close(peer) => {
                     acceptor.leave(now(), peer.entry);
                     peer.socket.shutdown(Shutdown::Both).unwrap_or_default(); // It may be gone already.

@@ -187,6 +187,7 @@ impl World {
                     Action::Read(id) => {
                         self.wires().filter(|wire| wire.id == id).for_each(|wire| wire.reads = true);
                     }
+                    Action::ReadNow(_) => panic!("there are no clients"),
                     Action::Close(id) => {
                         self.wires().filter(|wire| wire.id == id).for_each(|wire| wire.is_closed = true);
                     }

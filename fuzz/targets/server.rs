@@ -319,6 +319,8 @@ impl World {
                             session.has_output = true;
                         }
                     }
+                    // Whatever comes has been handed in by then.
+                    Action::ReadNow(id) => self.server.nothing_yet(self.now, id, &mut next),
                     Action::Read(_) | Action::Removed(..) | Action::Abandoned(_) => {}
                     // It has no other servers.
                     Action::Resolve(..) | Action::Connect(..) | Action::Log(..) => {}

@@ -2,6 +2,7 @@
 //! says. Whose turn it is, and how long a socket lingers after the end, is decided here; nothing of the protocol is.
 
 use core::future::poll_fn;
+use core::mem;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
@@ -20,7 +21,7 @@ use crate::clock::Clock;
 use crate::mailbox::{Mailbox, Token};
 use crate::outgoing::Connected;
 use crate::parts::{Common, Parts};
-use crate::peer::{Peer, Phase, Place, Tried};
+use crate::peer::{Peer, Phase, Place, Tried, Wants};
 use crate::{Interest, Listener as _, Record, Runtime, Socket, Timer as _, reason};
 
 /// Bytes that are read of one client's socket at a time. It is the machine that says how many stanzas among them have a turn.
@@ -354,23 +355,27 @@ impl<R: Runtime> Driver<R> {
     fn read(&mut self, key: usize) {
         let now = self.now;
         let Some(peer) = self.peers.get_mut(key) else { return };
-        let Phase::Open { id, ref mut wants_input, .. } = peer.phase else { return };
-        if !*wants_input {
-            return;
-        }
+        let Phase::Open { id, ref mut wants } = peer.phase else { return };
         // It says when it wants more.
-        *wants_input = false;
-        match peer.read(&mut self.buffer) {
+        let wanted = mem::replace(wants, Wants::Nothing);
+        let read = match wanted {
+            Wants::Nothing => return,
+            Wants::Input => peer.read(&mut self.buffer),
+            Wants::InputNow => peer.read_now(&mut self.buffer),
+        };
+        match read {
             Ok(0) => {
                 peer.is_eof = true;
                 self.machine.handle(now, Input::Eof(id));
             }
             Ok(count) => self.machine.handle(now, Input::Received(id, &self.buffer[..count])),
             Err(error) => {
-                if let Phase::Open { wants_input, .. } = &mut peer.phase {
-                    *wants_input = true;
-                }
+                let is_nothing = error.kind() == ErrorKind::WouldBlock;
+                peer.wants(if is_nothing { Wants::Input } else { wanted });
                 self.wait_or(key, Interest::Read, &error, Self::broken);
+                if is_nothing && wanted == Wants::InputNow {
+                    self.machine.handle(now, Input::NothingYet(id));
+                }
             }
         }
     }
@@ -378,13 +383,19 @@ impl<R: Runtime> Driver<R> {
     /// The machine wants to read on.
     fn read_on(&mut self, key: usize) {
         let Some(peer) = self.peers.get_mut(key) else { return };
-        if let Phase::Open { wants_input, .. } = &mut peer.phase {
-            *wants_input = true;
-        }
+        peer.wants(Wants::Input);
         if peer.has_more {
             self.list(key);
         } else {
             self.wait(key, Interest::Read);
+        }
+    }
+
+    /// The machine wants to read on, and to know if there is nothing. The peer has its turn as all others.
+    fn read_now(&mut self, key: usize) {
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.wants(Wants::InputNow);
+            self.list(key);
         }
     }
 
@@ -423,8 +434,8 @@ impl<R: Runtime> Driver<R> {
         let now = self.now;
         let Some(peer) = self.peers.get_mut(key) else { return };
         peer.is_broken = true;
-        if let Phase::Open { id, ref mut wants_input, .. } = peer.phase {
-            *wants_input = false;
+        peer.wants(Wants::Nothing);
+        if let Phase::Open { id, .. } = peer.phase {
             // The machine wants it closed, when it has dealt with what came before.
             self.machine.handle(now, Input::Broken(id));
         }
@@ -511,6 +522,7 @@ impl<R: Runtime> Driver<R> {
                     }
                 }
                 Todo::Read(&mut key) => self.read_on(key),
+                Todo::ReadNow(_, &mut key) => self.read_now(key),
                 Todo::Close(key) => self.close(key),
                 Todo::Ask(ticket, ask) => {
                     let mailbox = Arc::clone(&self.mailbox);

@@ -52,14 +52,25 @@ pub(crate) enum Phase {
     Open {
         /// As this.
         id: ConnectionId,
-        /// The machine wants to read.
-        wants_input: bool,
+        /// What the machine wants of what it sends.
+        wants: Wants,
     },
     /// Everything is written, and nobody cares for what comes.
     Lingering {
         /// When it is closed, at the latest.
         until: Instant,
     },
+}
+
+/// What the machine wants of what a peer sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// Nothing for now.
+    Nothing,
+    /// To read on.
+    Input,
+    /// To read on, and to know if there is nothing to be read.
+    InputNow,
 }
 
 /// What came of a write.
@@ -94,9 +105,16 @@ impl Peer {
 
     /// The machine has taken it in, and wants to read, so many bytes at a time.
     pub(crate) fn open(mut self, id: ConnectionId, turn: usize, place: Place) -> Self {
-        self.phase = Phase::Open { id, wants_input: true };
+        self.phase = Phase::Open { id, wants: Wants::Input };
         (self.turn, self.place) = (turn, place);
         self
+    }
+
+    /// From now on the machine wants this of what it sends.
+    pub(crate) const fn wants(&mut self, what: Wants) {
+        if let Phase::Open { wants, .. } = &mut self.phase {
+            *wants = what;
+        }
     }
 
     pub(crate) fn linger(&mut self, until: Instant) {
@@ -120,9 +138,22 @@ impl Peer {
 
     /// Reads once, into the beginning of `buffer`.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_by(buffer, |socket, buffer| socket.try_read(buffer))
+    }
+
+    /// The same, also if the runtime does not know yet that there is something.
+    pub(crate) fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_by(buffer, |socket, buffer| socket.try_read_now(buffer))
+    }
+
+    fn read_by(
+        &mut self,
+        buffer: &mut [u8],
+        read: impl FnOnce(&mut dyn Socket, &mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         let turn = self.turn.min(buffer.len());
         let buffer = &mut buffer[..turn];
-        let result = self.socket.try_read(buffer);
+        let result = read(&mut *self.socket, buffer);
         self.has_more = matches!(result, Ok(count) if count == buffer.len());
         result
     }

@@ -146,6 +146,16 @@ pub trait Socket: Send + Sync + 'static {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing to be read now; another one if there never will be.
     fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
+    /// The same, where the system itself is to be asked whether there is something, as a resource is about to be bound anew. It has to be said for a
+    /// socket whose [`try_read`](Socket::try_read) does not ask it before the runtime has heard that there is something.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_read`](Socket::try_read).
+    fn try_read_now(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.try_read(buffer)
+    }
+
     /// Writes some of these bytes, of which there are any.
     ///
     /// # Errors
@@ -183,6 +193,10 @@ pub trait Socket: Send + Sync + 'static {
 impl Socket for Box<dyn Socket> {
     fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         (**self).try_read(buffer)
+    }
+
+    fn try_read_now(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (**self).try_read_now(buffer)
     }
 
     fn try_write(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {

@@ -53,6 +53,10 @@ pub enum Action {
     Write(ConnectionId),
     /// Everything received has been used; read on.
     Read(ConnectionId),
+    /// The same, or the owner reads on already; and if there is nothing to be read at this moment, neither bytes nor the end, it says
+    /// [`nothing_yet`](crate::Server::nothing_yet), and reads on. Another connection of the account is about to have this one's resource, and waits until what has come here
+    /// is read. An owner that can't tell says so at once: what it has not read by then may be lost.
+    ReadNow(ConnectionId),
     /// Everything has been written; close the socket. The server has forgotten the connection.
     Close(ConnectionId),
     /// Find this out, or do it, and bring the answer. It may take long.
@@ -80,6 +84,7 @@ impl PartialEq for Action {
         match (self, other) {
             (Action::Write(a), Action::Write(b))
             | (Action::Read(a), Action::Read(b))
+            | (Action::ReadNow(a), Action::ReadNow(b))
             | (Action::Close(a), Action::Close(b)) => a == b,
             (Action::Ask(a, _), Action::Ask(b, _)) => a == b,
             (Action::Notice(a, what), Action::Notice(b, other)) => a == b && what == other,

@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::net::IpAddr;
 use core::num::NonZeroU32;
+use core::time::Duration;
 
 use balcony_connection::ServerConnection;
 use balcony_machine::{Instant, Limits, Reason};
@@ -88,7 +89,7 @@ impl Conn {
         let deadline = self.link.connection.deadline();
         let deadline = deadline.filter(|deadline| !(is_kept_waiting && deadline.reason == Reason::Idle));
         let acks = self.acks.as_ref().filter(|_| self.is_quiet()).and_then(|acks| acks.deadline());
-        let finish = self.finish.as_ref().map(|finish| finish.until);
+        let finish = self.finish.as_ref().map(|finish| finish.due());
         let deadline = deadline.map(|deadline| deadline.at).into_iter().chain(finish);
         deadline.chain(self.pause(now)).chain(acks).min()
     }
@@ -120,6 +121,21 @@ impl Conn {
         }
     }
 
+    /// Whether it finishes, and all is read that it waits for.
+    pub(crate) fn has_finished(&self) -> bool {
+        self.finish.as_ref().is_some_and(|finish| finish.rest == Rest::Nothing)
+    }
+
+    /// Whether its owner is to be told now to read on and to say if there is nothing, as it finishes and has taken all that was read.
+    pub(crate) fn reads_rest(&mut self, now: Instant) -> bool {
+        let may_read = self.pause(now).is_none();
+        let reads = may_read && self.finish.as_mut().is_some_and(|finish| finish.ask());
+        if reads {
+            self.link.reads_on();
+        }
+        reads
+    }
+
     /// Whether no more of its stanzas may be taken now.
     pub(crate) const fn is_held(&self) -> bool {
         self.unhandled.is_full || self.owes && !self.link.is_broken()
@@ -133,6 +149,69 @@ pub(crate) struct Finish {
     pub(crate) error: StreamError,
     /// When it ends all the same.
     pub(crate) until: Instant,
+    /// What has come of its peer and is not read.
+    pub(crate) rest: Rest,
+}
+
+/// What the owner of a socket has not read of what has come there, as far as that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// There is nothing more, or it is not wanted.
+    Nothing,
+    /// There may be more. Whether there was some since that counts.
+    Unread { had_some: bool },
+    /// The owner has been told to read on, and to say if there is nothing.
+    Asked { had_some: bool },
+    /// There was some, and then there was nothing. The peer's system may hold more that it had no room to send: it is looked once more then.
+    Pause { until: Instant },
+}
+
+/// How long more may take that the peer's system holds, when what kept it back has been read.
+const PAUSE: Duration = Duration::from_millis(20);
+
+impl Finish {
+    /// When to look at it again.
+    fn due(&self) -> Instant {
+        match self.rest {
+            Rest::Pause { until } => until.min(self.until),
+            _ => self.until,
+        }
+    }
+
+    /// More has come.
+    pub(crate) const fn received(&mut self) {
+        if let Rest::Asked { .. } | Rest::Pause { .. } = self.rest {
+            self.rest = Rest::Unread { had_some: true };
+        }
+    }
+
+    /// The owner has been asked, and there is nothing now.
+    pub(crate) fn nothing_yet(&mut self, now: Instant) {
+        self.rest = match self.rest {
+            Rest::Asked { had_some: true } => Rest::Pause { until: now + PAUSE },
+            Rest::Asked { had_some: false } => Rest::Nothing,
+            rest => rest,
+        };
+    }
+
+    /// Time has passed.
+    pub(crate) fn pass(&mut self, now: Instant) {
+        if matches!(self.rest, Rest::Pause { until } if until <= now) {
+            self.rest = Rest::Unread { had_some: false };
+        }
+    }
+
+    /// All that was read is taken. Whether the owner is to be asked for more now.
+    pub(crate) const fn ask(&mut self) -> bool {
+        let Rest::Unread { had_some } = self.rest else { return false };
+        self.rest = Rest::Asked { had_some };
+        true
+    }
+
+    /// Whether its peer has sent more most likely than was read.
+    pub(crate) const fn has_more(&self) -> bool {
+        matches!(self.rest, Rest::Unread { had_some: true } | Rest::Asked { had_some: true })
+    }
 }
 
 /// The session of a connection.

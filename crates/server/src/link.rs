@@ -213,11 +213,16 @@ impl<S: Side> Link<S> {
         }
         let read = may_read && self.is_unread && self.input.is_empty();
         if read {
-            self.is_unread = false;
-            // An idle stream keeps no buffer.
-            self.input = Left::new();
+            self.reads_on();
         }
         Next::Go { write, read }
+    }
+
+    /// The owner of the socket is told to read on: all that had come is taken.
+    pub(crate) fn reads_on(&mut self) {
+        self.is_unread = false;
+        // An idle stream keeps no buffer.
+        self.input = Left::new();
     }
 
     /// Its output is to be taken. Whether its owner has to say so: not if it has.

@@ -183,11 +183,11 @@ impl Part {
         !self.heard.is_empty()
     }
 
-    /// Ends a stream, since the server shuts down: when what has come of its client is taken, as long as the store may answer nothing at most.
+    /// Ends a stream, since the server shuts down: when what was read of its client is taken, as long as the store may answer nothing at most.
     pub(crate) fn end(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         let error = StreamError::new(StreamCondition::SystemShutdown, "the server is shutting down");
         let until = now + patience(&self.connections.config().limits);
-        self.connections.finish(now, id, error, until, actions);
+        self.connections.finish(now, id, error, until, false, actions);
     }
 
     /// How the hub was when it was last met.

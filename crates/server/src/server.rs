@@ -26,8 +26,8 @@ use crate::transport::Transport;
 /// A whole server: many connections and one router. A [`Shard`](crate::Shard) has the table of the sockets beside it.
 ///
 /// 1. **What has happened goes in**: a socket is there, [`accept`](Server::accept) or [`accept_server`](Server::accept_server);
-///    [`receive`](Server::receive) its bytes, [`eof`](Server::eof), [`broken`](Server::broken), and [`written`](Server::written) when
-///    what was taken to be written has been; an [`answer`](Server::answer) is there; [`tick`](Server::tick) at the
+///    [`receive`](Server::receive) its bytes, [`nothing_yet`](Server::nothing_yet), [`eof`](Server::eof),
+///    [`broken`](Server::broken), and [`written`](Server::written) when what was taken to be written has been; an [`answer`](Server::answer) is there; [`tick`](Server::tick) at the
 ///    [`deadline`](Server::deadline). With a federation also [`resolved`](Server::resolved), [`connected`](Server::connected) and
 ///    [`unreachable`](Server::unreachable).
 /// 2. **What the owner wants**: [`send`](Server::send), [`disconnect`](Server::disconnect),
@@ -80,6 +80,10 @@ use crate::transport::Transport;
 ///                         server.written(now, id, &mut actions);
 ///                     }
 ///                     Action::Read(id) => sockets.get_mut(&id).into_iter().for_each(|socket| socket.reads = true),
+///                     Action::ReadNow(id) => match sockets.get_mut(&id) {
+///                         Some(socket) if !socket.input.is_empty() => socket.reads = true,
+///                         _ => server.nothing_yet(now, id, &mut actions),
+///                     },
 ///                     Action::Close(id) => drop(sockets.remove(&id)),
 ///                     Action::Ask(ticket, ask) => server.answer(now, ticket, answer(ask), &mut actions),
 ///                     Action::Log(level, line) => eprintln!("{level:?}: {line}"),
@@ -205,7 +209,7 @@ impl Server {
         }
     }
 
-    /// Bytes have come. Hand in no more before [`Action::Read`]; it comes at once unless the connection is blocked.
+    /// Bytes have come. Hand in no more before [`Action::Read`], or [`Action::ReadNow`]; it comes at once unless the connection is blocked.
     pub fn receive(&mut self, now: Instant, id: ConnectionId, bytes: &[u8], actions: &mut Vec<Action>) {
         if let Some(place) = Place::of(id) {
             self.hub.elsewhere(now, place, What::Received(bytes));
@@ -215,6 +219,18 @@ impl Server {
             connections.received(now, id, bytes.len());
         }
         self.advance(now, id, bytes, actions);
+        self.go_on(now, actions);
+    }
+
+    /// There is nothing to be read of this connection at this moment: the answer to [`Action::ReadNow`].
+    pub fn nothing_yet(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
+        if Place::of(id).is_some() {
+            return;
+        }
+        if let Some(connections) = self.connections_of(id) {
+            connections.nothing_yet(now, id);
+        }
+        self.advance(now, id, &[], actions);
         self.go_on(now, actions);
     }
 

@@ -120,6 +120,8 @@ impl AtHub for Hub {
 ///                     shard.handle(now, if written.is_ok() { Input::Written(id) } else { Input::Broken(id) });
 ///                 }
 ///                 Todo::Read(&mut place) => sockets[place].iter_mut().for_each(|socket| socket.reads = true),
+///                 // What was not read by now is lost to a client that comes anew.
+///                 Todo::ReadNow(id, _) => shard.handle(now, Input::NothingYet(id)),
 ///                 Todo::Close(place) => sockets[place] = None,
 ///                 Todo::Ask(ticket, ask) => {
 ///                     let answer = answer(ask);
@@ -243,6 +245,8 @@ pub struct Stats {
 pub enum Input<'a> {
     /// These bytes came.
     Received(ConnectionId, &'a [u8]),
+    /// There is nothing to be read at this moment: the answer to [`Todo::ReadNow`].
+    NothingYet(ConnectionId),
     /// The peer has closed its side.
     Eof(ConnectionId),
     /// Nothing can be read or written any more.
@@ -264,6 +268,10 @@ pub enum Todo<'a, P> {
     Write(&'a mut P, Vec<u8>),
     /// Read on.
     Read(&'a mut P),
+    /// The same, or it reads on already; and if there is nothing to be read at this moment, neither bytes nor the end, it is to say
+    /// [`Input::NothingYet`], and to read on. Another connection of the account is about to have this one's resource, and waits until what has come here is read. An adapter that
+    /// can't tell says so at once: what it has not read by then may be lost.
+    ReadNow(ConnectionId, &'a mut P),
     /// Close the socket. What is still being written is of no use any more.
     Close(P),
     /// Find this out, and bring the answer as [`Input::Answer`].
@@ -396,6 +404,10 @@ impl<P, H: AtHub> Shard<P, H> {
         self.now = now;
         match input {
             Input::Received(id, bytes) => self.happened(id, What::Received(bytes)),
+            Input::NothingYet(id) => {
+                self.part.connections.nothing_yet(now, id);
+                self.advance(id, &[]);
+            }
             Input::Eof(id) => self.happened(id, What::Eof),
             Input::Broken(id) => {
                 self.happened(id, What::Broken);
@@ -885,6 +897,9 @@ impl<P, H: AtHub> Shard<P, H> {
                     }
                 }
                 Action::Read(id) if self.has_socket(id) => return self.socket(id).map(Todo::Read),
+                Action::ReadNow(id) if self.has_socket(id) => {
+                    return self.socket(id).map(|peer| Todo::ReadNow(id, peer));
+                }
                 Action::Close(id) => {
                     let Some(known) = self.peers.get_mut(&id) else { return Some(Todo::GiveUp(id)) };
                     let peer = known.peer.take();
@@ -914,7 +929,7 @@ impl<P, H: AtHub> Shard<P, H> {
                         return Some(Todo::Log(level, line));
                     }
                 }
-                Action::Read(_) => {}
+                Action::Read(_) | Action::ReadNow(_) => {}
             }
         }
     }

@@ -3,6 +3,7 @@
 
 use core::cell::{Cell, RefCell};
 use core::mem;
+use core::time::Duration;
 use std::rc::Rc;
 
 use balcony_jid::BareJid;
@@ -75,6 +76,8 @@ struct World {
     /// The store saves nothing.
     hangs: bool,
     clients: Vec<Client>,
+    /// So much is read at a time, at most.
+    piece: usize,
     random: Random,
     log: String,
 }
@@ -90,6 +93,8 @@ struct Client {
     writing: Option<Vec<u8>>,
     /// The server wants more.
     reads: bool,
+    /// It wants to know if there is nothing.
+    asks: bool,
     closed: bool,
     heard: String,
 }
@@ -119,6 +124,7 @@ impl World {
             store: Memory::default(),
             hangs: false,
             clients,
+            piece: usize::MAX,
             random,
             log: String::new(),
         }
@@ -139,8 +145,18 @@ impl World {
         let id = self.shards[shard].accept(NOW, Transport::Stream, String::new(), None, place);
         let stream = ClientStream::new(config.into(), Seed::from_u64(place as u64), NOW);
         let [to_server, to_client] = [Vec::new(), Vec::new()];
-        let (writing, reads, closed, heard) = (None, true, false, String::new());
-        self.clients.push(Client { shard, id, stream, to_server, to_client, writing, reads, closed, heard });
+        self.clients.push(Client {
+            shard,
+            id,
+            stream,
+            to_server,
+            to_client,
+            writing: None,
+            reads: true,
+            asks: false,
+            closed: false,
+            heard: String::new(),
+        });
         self.hear(place);
     }
 
@@ -179,10 +195,13 @@ impl World {
                 is_busy = true;
             }
             if client.reads && !client.to_server.is_empty() {
-                let count = (client.to_server.len() / luck).max(1);
+                let count = (client.to_server.len() / luck).clamp(1, self.piece);
                 let bytes: Vec<u8> = client.to_server.drain(..count).collect();
                 client.reads = false;
                 shard.handle(NOW, Input::Received(client.id, &bytes));
+                is_busy = true;
+            } else if mem::take(&mut client.asks) {
+                shard.handle(NOW, Input::NothingYet(client.id));
                 is_busy = true;
             }
         }
@@ -216,6 +235,11 @@ impl World {
                     assert!(before.is_none(), "it is still writing");
                 }
                 Todo::Read(place) => self.clients[*place].reads = true,
+                Todo::ReadNow(id, place) => {
+                    let client = &mut self.clients[*place];
+                    assert_eq!(client.id, id);
+                    (client.reads, client.asks) = (true, true);
+                }
                 Todo::Close(place) => self.clients[place].closed = true,
                 Todo::Ask(ticket, ask) => {
                     assert_eq!(number, 0, "another shard asks {ask:?}");
@@ -573,6 +597,71 @@ fn what_was_read_is_taken_before_its_resource_is_bound_anew() {
         world.run();
         assert_eq!(heard(&world.clients[6].heard, 1), (0..1_010).collect::<Vec<_>>(), "seed {seed}");
     }
+}
+
+/// What is due so much later is done.
+fn pass(world: &mut World, time: Duration) {
+    (0..usize::from(SHARDS)).for_each(|number| world.shards[number].tick(NOW + time));
+}
+
+// The same of what has come of it, and nobody had read when its resource was to be bound: it is read up to its end. That takes a moment in which
+// nothing comes, unless the end is known.
+#[test]
+fn what_has_come_is_read_before_its_resource_is_bound_anew() {
+    for (seed, closes) in (0..6).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let mut world = seven();
+        world.had.times.set(seed % 5);
+        world.piece = 500;
+        let end = if closes { "</stream:stream>" } else { "" };
+        world.clients[1].to_server = [messages(1, 6, 0..1_000), end.into()].concat();
+        if seed.is_multiple_of(2) {
+            world.connect("romeo@example.com", "elsewhere");
+        }
+        let anew = world.clients.len();
+        world.connect("romeo@example.com", "1");
+        world.run();
+        if !closes {
+            assert!(!world.clients[anew].stream.is_open() && !world.clients[1].closed, "seed {seed}");
+            pass(&mut world, Duration::from_millis(20));
+            world.run();
+        }
+        assert!(world.clients[anew].stream.is_open() && world.clients[1].closed, "seed {seed}");
+        assert_eq!(world.clients[1].heard.contains("<conflict "), !closes);
+        world.clients[anew].to_server.extend(messages(1, 6, 1_000..1_010));
+        world.run();
+        assert_eq!(heard(&world.clients[6].heard, 1), (0..1_010).collect::<Vec<_>>(), "seed {seed}");
+    }
+}
+
+// Of whom nothing has come ends at once.
+#[test]
+fn who_has_sent_nothing_makes_way_at_once() {
+    let mut world = seven();
+    world.connect("romeo@example.com", "1");
+    world.run();
+    assert!(world.clients[7].stream.is_open() && world.clients[1].closed);
+    assert!(world.clients[1].heard.contains("<conflict "));
+}
+
+// Who goes on sending keeps nobody from its resource for more than some seconds; the log says that not all of it was taken.
+#[test]
+fn who_goes_on_sending_makes_way_in_time() {
+    let mut world = seven();
+    world.piece = 500;
+    world.clients[1].to_server = messages(1, 6, 0..100_000);
+    world.connect("romeo@example.com", "1");
+    run_without(&mut world, SHARDS.into());
+    assert!(!world.clients[7].stream.is_open() && !world.clients[1].closed);
+    let limits = ServerConfig::new(Vec::new(), Secret::new([7; 32])).limits;
+    pass(&mut world, limits.closing - Duration::from_millis(1));
+    run_without(&mut world, SHARDS.into());
+    assert!(!world.clients[7].stream.is_open() && !world.log.contains("no time"));
+    pass(&mut world, limits.closing);
+    world.run();
+    assert!(world.clients[7].stream.is_open() && world.clients[1].closed);
+    assert!(world.log.contains("romeo@example.com/1: there was no time for all"), "{}", world.log);
+    let heard = heard(&world.clients[6].heard, 1);
+    assert!(!heard.is_empty() && heard.iter().copied().eq(0..heard.len()));
 }
 
 /// The numbers that are stored for an account.

@@ -346,6 +346,99 @@ fn who_finishes_in_no_time_has_a_moment() {
     }
 }
 
+/// The same where it has sent nothing yet, and nothing more is due than that it is read on.
+fn is_to_finish(part: &mut Part) -> ConnectionId {
+    let one = part.session(1);
+    let error = Box::new(StreamCondition::Conflict.into());
+    part.is_told(Down::Finish { connection: one, session: SessionId(1), error });
+    assert!(part.says().is_empty());
+    one
+}
+
+impl Part {
+    /// Whether the owner is told to read on and to say if there is nothing.
+    fn asks(&mut self, id: ConnectionId) -> bool {
+        let asks = self.actions.contains(&Action::ReadNow(id));
+        self.actions.clear();
+        asks
+    }
+
+    /// It is told that there is nothing.
+    fn has_nothing(&mut self, now: Instant, id: ConnectionId) {
+        self.connections.nothing_yet(now, id);
+        self.connections.advance(now, id, &mut &[][..], &mut self.actions);
+    }
+
+    /// What is due is done. When that was.
+    fn waits(&mut self) -> Instant {
+        let now = self.connections.deadline().unwrap();
+        for id in self.connections.due(now) {
+            if self.connections.tick(now, id, &mut self.actions) {
+                self.connections.advance(now, id, &mut &[][..], &mut self.actions);
+            }
+        }
+        now
+    }
+}
+
+// docs/guarantees.md: what has come of a client is read before its resource is bound anew, until there is nothing; if there was any, until there is nothing
+// for a moment.
+#[test]
+fn who_finishes_is_read_until_nothing_comes() {
+    for pieces in 0..3 {
+        let mut part = Part::new(64);
+        let one = is_to_finish(&mut part);
+        for _ in 0..pieces {
+            assert!(part.asks(one));
+            part.receives(one, MESSAGE);
+            assert!(matches!(part.says()[..], [Up::Stanza { .. }]));
+        }
+        assert!(part.asks(one));
+        part.has_nothing(NOW, one);
+        let mut now = NOW;
+        if pieces > 0 {
+            assert!(part.says().is_empty() && !part.asks(one));
+            now = part.waits();
+            assert!(now > NOW && now < NOW + Duration::from_millis(100), "{now:?}");
+            assert!(part.asks(one));
+            part.has_nothing(now, one);
+        }
+        let said = part.says();
+        assert!(matches!(said[..], [Up::Ended { session: SessionId(1) }]), "{pieces}: {said:?}");
+        assert!(part.writes(one).contains("<conflict "));
+        // An answer to nothing.
+        part.has_nothing(now, one);
+    }
+}
+
+// RFC 6120 §13.12: it is read no faster than anybody, and what comes within the moment after nothing has come counts.
+#[test]
+fn who_finishes_and_sends_too_fast_is_read_from_more_slowly() {
+    let mut part = Part::new(64);
+    let mut config = part.connections.config().clone();
+    config.bytes_per_second = Some(1_000);
+    part.connections.configure(config);
+    let one = is_to_finish(&mut part);
+    assert!(part.asks(one));
+    part.receives(one, &" ".repeat(2_500));
+    assert!(!part.asks(one));
+    let mut now = part.waits();
+    assert!(part.asks(one) && now > NOW + Duration::from_secs(1), "{now:?}");
+    part.has_nothing(now, one);
+    part.connections.received(now, one, 1);
+    part.connections.advance(now, one, &mut &b" "[..], &mut part.actions);
+    while !part.asks(one) {
+        assert!(part.says().is_empty());
+        now = part.waits();
+    }
+    part.has_nothing(now, one);
+    assert!(part.says().is_empty());
+    now = part.waits();
+    assert!(part.asks(one) && now < NOW + Duration::from_secs(5), "{now:?}");
+    part.has_nothing(now, one);
+    assert!(matches!(part.says()[..], [Up::Ended { .. }]));
+}
+
 // docs/guarantees.md: who wants the resource of a session waits no longer than that may take to finish, also if the router ends it meanwhile, and its client reads
 // nothing of that.
 #[test]

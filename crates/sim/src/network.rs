@@ -529,6 +529,16 @@ impl Network {
                 Action::Read(id) => {
                     self.with(node, id, |end| end.reads = true, |online| online.reads = true);
                 }
+                Action::ReadNow(id) => {
+                    self.with(node, id, |end| end.reads = true, |online| online.reads = true);
+                    let is_there = |one: &Wires| {
+                        let online = one.online.as_ref().filter(|online| one.node == node && online.id == id);
+                        online.is_some_and(|online| !online.to_server.is_empty())
+                    };
+                    if !self.people.iter().any(is_there) {
+                        self.nodes[node].server.nothing_yet(self.now, id, &mut next);
+                    }
+                }
                 Action::Close(id) => {
                     let close = |end: &mut End| {
                         (end.id, end.writing, end.wants_to_write) = (None, VecDeque::new(), false);

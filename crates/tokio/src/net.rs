@@ -52,6 +52,11 @@ impl Socket for TcpSocket {
         self.attempt(Ready::READABLE, buffer.len(), |mut socket| socket.read(buffer))
     }
 
+    fn try_read_now(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // Whether tokio has heard of it or not.
+        (&*SockRef::from(&self.0)).read(buffer)
+    }
+
     fn try_write(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         let all = buffers.iter().map(|buffer| buffer.len()).sum();
         self.attempt(Ready::WRITABLE, all, |mut socket| match buffers {

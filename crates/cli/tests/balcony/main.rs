@@ -36,6 +36,7 @@ mod order;
 mod packet;
 mod people;
 mod push;
+mod rebind;
 mod registration;
 #[cfg(feature = "postgres")]
 #[allow(dead_code, reason = "it does more for the tests of other crates")]

@@ -13,7 +13,7 @@ const RIGHT: &str = "pencil";
 const OTHER: &str = "another";
 
 /// A client that has logged in, and has not bound a resource.
-fn logged_in(server: &Server, password: &str) -> Raw {
+pub fn logged_in(server: &Server, password: &str) -> Raw {
     let (client, proof) = begun(server, password);
     proven(client, &proof)
 }

@@ -96,8 +96,8 @@ pub enum Down {
         /// Why.
         error: Box<StreamError>,
     },
-    /// Another connection is about to bind the resource of a session: it takes what has come of its client, as far as there is time for that, reads
-    /// no more, and ends with this error. [`Up::Ended`] follows, or has been said.
+    /// Another connection is about to bind the resource of a session: it takes what has come of its client, also what the owner of its socket
+    /// [has not read](Action::ReadNow), as far as there is time for that, and ends with this error. [`Up::Ended`] follows, or has been said.
     Finish {
         /// Which connection.
         connection: ConnectionId,
@@ -211,7 +211,7 @@ impl Connections {
             Down::Finish { connection, session, error } => {
                 let until = now + self.config.limits.closing;
                 if self.session(connection) == Some(session) {
-                    self.finish(now, connection, *error, until, actions);
+                    self.finish(now, connection, *error, until, true, actions);
                 }
             }
             Down::Close { connection, error } => self.close(now, connection, *error, actions),

@@ -25,7 +25,7 @@ pub use up::{BindRequest, ResumeRequest, Up, Via};
 
 use crate::action::{Action, ConnectionId, Ended, Notice};
 use crate::config::ServerConfig;
-use crate::conn::{Attached, Conn, Finish};
+use crate::conn::{Attached, Conn, Finish, Rest};
 use crate::deadlines::Deadlines;
 use crate::link::{Next, SOON};
 use crate::slots::Slots;
@@ -35,9 +35,9 @@ use crate::written::Written;
 /// Many connections. [`Server`](crate::Server) puts it together with a router.
 ///
 /// 1. **What has happened goes in**: a socket is there, [`accept`](Connections::accept); of its bytes first how many,
-///    [`received`](Connections::received), then they themselves, [`advance`](Connections::advance); [`eof`](Connections::eof),
-///    [`broken`](Connections::broken) and [`written`](Connections::written), and `advance` without bytes after each; what the router says,
-///    [`take`](Connections::take); and [`tick`](Connections::tick) for each connection that is [`due`](Connections::due) at the
+///    [`received`](Connections::received), then they themselves, [`advance`](Connections::advance);
+///    [`nothing_yet`](Connections::nothing_yet), [`eof`](Connections::eof), [`broken`](Connections::broken) and
+///    [`written`](Connections::written), and `advance` without bytes after each; what the router says, [`take`](Connections::take); and [`tick`](Connections::tick) for each connection that is [`due`](Connections::due) at the
 ///    [`deadline`](Connections::deadline).
 /// 2. **What the owner wants**: [`abort`](Connections::abort), [`configure`](Connections::configure),
 ///    [`close_down`](Connections::close_down) when no more are to come.
@@ -187,8 +187,18 @@ impl Connections {
         let rate = self.config.bytes_per_second;
         let Some(conn) = self.conn(id) else { return };
         conn.link.received();
+        if let Some(finish) = &mut conn.finish {
+            finish.received();
+        }
         if let Some(rate) = rate {
             conn.pace.pay(now, bytes, rate);
+        }
+    }
+
+    /// There is nothing to be read now: the answer to [`Action::ReadNow`]. [`advance`](Connections::advance) next.
+    pub fn nothing_yet(&mut self, now: Instant, id: ConnectionId) {
+        if let Some(finish) = self.conn(id).and_then(|conn| conn.finish.as_mut()) {
+            finish.nothing_yet(now);
         }
     }
 
@@ -429,7 +439,8 @@ impl Connections {
                 // Who does not read what is said to it has had its time.
                 let is_its_own = conn.owes || conn.link.said() >= self.config.limits.output;
                 let reads = conn.link.is_broken() || !is_its_own;
-                let is_cut = reads && (!fresh.is_empty() || conn.link.has_input());
+                let has_more = conn.finish.as_ref().is_some_and(|finish| finish.has_more());
+                let is_cut = reads && (!fresh.is_empty() || conn.link.has_input() || has_more);
                 self.up.extend(session.filter(|_| is_cut).map(|session| Up::Cut { session }));
                 self.finish_now(now, id, actions);
                 return false;
@@ -437,6 +448,9 @@ impl Connections {
             if !conn.is_awake && (!fresh.is_empty() || conn.link.has_input()) {
                 self.wake(id);
                 continue;
+            }
+            if let Some(finish) = &mut conn.finish {
+                finish.pass(now);
             }
             conn.ask_for_acks(now);
             if conn.is_held() || conn.pause(now).is_some() {
@@ -467,10 +481,16 @@ impl Connections {
                     self.event(now, id, event, actions);
                     continue;
                 }
-                // All that had come is taken.
-                Ok(Progress::NeedInput) if conn.finish.is_some() && !conn.is_held() => {
-                    self.finish_now(now, id, actions);
-                    return false;
+                // All that was read is taken.
+                Ok(Progress::NeedInput) if !conn.is_held() && conn.finish.is_some() => {
+                    if conn.has_finished() {
+                        self.finish_now(now, id, actions);
+                        return false;
+                    }
+                    if conn.reads_rest(now) {
+                        actions.push(Action::ReadNow(id));
+                    }
+                    break;
                 }
                 Ok(Progress::Blocked(On::OutputFull)) => {
                     conn.hurry(now + self.config.limits.closing.max(SOON));
@@ -609,28 +629,37 @@ impl Connections {
         self.end(now, id, why, actions);
     }
 
-    /// Ends a stream with this error when all is taken that has come of its client, or at that time. No more is read. A client that
-    /// counts what is acknowledged (XEP-0198) sends the rest again, so its stream ends at once.
+    /// Ends a stream with this error when all is taken that was read of its client, and the rest of what has come if that is wanted, or at that
+    /// time. A client that counts what is acknowledged (XEP-0198) sends the rest again, so its stream ends at once.
     pub(crate) fn finish(
         &mut self,
         now: Instant,
         id: ConnectionId,
         error: StreamError,
         until: Instant,
+        wants_rest: bool,
         actions: &mut Vec<Action>,
     ) {
         // What is due now is done before this is said.
         let until = until.max(now + SOON);
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let has_more = conn.is_ready || conn.is_held() || conn.link.has_input();
+        let has_more = wants_rest || conn.is_ready || conn.is_held() || conn.link.has_input();
         if !has_more || !conn.is_bound() || conn.acks.is_some() {
             return self.abort(now, id, error, actions);
         }
-        if conn.finish.is_some() {
-            conn.hurry(until);
+        if let Some(finish) = &mut conn.finish {
+            finish.until = finish.until.min(until);
+            if !wants_rest {
+                finish.rest = Rest::Nothing;
+            }
         } else {
-            conn.finish = Some(Box::new(Finish { error, until }));
+            let rest = if wants_rest { Rest::Unread { had_some: false } } else { Rest::Nothing };
+            conn.finish = Some(Box::new(Finish { error, until, rest }));
             self.finishing += 1;
+        }
+        if wants_rest {
+            // Whoever says this may hold more of what was read: it is looked when the connection has its turn.
+            self.list(id);
         }
         self.settle(now, id, actions);
     }

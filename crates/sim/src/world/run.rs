@@ -272,6 +272,16 @@ impl World {
                     }
                     Action::Write(id) => self.with(id, |wires| wires.writing = true),
                     Action::Read(id) => self.with(id, |wires| wires.reads = true),
+                    Action::ReadNow(id) => {
+                        let mut has_come = false;
+                        self.with(id, |wires| {
+                            wires.reads = true;
+                            has_come = !wires.to_server.is_empty();
+                        });
+                        if !has_come {
+                            self.server.nothing_yet(self.now, id, &mut next);
+                        }
+                    }
                     Action::Close(id) => self.with(id, |wires| wires.closed = true),
                     Action::Notice(id, Notice::Ended(ended)) => {
                         self.with(id, |wires| wires.ended = Some(ended))

@@ -275,6 +275,17 @@ impl Stage {
                 }
             }
             Action::Read(id) => self.with(id, |connection| connection.reads = true),
+            Action::ReadNow(id) => {
+                let (mut has_come, mut actions) = (false, Vec::new());
+                self.with(id, |connection| {
+                    connection.reads = true;
+                    has_come = !connection.to_server.is_empty();
+                });
+                if !has_come {
+                    self.server.nothing_yet(self.now, id, &mut actions);
+                    self.actions.extend(actions);
+                }
+            }
             Action::Close(id) => self.with(id, |connection| {
                 connection.ended = true;
                 connection.wires.push(Wire::Closed);
