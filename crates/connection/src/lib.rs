@@ -384,8 +384,8 @@ impl<S: Side> Connection<S> {
             // Only when the stream has used up what it had: so a blocked stream blocks its peer, and what a message may have is what
             // the stream allows after all that came before it.
             let before = self.input.as_slice().len();
-            if !input.is_empty() {
-                // Whatever these bytes do to TLS, what has been said is on its way.
+            if !input.is_empty() || self.layer.has_more() {
+                // Whatever this does to TLS, or to the WebSocket, what has been said is on its way.
                 self.flush(out)?;
             }
             let security = self.read_layer(now, input, out)?;

@@ -207,8 +207,10 @@ fn frames_that_are_no_messages() {
         let (out, ended) = serve(&[frame(9, b"still there?")], &mut cut);
         assert!(out.ends_with("still there?") && ended.is_none(), "{out}");
         // RFC 7395 §3.6 [V11]: a WebSocket that ends before its stream has ended the session.
-        let (_, ended) = serve(&[frame(1, OPEN), frame(8, &[])], &mut cut);
+        let (out, ended) = serve(&[frame(1, OPEN), frame(8, &[])], &mut cut);
         assert_eq!(ended, Some(Err(Error::Stream(balcony_stream::Error::Truncated))));
+        // RFC 6455 §5.5.1: nothing goes behind its end, so what came before that has been answered before.
+        assert!(out.contains("<stream:features"), "{out}");
         // RFC 6455 §5.1: a client masks.
         let mut naked = frame(1, OPEN);
         naked[1] &= 0x7f;
