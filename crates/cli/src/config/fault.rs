@@ -29,19 +29,24 @@ fn unknown(message: &str) -> Option<String> {
     (distance(name, meant) <= CLOSE).then(|| format!("unknown field `{name}`: is `{meant}` meant?"))
 }
 
-/// A value that is something else than what is wanted.
+/// A value that is something else than what is wanted. It is shown where a number or a switch is wanted, and nowhere else: it may be a secret.
 fn wrong_type(message: &str) -> Option<String> {
     let rest = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "))?;
     let (what, wanted) = rest.rsplit_once(", expected ")?;
-    let wanted = match wanted {
-        "u8" => "a whole number from 0 to 255",
-        "u16" => "a whole number from 0 to 65535",
-        "u32" => "a whole number from 0 to 4294967295",
-        "a boolean" => "true or false",
-        "a string" | "path string" => "a text in quotes",
-        other => other,
+    let (wanted, is_shown) = match wanted {
+        "u8" => ("a whole number from 0 to 255", true),
+        "u16" => ("a whole number from 0 to 65535", true),
+        "u32" => ("a whole number from 0 to 4294967295", true),
+        "a boolean" => ("true or false", true),
+        "a string" | "path string" => ("a text in quotes", false),
+        other => (other, false),
     };
-    Some(format!("{wanted} is wanted, and not the {what}"))
+    if is_shown {
+        return Some(format!("{wanted} is wanted, and not the {what}"));
+    }
+    let kind = what.split(['`', '"']).next().unwrap_or_default().trim_end();
+    let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    Some(format!("{wanted} is wanted, and not {article} {kind}"))
 }
 
 /// The name before a value that begins here.

@@ -115,7 +115,7 @@ fn errors_name_the_line() {
         ("listen = 5222", "1: `listen`: a text or a list of texts is wanted"),
         (
             "[domains]\n'a.example' = { certificate = 1 }",
-            "2: `certificate`: a text in quotes is wanted, and not the integer `1`",
+            "2: `certificate`: a text in quotes is wanted, and not an integer",
         ),
     ] {
         assert_eq!(read(text).unwrap_err(), format!("balcony.toml:{wanted}"));
@@ -254,6 +254,23 @@ fn limits_reach_the_server() {
     assert_eq!((free.limits, free.connections_per_ip, free.attempts_per_ip), (config().limits, None, None));
     assert_eq!(free.roster, config().roster);
     assert!(free.stream_management);
+}
+
+// It may be in the log: a secret is not said in any complaint, wherever the quotes are missing or too many.
+#[test]
+fn no_complaint_says_a_secret() {
+    for text in [
+        "[components.secrets]\n'a.example' = 31415926",
+        "[components.secrets]\n'a.example' = 3141.5926",
+        "[components.secrets]\n'a.example' = 3141-05-09",
+        "[components.secrets]\n'a.example' = ['31415926']",
+        "[components]\nsecrets = '31415926'",
+        "[components]\nsecrets = 31415926",
+        "components = '31415926'",
+    ] {
+        let complaint = read(text).unwrap_err();
+        assert!(!complaint.contains("3141"), "{complaint}");
+    }
 }
 
 // What a reload does not change is named where somebody looks before it.
