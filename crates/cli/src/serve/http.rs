@@ -247,19 +247,27 @@ struct Begun {
     taken: usize,
 }
 
-impl Socket for Begun {
-    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let rest = self.head.get(self.taken..).unwrap_or_default();
-        if rest.is_empty() {
-            return self.socket.try_read(buffer);
-        }
+impl Begun {
+    /// Gives of what has been read; `None` if nothing of it is left.
+    fn read_head(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        let rest = self.head.get(self.taken..).filter(|rest| !rest.is_empty())?;
         let count = rest.len().min(buffer.len());
         buffer[..count].copy_from_slice(&rest[..count]);
         self.taken += count;
         if self.taken == self.head.len() {
             (self.head, self.taken) = (Vec::new(), 0);
         }
-        Ok(count)
+        Some(count)
+    }
+}
+
+impl Socket for Begun {
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_head(buffer).map_or_else(|| self.socket.try_read(buffer), Ok)
+    }
+
+    fn try_read_now(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_head(buffer).map_or_else(|| self.socket.try_read_now(buffer), Ok)
     }
 
     fn try_write(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -285,6 +293,28 @@ impl Socket for Begun {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // As on other sockets, what has come can be read before tokio has heard of it, behind what was read first.
+    #[test]
+    #[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "test of a socket")]
+    fn what_has_come_behind_the_request_can_be_read_now() {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut theirs = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (ours, _) = listener.accept().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            let ours = TcpSocket::new(TcpStream::from_std(ours).unwrap(), Options::default().unacknowledged);
+            let mut ours = Begun { socket: ours, head: b"GET".to_vec(), taken: 0 };
+            io::Write::write_all(&mut theirs, b"now").unwrap();
+            let mut buffer = [0; 64];
+            assert_eq!(ours.try_read_now(&mut buffer).unwrap(), 3);
+            assert!(buffer.starts_with(b"GET"));
+            // Nobody has looked at the socket since, as this task has not let anybody.
+            assert_eq!(ours.try_read(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            assert_eq!(ours.try_read_now(&mut buffer).unwrap(), 3);
+            assert!(buffer.starts_with(b"now"));
+        });
+    }
 
     fn said(request: &str) -> String {
         let domains = [BareJid::parse("example.org").unwrap()];
