@@ -5,7 +5,7 @@
 //! files.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque, btree_map};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -13,7 +13,7 @@ use balcony_jid::{BareJid, FullJid, Jid};
 use balcony_stanza::{Kind, Payload, PresenceType, Stanza};
 use smallvec::SmallVec;
 
-use crate::asks::cost;
+use crate::asks::{Charge, cost};
 use crate::directed::Directed;
 use crate::extension::{Slots, bit};
 use crate::facts::Said;
@@ -82,6 +82,8 @@ const MARKED: usize = 7;
 pub(crate) struct Pending {
     /// What waits for the phase to be `Open`, and then leaves one by one.
     queue: VecDeque<Waiting>,
+    /// The presence among that, by whose it is and for whom. The queue is everybody's and may be long, so it is not looked through.
+    shown: BTreeMap<(Jid, Jid), Shown>,
     /// What waits in an account that is open: for each entity, whatever passes between it and the account, in order. What the
     /// account asks of itself and of its server is in its own line. Entities between whom and the account nothing waits have none.
     lines: BTreeMap<BareJid, Line>,
@@ -93,8 +95,22 @@ pub(crate) struct Pending {
 }
 
 /// Of an account in which nothing waits.
-static NOTHING: Pending =
-    Pending { queue: VecDeque::new(), lines: BTreeMap::new(), leaving: 0, changing: BTreeMap::new() };
+static NOTHING: Pending = Pending {
+    queue: VecDeque::new(),
+    shown: BTreeMap::new(),
+    lines: BTreeMap::new(),
+    leaving: 0,
+    changing: BTreeMap::new(),
+};
+
+/// The presence of one entity for one address that waits until an account is open.
+#[derive(Debug, Default)]
+struct Shown {
+    /// How many stanzas.
+    count: usize,
+    /// Those whose charges have this number or a lower one are dropped when they have their turn: newer presence did not wait.
+    outdated: u64,
+}
 
 /// What is being noted of an account, without anybody waiting for it: one thing at a time, and then only the latest.
 #[derive(Debug, Default)]
@@ -161,6 +177,22 @@ impl Resource {
 }
 
 impl Pending {
+    /// Whether this, which was the first to wait for the account to be open, is presence that newer presence has overtaken.
+    fn is_outdated(&mut self, first: &Waiting) -> bool {
+        let between = shown_between(&first.stanza).filter(|_| matches!(first.task, Task::Arrived));
+        let between = between.map(|(from, to)| (from.clone(), to.clone()));
+        let Some(btree_map::Entry::Occupied(mut shown)) = between.map(|between| self.shown.entry(between))
+        else {
+            return false;
+        };
+        let is_outdated = first.charge.number() <= shown.get().outdated;
+        shown.get_mut().count -= 1;
+        if shown.get().count == 0 {
+            shown.remove();
+        }
+        is_outdated
+    }
+
     /// Everything that waits in the account; sessions may still be leaving.
     fn take_waiting(&mut self) -> (VecDeque<Waiting>, BTreeMap<BareJid, Line>) {
         (core::mem::take(&mut self.queue), core::mem::take(&mut self.lines))
@@ -210,7 +242,7 @@ impl Account {
     /// Keeps no room for what does not wait any more.
     fn tidy_pending(&mut self) {
         self.pending.take_if(|pending| {
-            let is_quiet = pending.queue.is_empty() && pending.lines.is_empty();
+            let is_quiet = pending.queue.is_empty() && pending.shown.is_empty() && pending.lines.is_empty();
             is_quiet && pending.leaving == 0 && pending.changing.is_empty()
         });
     }
@@ -232,11 +264,25 @@ impl Account {
         queue.unwrap_or_default()
     }
 
-    /// The first of those, if it is one that is meant.
-    pub(crate) fn take_first(&mut self, is_meant: impl FnOnce(&mut Waiting) -> bool) -> Option<Waiting> {
-        let first = self.pending.as_mut()?.queue.pop_front_if(is_meant);
+    /// One more stanza that is addressed to the account waits for that.
+    pub(crate) fn push_arrived(&mut self, stanza: Stanza, charge: Charge) {
+        let pending = self.pending_mut();
+        if let Some((from, to)) = shown_between(&stanza) {
+            pending.shown.entry((from.clone(), to.clone())).or_default().count += 1;
+        }
+        pending.queue.push_back(Waiting { task: Task::Arrived, stanza, charge });
+    }
+
+    /// The first of those, if it is one that is meant; and whether it is presence that newer presence has [overtaken](Account::take_older).
+    pub(crate) fn take_first(
+        &mut self,
+        is_meant: impl FnOnce(&mut Waiting) -> bool,
+    ) -> Option<(Waiting, bool)> {
+        let pending = self.pending.as_mut()?;
+        let first = pending.queue.pop_front_if(is_meant);
+        let is_outdated = first.as_ref().is_some_and(|first| pending.is_outdated(first));
         self.tidy_pending();
-        first
+        first.map(|first| (first, is_outdated))
     }
 
     /// Sessions that are over and may still get messages: later ones wait for their fate.
@@ -400,27 +446,27 @@ impl Account {
         self.pending().lines.values().flat_map(|line| &line.queue).any(|waiting| is_meant(waiting.task))
     }
 
-    /// Takes out what waits between it and an entity of the same presence, on its way from the same address to the same.
-    pub(crate) fn take_older(&mut self, peer: &BareJid, presence: &Stanza) -> Vec<Waiting> {
-        let is_seen =
-            |kind| matches!(kind, Kind::Presence(PresenceType::Available | PresenceType::Unavailable));
-        let is_older = |waiting: &Waiting| {
-            let (head, own) = (&waiting.stanza.head, &presence.head);
-            is_seen(own.kind)
-                && is_seen(head.kind)
-                && matches!(waiting.task, Task::Leaving | Task::Arrived)
-                && (&head.from, &head.to) == (&own.from, &own.to)
+    /// Newer presence of an entity does not wait. What waits of the older, on its way from the same address to the same, is taken out of the
+    /// line of the two, and what is among all that waits for the account to be open is dropped when it has its turn: that is so for all
+    /// charges up to the number `last`.
+    pub(crate) fn take_older(&mut self, peer: &BareJid, presence: &Stanza, last: u64) -> Vec<Waiting> {
+        let (Some(pending), Some((from, to))) = (self.pending.as_mut(), shown_between(presence)) else {
+            return Vec::new();
         };
-        let Some(pending) = self.pending.as_mut() else { return Vec::new() };
-        let mut taken = Vec::new();
-        for queue in [Some(&mut pending.queue), pending.lines.get_mut(peer).map(|line| &mut line.queue)] {
-            let Some(queue) = queue.filter(|queue| queue.iter().any(is_older)) else { continue };
-            let (older, others): (VecDeque<_>, _) = core::mem::take(queue).into_iter().partition(is_older);
-            taken.extend(older);
-            *queue = others;
+        if let Some(shown) = pending.shown.get_mut(&(from.clone(), to.clone())) {
+            shown.outdated = last;
         }
+        let is_older = |waiting: &Waiting| {
+            matches!(waiting.task, Task::Leaving | Task::Arrived)
+                && shown_between(&waiting.stanza) == Some((from, to))
+        };
+        let line = pending.lines.get_mut(peer).filter(|line| line.queue.iter().any(is_older));
+        let Some(line) = line else { return Vec::new() };
+        let (older, others): (VecDeque<_>, _) =
+            core::mem::take(&mut line.queue).into_iter().partition(is_older);
+        line.queue = others;
         self.tidy(peer);
-        taken
+        older.into()
     }
 
     /// Everything that waits, to be disposed of.
@@ -721,6 +767,13 @@ pub(crate) fn mark(name: &str) -> u8 {
     (all.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8
 }
 
+/// Whose presence it is, or its end, and for whom, if it is presence.
+fn shown_between(stanza: &Stanza) -> Option<(&Jid, &Jid)> {
+    let is_shown =
+        matches!(stanza.head.kind, Kind::Presence(PresenceType::Available | PresenceType::Unavailable));
+    stanza.head.from.as_ref().zip(stanza.head.to.as_ref()).filter(|_| is_shown)
+}
+
 /// Whether an account sends it to itself.
 pub(crate) fn is_to_itself(stanza: &Stanza) -> bool {
     stanza.head.from.as_ref().zip(stanza.head.to.as_ref()).is_some_and(|(from, to)| from.same_bare(to))
@@ -729,7 +782,9 @@ pub(crate) fn is_to_itself(stanza: &Stanza) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use balcony_stanza::PresenceType;
+    use crate::asks::Asks;
+    use crate::facts::SenderFacts;
+    use crate::waits::Place;
     use core::mem::offset_of;
     use proptest::prelude::*;
 
@@ -740,6 +795,38 @@ mod tests {
         let end = name + offset_of!(Account, backlog);
         assert_eq!((name + offset_of!(Account, phase), end), (64, 128));
         assert!(offset_of!(Resource, jid) <= 32);
+    }
+
+    // Presence that newer presence has overtaken is dropped when it has its turn, what comes behind that is not, and nothing stays behind. The queue is
+    // not looked through for it: it is everybody's, and whoever has no room in it may send as much as it likes.
+    #[test]
+    fn what_newer_presence_has_overtaken_is_found_in_its_turn() {
+        use PresenceType::{Available, Probe, Unavailable};
+        let (name, romeo) = (BareJid::parse("juliet@b").unwrap(), BareJid::parse("romeo@a").unwrap());
+        let mut asks = Asks::new(balcony_machine::Limits::default());
+        let presence = |kind, from: &str| {
+            let from = Jid::parse(&std::format!("romeo@a/{from}")).unwrap();
+            Stanza::presence(kind).with_from(from).with_to(name.to_jid())
+        };
+        let mut account = Account::loading(0);
+        let mut push = |account: &mut Account, kind, from| {
+            let charge = asks.charge(romeo.clone(), 1, Place::Seen, None, SenderFacts::STRANGER);
+            account.push_arrived(presence(kind, from), charge);
+            asks.charged()
+        };
+        push(&mut account, Available, "1");
+        push(&mut account, Available, "2");
+        push(&mut account, Probe, "1");
+        let last = push(&mut account, Unavailable, "1");
+        assert!(account.take_older(&romeo, &presence(Available, "1"), last).is_empty());
+        push(&mut account, Unavailable, "1");
+        assert_eq!(account.queue().len(), 5);
+        assert_eq!(account.pending().shown.len(), 2);
+        let outdated: Vec<bool> = core::iter::from_fn(|| account.take_first(|_| true))
+            .map(|(_, is_outdated)| is_outdated)
+            .collect();
+        assert_eq!(outdated, [true, false, false, true, false]);
+        assert!(account.pending.is_none());
     }
 
     proptest! {

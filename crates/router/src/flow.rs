@@ -143,10 +143,11 @@ impl Router {
     }
 
     /// Presence for which there is no room to wait goes at once, and overtakes what waits: what is waiting of the same from the same to the
-    /// same is older, and is dropped.
+    /// same is [older](Account::take_older), and is dropped.
     fn drop_older(&mut self, name: &BareJid, peer: &BareJid, stanza: &Stanza, effects: &mut Vec<Effect>) {
         let account = self.accounts.get_mut(name);
-        let older = account.map(|account| account.take_older(peer, stanza)).unwrap_or_default();
+        let last = self.asks.charged();
+        let older = account.map(|account| account.take_older(peer, stanza, last)).unwrap_or_default();
         if !older.is_empty() {
             self.refresh(name);
         }
@@ -309,7 +310,7 @@ impl Router {
             return;
         }
         let Some(charge) = self.charge(&stanza, origin, effects) else { return };
-        self.load(&name, effects).queue_mut().push_back(Waiting { task: Task::Arrived, stanza, charge });
+        self.load(&name, effects).push_arrived(stanza, charge);
     }
 
     /// The same for a message that comes back from a session which has not got it: before what has come later, in its sender's line if
@@ -417,8 +418,15 @@ impl Router {
             self.remove(name, effects);
             self.fetch(name, effects);
             let account = self.accounts.get_mut(name).filter(|account| account.phase.is_open());
-            let Some(waiting) = account.and_then(|account| account.take_first(|_| true)) else { break };
-            self.take_up(name, waiting, effects);
+            let Some((waiting, is_outdated)) = account.and_then(|account| account.take_first(|_| true))
+            else {
+                break;
+            };
+            if is_outdated {
+                self.release(waiting.charge, effects);
+            } else {
+                self.take_up(name, waiting, effects);
+            }
         }
         self.forget_obsolete(name, effects);
         if self.accounts.get(name).is_some_and(Account::is_idle) {
@@ -452,7 +460,7 @@ impl Router {
         self.fetch(name, effects);
         let is_returned = |waiting: &mut Waiting| matches!(waiting.task, Task::Returned);
         while let Some(account) = self.accounts.get_mut(name).filter(|account| account.phase.is_open())
-            && let Some(waiting) = account.take_first(is_returned)
+            && let Some((waiting, _)) = account.take_first(is_returned)
         {
             self.take_up(name, waiting, effects);
         }
