@@ -14,11 +14,12 @@ use balcony_router::extension::offline::OFFLINE;
 use balcony_router::{Answer as Found, Ask as Lookup, Change, Content, Entry, Kept, LogEdit};
 use balcony_sasl::ScramKeys;
 use balcony_server::{Action, Answer, Ask, ConnectionId, Server, ServerConfig, Transport};
-use balcony_stanza::{MessageType, PresenceType, Stanza};
+use balcony_stanza::{IqType, MessageType, PresenceType, Stanza};
 use balcony_stream::TlsPolicy;
 use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, ClientStreamConfig};
 use balcony_stream::server::{ServerAnswer, ServerAsk};
 use balcony_tls::{TlsIdentity, TlsTrust};
+use balcony_xml::{Element, Name};
 
 const JULIET: &str = "juliet@example.com";
 const NURSE: &str = "nurse@example.com";
@@ -239,6 +240,31 @@ fn what_was_said_before_tls_failed_is_written() {
     assert_eq!(world.heard, ["waits"]);
     let drops = |(_, ask): &(Ticket, Lookup)| matches!(ask, Lookup::Save { changes, .. } if matches!(changes[..], [Change::Log { edit: LogEdit::Trim { .. }, .. }]));
     assert!(world.open.iter().any(drops), "{:?}", world.open);
+}
+
+// The same where something was said that TLS could not take any more, as it comes behind the failure: then nothing of what was taken last counts as
+// written, and it comes again.
+#[test]
+fn what_tls_has_not_taken_is_not_written() {
+    let mut world = World::new();
+    let id = world.login();
+    world.says(id, &[available()]);
+    assert_eq!(world.fetched, 1);
+    let roster = Element::new(Name::from_static("query"), "jabber:iq:roster");
+    let request = Stanza::iq(IqType::Get).with_id("r").with_child(roster);
+    let client = world.client.as_mut().unwrap();
+    let mut bytes = Vec::new();
+    client.send(&request).unwrap();
+    client.flush(&mut bytes).unwrap();
+    bytes.extend(b"\x17\x03\x03\x00\x20this is not what TLS looks like.");
+    world.receive(id, &bytes);
+    let mut read = world.written(id);
+    world.client(&mut read);
+    assert!(!world.heard.contains(&"r".to_owned()), "it has been answered");
+    let drops = |(_, ask): &(Ticket, Lookup)| matches!(ask, Lookup::Save { changes, .. } if matches!(changes[..], [Change::Log { edit: LogEdit::Trim { .. }, .. }]));
+    assert!(!world.open.iter().any(drops), "{:?}", world.open);
+    world.save();
+    world.comes_back();
 }
 
 // Whoever owns the server sees where a client is, as far as it is told, and as long as it is connected.
