@@ -49,10 +49,9 @@ type Tell = SyncSender<Happened>;
 fn main() -> core::result::Result<(), Failure> {
     let mut words = std::env::args().skip(1);
     let listener = TcpListener::bind(words.next().ok_or("where to listen is not said")?)?;
-    let mut random = [0; 32];
+    let (mut random, mut accounts) = ([0; 32], Accounts::default());
     getrandom::fill(&mut random)?;
     let mut seed = Seed::new(random).random();
-    let mut accounts = Accounts::default();
     for word in words {
         let (name, password) = word.split_once(':').ok_or("an account is NAME:PASSWORD")?;
         let (account, mut salt) = (BareJid::parse(&format!("{name}@localhost"))?, [0; 16]);
@@ -94,14 +93,13 @@ fn serve(mut shard: Shard<Peer>, accounts: &mut Accounts, tell: &Tell, happened:
         shard.tick(now());
         while let Some(todo) = shard.next() {
             match todo {
-                // A thread that has ended has said that the socket is broken.
+                // A thread that has ended has said that the socket is broken. What one has not read by `ReadNow` may be lost.
                 Todo::Write(peer, bytes) => peer.write.send(bytes).unwrap_or_default(),
                 Todo::Read(peer) => peer.read_on.send(()).unwrap_or_default(),
-                // What its thread has not said by now a client loses that comes anew.
                 Todo::ReadNow(id, _) => shard.handle(now(), Input::NothingYet(id)),
-                Todo::Close(peer) => {
-                    acceptor.leave(now(), peer.entry);
-                    peer.socket.shutdown(Shutdown::Both).unwrap_or_default(); // It may be gone already.
+                Todo::Close(Peer { socket, entry, .. }) => {
+                    acceptor.leave(now(), entry);
+                    socket.shutdown(Shutdown::Both).unwrap_or_default(); // It may be gone already.
                 }
                 Todo::Ask(ticket, ask) => shard.handle(now(), Input::Answer(ticket, answer(accounts, ask))),
                 Todo::Log(_, line) => println!("{line}"),
