@@ -77,7 +77,8 @@ pub type ComponentConnection = Connection<Component>;
 /// 1. **What has happened goes in**: the transport's bytes with [`advance`](Connection::advance), their end with [`eof`](Connection::eof), the time with
 ///    [`tick`](Connection::tick), the [`answer`](Connection::answer) to what was asked.
 /// 2. **What the owner wants**: [`send`](Connection::send), [`close`](Connection::close), [`abort`](Connection::abort), and what the role adds. Then
-///    [`flush`](Connection::flush): many stanzas become few TLS records so.
+///    [`flush`](Connection::flush): many stanzas become few TLS records so. Without it nothing leaves, not even the header of the stream, and the peer
+///    says nothing either. A client on whose stream stanzas are counted (XEP-0198) also says which it has [handled](ClientConnection::handled).
 /// 3. **What comes of it**: the transport's bytes, which `flush` appends to the owner's buffer (`advance`, `tick` and `eof` as well what can't wait for it:
 ///    the last of all, and what TLS says itself), and events. One is returned at a time: call `advance` again, with no more bytes too, until it wants input
 ///    or is blocked.
@@ -94,7 +95,7 @@ pub type ComponentConnection = Connection<Component>;
 /// use std::time::Duration;
 /// use balcony_connection::ComponentConnection;
 /// use balcony_machine::{Instant, Progress, Seed};
-/// use balcony_stanza::{MessageType, Stanza};
+/// use balcony_stanza::{ErrorCondition, IqType, Kind, MessageType, Stanza};
 /// use balcony_stream::component::{ComponentEvent, ComponentInitiatingConfig};
 ///
 /// fn run(config: ComponentInitiatingConfig, seed: Seed, mut socket: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
@@ -107,9 +108,17 @@ pub type ComponentConnection = Connection<Component>;
 ///         let over = loop {
 ///             match connection.advance(now(), &mut input, &mut out) {
 ///                 Ok(Progress::Event(ComponentEvent::Stanza(stanza))) => {
-///                     let mut reply = Stanza::message(MessageType::Chat);
-///                     (reply.head.from, reply.head.to) = (stanza.head.to, stanza.head.from);
-///                     connection.send(&reply)?;
+///                     let reply = match stanza.head.kind {
+///                         Kind::Message(kind) if kind != MessageType::Error => {
+///                             let mut reply = Stanza::message(MessageType::Chat);
+///                             (reply.head.from, reply.head.to) = (stanza.head.to, stanza.head.from);
+///                             Some(reply)
+///                         }
+///                         // Each request has an answer (RFC 6120 section 8.2.3), and nothing else wants one.
+///                         Kind::Iq(IqType::Get | IqType::Set) => stanza.error(&ErrorCondition::ServiceUnavailable.into()),
+///                         _ => None,
+///                     };
+///                     reply.iter().try_for_each(|reply| connection.send(reply))?;
 ///                 }
 ///                 Ok(Progress::Event(_)) => {}
 ///                 Ok(Progress::Closed) => break Some(Ok(())),
@@ -254,8 +263,8 @@ impl<S: Side> Connection<S> {
         }
     }
 
-    /// Takes the peer's bytes up to the next event. What is to be sent waits for [`flush`](Connection::flush), so that what belongs together is one TLS
-    /// record; what can't wait is appended to `out`: the last words of all, and what TLS says itself.
+    /// Takes the peer's bytes up to the next event. What is to be sent waits for [`flush`](Connection::flush), without which nothing leaves, so that what
+    /// belongs together is one TLS record; what can't wait is appended to `out`: the last words of all, and what TLS says itself.
     ///
     /// No input is taken while `out` and what waits are too much, but time passes all the same: whatever this returns, unless it is an event, no
     /// [`deadline`](Connection::deadline) is `now` or earlier.

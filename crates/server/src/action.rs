@@ -53,9 +53,11 @@ pub enum Action {
     Write(ConnectionId),
     /// Everything received has been used; read on.
     Read(ConnectionId),
-    /// The same, or the owner reads on already; and if there is nothing to be read at this moment, neither bytes nor the end, it says
-    /// [`nothing_yet`](crate::Server::nothing_yet), and reads on. Another connection of the account is about to have this one's resource, and waits until what has come here
-    /// is read. An owner that can't tell says so at once: what it has not read by then may be lost.
+    /// As `Read`, and urgent: another connection of the account is about to have this one's resource, and waits until what has come here is read. Hand in
+    /// what has come by now ([`receive`](crate::Server::receive), [`eof`](crate::Server::eof)); if there is nothing, neither bytes nor the end, say
+    /// [`nothing_yet`](crate::Server::nothing_yet), and read on. It comes instead of `Read`, also while the owner reads on already, and again until there
+    /// is nothing; then the connection ends with `conflict`. An owner that can't tell says `nothing_yet` at once: what it has not read by then is lost.
+    /// Who never answers keeps the other connection waiting for [`Limits::closing`](balcony_machine::Limits::closing).
     ReadNow(ConnectionId),
     /// Everything has been written; close the socket. The server has forgotten the connection.
     Close(ConnectionId),

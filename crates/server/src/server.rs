@@ -79,11 +79,11 @@ use crate::transport::Transport;
 ///                         print!("{}", String::from_utf8_lossy(&bytes));
 ///                         server.written(now, id, &mut actions);
 ///                     }
-///                     Action::Read(id) => sockets.get_mut(&id).into_iter().for_each(|socket| socket.reads = true),
-///                     Action::ReadNow(id) => match sockets.get_mut(&id) {
-///                         Some(socket) if !socket.input.is_empty() => socket.reads = true,
-///                         _ => server.nothing_yet(now, id, &mut actions),
-///                     },
+///                     // Here there always is something: bytes, or the end. Where nothing has come at `ReadNow`, it is
+///                     // `server.nothing_yet(now, id, &mut actions)` besides.
+///                     Action::Read(id) | Action::ReadNow(id) => {
+///                         sockets.get_mut(&id).into_iter().for_each(|socket| socket.reads = true);
+///                     }
 ///                     Action::Close(id) => drop(sockets.remove(&id)),
 ///                     Action::Ask(ticket, ask) => server.answer(now, ticket, answer(ask), &mut actions),
 ///                     Action::Log(level, line) => eprintln!("{level:?}: {line}"),
@@ -96,7 +96,9 @@ use crate::transport::Transport;
 ///             }
 ///         }
 ///         // A program sleeps until then, or until something comes.
-///         now = server.deadline().map_or(now, |deadline| deadline.at);
+///         if !sockets.values().any(|socket| socket.reads) {
+///             now = server.deadline().map_or(now, |deadline| deadline.at);
+///         }
 ///         server.tick(now, &mut actions);
 ///     }
 /// }
@@ -320,12 +322,13 @@ impl Server {
 
     /// Gives some of what strangers have sent to its recipients: see [`Router::take_in`]. Call it when all actions are done, until it is
     /// `false`, and with everything else that happens in between; what nobody asks for comes with [`tick`](Server::tick), a
-    /// millisecond later.
+    /// millisecond later. It is `true` if there is more, or it has appended actions: these are to be done.
     pub fn take_in(&mut self, now: Instant, actions: &mut Vec<Action>) -> bool {
+        let before = actions.len();
         if self.hub.take_in(now) | self.is_under_way() {
             self.settle(now, actions);
         }
-        self.has_more()
+        self.has_more() || actions.len() > before
     }
 
     /// Whether there is something for [`take_in`](Server::take_in).

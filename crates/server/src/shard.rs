@@ -120,8 +120,11 @@ impl AtHub for Hub {
 ///                     shard.handle(now, if written.is_ok() { Input::Written(id) } else { Input::Broken(id) });
 ///                 }
 ///                 Todo::Read(&mut place) => sockets[place].iter_mut().for_each(|socket| socket.reads = true),
-///                 // What was not read by now is lost to a client that comes anew.
-///                 Todo::ReadNow(id, _) => shard.handle(now, Input::NothingYet(id)),
+///                 // It reads on. What was not read by now is lost to a client that comes anew.
+///                 Todo::ReadNow(id, &mut place) => {
+///                     sockets[place].iter_mut().for_each(|socket| socket.reads = true);
+///                     shard.handle(now, Input::NothingYet(id));
+///                 }
 ///                 Todo::Close(place) => sockets[place] = None,
 ///                 Todo::Ask(ticket, ask) => {
 ///                     let answer = answer(ask);
@@ -268,9 +271,11 @@ pub enum Todo<'a, P> {
     Write(&'a mut P, Vec<u8>),
     /// Read on.
     Read(&'a mut P),
-    /// The same, or it reads on already; and if there is nothing to be read at this moment, neither bytes nor the end, it is to say
-    /// [`Input::NothingYet`], and to read on. Another connection of the account is about to have this one's resource, and waits until what has come here is read. An adapter that
-    /// can't tell says so at once: what it has not read by then may be lost.
+    /// As `Read`, and urgent: another connection of the account is about to have this one's resource, and waits until what has come here is read. Hand in
+    /// what has come by now ([`Input::Received`], [`Input::Eof`]); if there is nothing, neither bytes nor the end, say [`Input::NothingYet`], and read on. It
+    /// comes instead of `Read`, also while the adapter reads on already, and again until there is nothing; then the connection ends with `conflict`. An
+    /// adapter that can't tell says `NothingYet` at once: what it has not read by then is lost. Who never answers keeps the other connection waiting for
+    /// [`Limits::closing`](balcony_machine::Limits::closing).
     ReadNow(ConnectionId, &'a mut P),
     /// Close the socket. What is still being written is of no use any more.
     Close(P),

@@ -75,10 +75,9 @@ impl World {
                 };
                 self.server.answer(NOW, ticket, answer, &mut self.actions);
             }
-            let mut is_busy = self.server.router().has_parked();
-            if is_busy {
-                self.server.take_in(NOW, &mut self.actions);
-            }
+            let before = self.actions.len();
+            let mut is_busy = self.server.take_in(NOW, &mut self.actions);
+            assert!(is_busy || self.actions.len() == before, "who waits now leaves these undone");
             for client in self.clients.iter_mut().filter(|client| !client.is_gone) {
                 let (mut down, mut up) = (Vec::new(), Vec::new());
                 self.server.take_output(client.id, &mut down);

@@ -59,7 +59,8 @@ pub struct ClientStreamConfig {
     /// given (XEP-0484 section 3.6), and is not asked for another one.
     #[cfg(feature = "fast")]
     pub end_token: bool,
-    /// What is done with stream management, where it is offered (XEP-0198).
+    /// What is done with stream management, where it is offered (XEP-0198). Unless that is [`Management::Off`] the owner says
+    /// [`handled`](crate::Stream::handled) of each stanza: the server keeps what it hears nothing of, and sends no more when that is too much.
     pub management: Management,
     /// Whether somebody uses the client as it begins; see [`set_active`](crate::Stream::set_active) (XEP-0352).
     pub active: bool,

@@ -146,6 +146,8 @@ pub struct Client {
 ///                 assert_eq!(jid.as_str(), "juliet@example.com/balcony");
 ///                 stream.send(&Stanza::message(MessageType::Chat).with_to("romeo@example.net".parse()?), &mut out)?;
 ///             }
+///             // It is dealt with here. Where stanzas are counted (XEP-0198) a server sends no more, if it never hears that.
+///             Progress::Event(ClientEvent::Stanza(_)) => stream.handled(1, &mut out),
 ///             Progress::Event(_) => {}
 ///             Progress::NeedInput | Progress::Closed => break,
 ///             Progress::Blocked(on) => panic!("nothing was left to wait for: {on:?}"),

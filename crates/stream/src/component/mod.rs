@@ -52,7 +52,7 @@ enum End {
 /// ```
 /// use std::sync::Arc;
 /// use balcony_machine::{Instant, Progress, Secret, Seed};
-/// use balcony_stanza::{MessageType, Stanza};
+/// use balcony_stanza::{ErrorCondition, IqType, Kind, MessageType, Stanza};
 /// use balcony_stream::ComponentStream;
 /// use balcony_stream::component::{ComponentEvent, ComponentInitiatingConfig};
 ///
@@ -69,9 +69,17 @@ enum End {
 ///     loop {
 ///         match stream.advance(now, &mut input, &mut out)? {
 ///             Progress::Event(ComponentEvent::Stanza(stanza)) => {
-///                 let mut reply = Stanza::message(MessageType::Chat);
-///                 (reply.head.from, reply.head.to) = (stanza.head.to, stanza.head.from);
-///                 stream.send(&reply, &mut out)?;
+///                 let reply = match stanza.head.kind {
+///                     Kind::Message(kind) if kind != MessageType::Error => {
+///                         let mut reply = Stanza::message(MessageType::Chat);
+///                         (reply.head.from, reply.head.to) = (stanza.head.to, stanza.head.from);
+///                         Some(reply)
+///                     }
+///                     // Each request has an answer (RFC 6120 section 8.2.3), and nothing else wants one.
+///                     Kind::Iq(IqType::Get | IqType::Set) => stanza.error(&ErrorCondition::ServiceUnavailable.into()),
+///                     _ => None,
+///                 };
+///                 reply.iter().try_for_each(|reply| stream.send(reply, &mut out))?;
 ///             }
 ///             Progress::Event(_) => {}
 ///             Progress::NeedInput | Progress::Blocked(_) | Progress::Closed => break,
