@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-/// A name may be mistyped by so much, to be taken for another one.
+/// A name may be mistyped by so much, to be taken for another one, and by no more than a third: `port` is not `cert`.
 const CLOSE: usize = 2;
 
 /// The fault that was found at this place of the text, with the name of the setting.
@@ -26,7 +26,8 @@ fn unknown(message: &str) -> Option<String> {
     let (name, others) = message.strip_prefix("unknown field `")?.split_once("`, expected ")?;
     // What stands between backticks.
     let meant = others.split('`').skip(1).step_by(2).min_by_key(|other| distance(name, other))?;
-    (distance(name, meant) <= CLOSE).then(|| format!("unknown field `{name}`: is `{meant}` meant?"))
+    (distance(name, meant) <= CLOSE.min(meant.len() / 3))
+        .then(|| format!("unknown field `{name}`: is `{meant}` meant?"))
 }
 
 /// A value that is something else than what is wanted. It is shown where a number or a switch is wanted, and nowhere else: it may be a secret.
