@@ -180,7 +180,7 @@ impl Finish {
 
     /// More has come.
     pub(crate) const fn received(&mut self) {
-        if let Rest::Asked { .. } | Rest::Pause { .. } = self.rest {
+        if !matches!(self.rest, Rest::Nothing) {
             self.rest = Rest::Unread { had_some: true };
         }
     }

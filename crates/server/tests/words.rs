@@ -411,6 +411,24 @@ fn who_finishes_is_read_until_nothing_comes() {
     }
 }
 
+// The same if some of it comes after that was said, and before it was asked for.
+#[test]
+fn who_finishes_and_has_just_sent_something_has_a_moment_more() {
+    let mut part = Part::new(64);
+    let one = part.session(1);
+    let error = Box::new(StreamCondition::Conflict.into());
+    part.is_told(Down::Finish { connection: one, session: SessionId(1), error });
+    part.receives(one, MESSAGE);
+    assert!(matches!(part.says()[..], [Up::Stanza { .. }]));
+    assert!(part.asks(one));
+    part.has_nothing(NOW, one);
+    assert!(part.says().is_empty());
+    let now = part.waits();
+    assert!(part.asks(one) && now > NOW);
+    part.has_nothing(now, one);
+    assert!(matches!(part.says()[..], [Up::Ended { session: SessionId(1) }]));
+}
+
 // RFC 6120 §13.12: it is read no faster than anybody, and what comes within the moment after nothing has come counts.
 #[test]
 fn who_finishes_and_sends_too_fast_is_read_from_more_slowly() {
