@@ -29,7 +29,9 @@ impl Line {
     pub(crate) fn place(&self, number: u64) -> Option<usize> {
         let is_later =
             |waiting: &Waiting| matches!(waiting.task, Task::Sent(_)) && waiting.charge.number() > number;
-        let place = self.queue.iter().position(is_later).unwrap_or(self.queue.len());
+        let end = self.queue.len();
+        let place =
+            if number == u64::MAX { end } else { self.queue.iter().position(is_later).unwrap_or(end) };
         // What it sends by itself, and not because of a change, comes behind all that passes between the two.
         let is_own =
             |waiting: &Waiting| number == u64::MAX || matches!(waiting.task, Task::Sent(_) | Task::Leaving);

@@ -19,10 +19,13 @@ pub(super) fn judge(given_up: GivenUp) -> Result<(), Failure> {
         )
     };
     let of_sessions = || {
-        let sessions =
+        let waited =
             counted(sessions, "session that waited for its client", "sessions that waited for their clients");
         let messages = counted(messages, "message", "messages");
-        format!("{sessions} could not be kept, with {messages} that waited in memory only")
+        match sessions {
+            0 => format!("{messages} that waited in memory only could not be kept"),
+            _ => format!("{waited} could not be kept, with {messages} that waited in memory only"),
+        }
     };
     let of_clients = || {
         let clients = counted(clients, "client had", "clients had");
