@@ -10,7 +10,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, FullJid, Jid};
-use balcony_stanza::{Kind, Payload, PresenceType, Stanza};
+use balcony_stanza::{IqType, Kind, Payload, PresenceType, Stanza};
 use smallvec::SmallVec;
 
 use crate::asks::{Charge, cost};
@@ -387,7 +387,9 @@ impl Account {
                 (Task::Sent(_), Kind::Iq(_)) if is_own => {
                     self.commits > 0 || undecided.is_some_and(|undecided| undecided < first.charge.number())
                 }
-                (Task::Sent(_), _) => self.gates > 0,
+                (Task::Sent(_), _) => {
+                    self.gates > 0 || self.is_decided_later(&first.stanza, first.charge.number())
+                }
                 _ => false,
             }
     }
@@ -407,7 +409,23 @@ impl Account {
         let is_request = is_own && matches!(stanza.head.kind, Kind::Iq(_));
         self.pending().lines.get(peer).is_some_and(|line| line.commits > 0 || !line.queue.is_empty())
             || self.gates > 0
+            || self.is_decided_later(stanza, number)
             || is_request && (self.commits > 0 || undecided.is_some_and(|undecided| undecided < number))
+    }
+
+    /// Whether a client says something of a subscription and has asked before for a change, of its roster for one, that has not begun: what
+    /// it says is decided by what the roster is then (RFC 6120 section 10.1). Its number is as for [`holds_sent`](Account::holds_sent).
+    fn is_decided_later(&self, stanza: &Stanza, number: u64) -> bool {
+        let is_change = |waiting: &Waiting| {
+            matches!((waiting.task, waiting.stanza.head.kind), (Task::Sent(_), Kind::Iq(IqType::Set)))
+                && waiting.charge.number() < number
+        };
+        matches!(stanza.head.kind, Kind::Presence(kind) if kind.is_subscription())
+            && self.pending.is_some()
+            && self
+                .known()
+                .and_then(|known| self.pending().lines.get(known.roster.owner()))
+                .is_some_and(|own| own.queue.iter().any(is_change))
     }
 
     /// The line of an entity, if anything is in it or holds it up.

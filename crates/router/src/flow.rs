@@ -61,7 +61,11 @@ impl Router {
         if !account.is_some_and(holds) {
             return self.sent(from, stanza, origin, effects);
         }
-        let Some(charge) = self.charge_own(&stanza, origin, effects) else { return };
+        let Some(mut charge) = self.charge_own(&stanza, origin, effects) else { return };
+        if matches!(stanza.head.kind, Kind::Presence(kind) if kind.is_subscription()) {
+            // A later request finds the roster as this has left it.
+            self.asks.await_fate(&mut charge);
+        }
         self.line_up(name, &peer, Waiting { task: Task::Sent(from), stanza, charge });
     }
 

@@ -136,6 +136,16 @@ impl Router {
         let mut decisions = Vec::new();
         let heard = stanza.head.from.as_ref().map(|from| (from.to_bare(), kind));
         known.roster.inbound(stanza, &mut decisions);
+        if let Some((contact, PresenceType::Unsubscribe)) = &heard
+            && self.is_local(contact.domainpart())
+        {
+            // Its own account has seen to it that it is no subscriber. An answer would come to it when it may have asked anew already, and
+            // take that back; between servers section 3.3.3 wants one.
+            let is_answer = |kind: Kind| matches!(kind, Kind::Presence(PresenceType::Unsubscribed));
+            decisions.retain(
+                |decision| !matches!(decision, Decision::Send(stanza) if is_answer(stanza.head.kind)),
+            );
+        }
         self.decide(&name, decisions, None, heard, (charge, false), effects);
     }
 

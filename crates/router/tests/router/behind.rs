@@ -1,6 +1,7 @@
 //! What a request causes comes before its answer, however late the store is, and in whatever order it answers.
 
 use balcony_jid::{FullJid, Jid};
+use balcony_roster::Subscription;
 use balcony_router::extension::offline::Offline;
 use balcony_router::extension::{self, Access, Context, Extension, Extensions, Registry, Reply};
 use balcony_router::{Effect, SessionId};
@@ -10,7 +11,7 @@ use proptest::prelude::*;
 use crate::histories::{Grants, Op, grants, op, step, world_with};
 use crate::model::{ACCOUNTS, MOST_STORED, REMOTE};
 use crate::slow::Slow;
-use crate::world::{World, bare, jid, request, subscription};
+use crate::world::{World, available, bare, jid, request, roster_get, roster_set, subscription};
 
 /// To whom a request is addressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -358,6 +359,90 @@ fn in_its_place(
         latest.push((to, part));
     }
     Ok(())
+}
+
+/// What a client may say about a contact that changes its roster, and what it may have to wait for meanwhile.
+#[derive(Clone, Copy, Debug)]
+enum Word {
+    Says(PresenceType),
+    Removes,
+    /// Something else that the store is asked for.
+    Writes,
+}
+
+fn words() -> impl Strategy<Value = Vec<Word>> {
+    use PresenceType::{Subscribe, Subscribed, Unsubscribe, Unsubscribed};
+    let word = prop_oneof![
+        2 => prop::sample::select(vec![Subscribe, Subscribed, Unsubscribe, Unsubscribed]).prop_map(Word::Says),
+        1 => Just(Word::Removes),
+        1 => Just(Word::Writes),
+    ];
+    prop::collection::vec(word, 1..6)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    // RFC 6120 §10.1, RFC 6121 §3: what a client says of subscriptions and asks of its roster in a row comes to what it comes to one by one,
+    // however late the store is; also where the contact's server has an answer to some of it.
+    #[test]
+    fn what_is_said_in_a_row_comes_to_the_same(
+        subscription in prop::sample::select(vec![None, Some(Subscription::To), Some(Subscription::From), Some(Subscription::Both)]),
+        words in words(),
+        asks in any::<bool>(),
+        places in prop::collection::vec(0..12_usize, 100),
+    ) {
+        prop_assert_eq!(
+            in_the_end(subscription, &words, asks, &places, true),
+            in_the_end(subscription, &words, asks, &[], false)
+        );
+    }
+}
+
+/// What both rosters have in the end, and what the contact is asked when it comes; `asks` if it has asked for a subscription before.
+fn in_the_end(
+    subscription_to: Option<Subscription>,
+    words: &[Word],
+    asks: bool,
+    places: &[usize],
+    in_a_row: bool,
+) -> [Vec<String>; 3] {
+    let [own, contact] = [ACCOUNTS[0], ACCOUNTS[1]];
+    let mut world = world_with(&Grants::new(), extensions());
+    if let Some(mine) = subscription_to {
+        let theirs = match mine {
+            Subscription::To => Subscription::From,
+            Subscription::From => Subscription::To,
+            both => both,
+        };
+        world.befriend(own, contact, mine);
+        world.befriend(contact, own, theirs);
+    }
+    let mine = world.available(&format!("{own}/here"), 0);
+    let theirs = world.available(&format!("{contact}/there"), 0);
+    if asks {
+        world.send(theirs, subscription(PresenceType::Subscribe, own));
+    }
+    let (mut store, mut log) = (Slow::default(), Vec::new());
+    (world.at_once, world.parks) = (false, true);
+    for word in words {
+        let said = match word {
+            Word::Says(kind) => subscription(*kind, contact),
+            Word::Removes => roster_set(&format!("<item jid='{contact}' subscription='remove'/>")),
+            Word::Writes => request(IqType::Set, "<vCard xmlns='vcard-temp'><FN>x</FN></vCard>"),
+        };
+        let effects = world.send(mine, said);
+        note(&mut world, &mut store, effects, &mut log);
+        if !in_a_row {
+            go_on(&mut world, &mut store, &[], &mut log);
+        }
+    }
+    go_on(&mut world, &mut store, places, &mut log);
+    assert!(store.is_idle());
+    (world.at_once, world.parks) = (true, false);
+    let later = world.connect(&format!("{contact}/later"));
+    let asked = world.says(later, available(0)).into_iter().filter(|line| line.contains("subscribe"));
+    [asked.collect(), world.says(mine, roster_get()), world.says(theirs, roster_get())]
 }
 
 /// The store does what it is asked and answers, and strangers' stanzas are taken in: in this order, and then all that is left.
