@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use balcony_machine::{Instant, Progress, Secret, Seed, Ticket};
 use balcony_sasl::ScramKeys;
-use balcony_server::{Action, ConnectionId, Connections, Down, ServerConfig, SessionId, Transport, Up};
+use balcony_server::{
+    Action, ConnectionId, Connections, Down, Notice, ServerConfig, SessionId, Transport, Up,
+};
 use balcony_stanza::{Stanza, StreamCondition};
 use balcony_stream::client::{ClientAnswer, ClientAsk, ClientEvent, ClientStreamConfig};
 use balcony_stream::server::{ServerAnswer, ServerAsk};
@@ -214,6 +216,20 @@ fn the_last_session_is_lost_before_its_part_is_alone() {
 fn leave(connection: ConnectionId) -> Down {
     let error = Box::new(StreamCondition::Conflict.into());
     Down::Leave { connection, session: SessionId(1), error }
+}
+
+// XEP-0198 §5: who leaves its session on a connection is not offline, and the log is not told so.
+#[test]
+fn a_session_that_leaves_its_connection_waits() {
+    let mut part = Part::new(1);
+    let one = part.session(1);
+    let enabled = part.enables(one);
+    part.is_told(enabled);
+    part.actions.clear();
+    part.is_told(leave(one));
+    assert!(matches!(part.says()[..], [Up::Lost { session: SessionId(1), .. }]));
+    let notices: Vec<_> = part.actions.iter().filter(|action| matches!(action, Action::Notice(..))).collect();
+    assert!(matches!(notices[..], [Action::Notice(_, Notice::Lost(_))]), "{notices:?}");
 }
 
 // XEP-0198 §5 [SM20]: a session whose client has closed its stream can't go on elsewhere. Who wants it hears that at once, and not when the

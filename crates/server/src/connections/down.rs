@@ -322,11 +322,12 @@ impl Connections {
         let Some(conn) = self.conn(id) else { return };
         let goes_on =
             |attached: &Attached| attached.session == session && attached.is_resumable && !attached.is_over;
-        let counts = conn.attached.filter(goes_on).and_then(|_| conn.link.connection.counts().cloned());
-        let Some(counts) = counts else { return self.up.push_back(Up::Stays { session, connection: id }) };
-        conn.attached = None;
-        self.up.push_back(Up::Lost { session, counts: Box::new(counts) });
-        self.abort(now, id, error, actions);
+        if conn.attached.filter(goes_on).and(conn.link.connection.counts()).is_none() {
+            return self.up.push_back(Up::Stays { session, connection: id });
+        }
+        // The stream of a session that is not over has not ended.
+        let why = conn.link.abort(now, error);
+        self.end_as(now, id, why, true, actions);
     }
 
     pub(super) fn session(&mut self, id: ConnectionId) -> Option<SessionId> {

@@ -681,6 +681,19 @@ impl Connections {
 
     /// The stream is over; what is left is to write the rest and close.
     fn end(&mut self, now: Instant, id: ConnectionId, ended: Ended, actions: &mut Vec<Action>) {
+        let is_lost = is_lost(&ended);
+        self.end_as(now, id, ended, is_lost, actions);
+    }
+
+    /// The same. If it `is_lost`, its session waits for its client, where it can.
+    fn end_as(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        ended: Ended,
+        is_lost: bool,
+        actions: &mut Vec<Action>,
+    ) {
         let closing = self.config.limits.closing;
         let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.link.has_ended()) else { return };
         let finish = conn.finish.take();
@@ -689,7 +702,6 @@ impl Connections {
         let is_over = conn.attached.is_some_and(|attached| attached.is_over);
         let left = finish.filter(|_| is_over).map(|finish| finish.until.saturating_since(now));
         conn.link.end(now, ended.clone(), left.map_or(closing, |left| left.min(closing)));
-        let is_lost = is_lost(&ended);
         let attached = conn.attached.as_mut().filter(|attached| !attached.is_over);
         let counts = attached.as_ref().filter(|attached| is_lost && attached.is_resumable);
         match (counts.and_then(|_| conn.link.connection.counts().cloned()), attached) {
