@@ -11,10 +11,9 @@ use crate::command::FieldValue;
 use crate::config::Settings;
 use crate::connect::ConnectArgs;
 use crate::database::Database;
-use crate::environment;
 use crate::failure::Failure;
 use crate::news::Availability;
-use crate::values::{Account, Address, Contact, Domain, LogLevel, MessageKind, Text};
+use crate::values::{Account, Address, Contact, Domain, LogLevel, MessageKind, Text, own_account};
 
 /// An XMPP server and small clients.
 #[derive(Debug, Parser)]
@@ -276,7 +275,7 @@ would show strangers who has an account, and who is online.
 Messages that come to it meanwhile, such as a quick answer to it, are printed as `balcony listen` prints them.")]
 pub(crate) struct SendArgs {
     /// The account to send from, with or without resource [default: BALCONY_JID]
-    #[arg(long = "as", value_name = "JID", required = environment::is_silent(environment::ACCOUNT))]
+    #[arg(long = "as", value_name = "JID", value_parser = own_account)]
     pub(crate) account: Option<Jid>,
     /// The type of the message
     #[arg(long = "type", value_name = "TYPE", value_enum, default_value_t)]
@@ -300,7 +299,7 @@ Messages to a bare JID go to the resources with the highest priority; those with
 Messages that came while nobody was online come first. Times are UTC.")]
 pub(crate) struct ListenArgs {
     /// The account, with the resource to bind if it is to be a certain one [default: BALCONY_JID]
-    #[arg(long = "as", value_name = "JID", required = environment::is_silent(environment::ACCOUNT))]
+    #[arg(long = "as", value_name = "JID", value_parser = own_account)]
     pub(crate) account: Option<Jid>,
     /// The priority, from -128 to 127
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
@@ -384,7 +383,7 @@ When two people add each other they see when the other is online. None of these 
 hands requests that wait for an answer to clients that are available only. It does so as `balcony presence` does.")]
 pub(crate) struct RosterArgs {
     /// The account [default: BALCONY_JID]
-    #[arg(long = "as", global = true, value_name = "JID")]
+    #[arg(long = "as", global = true, value_name = "JID", value_parser = own_account)]
     pub(crate) account: Option<Jid>,
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
@@ -467,7 +466,7 @@ is what contacts see, and with priority -1, so that no message comes to it. What
 `balcony listen`.")]
 pub(crate) struct PresenceArgs {
     /// The account [default: BALCONY_JID]
-    #[arg(long = "as", value_name = "JID", required = environment::is_silent(environment::ACCOUNT))]
+    #[arg(long = "as", value_name = "JID", value_parser = own_account)]
     pub(crate) account: Option<Jid>,
     /// Print a line of JSON for each
     #[arg(long)]
@@ -494,7 +493,7 @@ A device sees to it who may do what, and is found where it is online: make it a 
 Exit status: 0 done, 1 failed or given up, 2 not understood, such as a field that is missing or has a value that cannot be.")]
 pub(crate) struct CommandArgs {
     /// The account [default: BALCONY_JID]
-    #[arg(long = "as", value_name = "JID", required = environment::is_silent(environment::ACCOUNT))]
+    #[arg(long = "as", value_name = "JID", value_parser = own_account)]
     pub(crate) account: Option<Jid>,
     /// Whom to tell: an account, one of its clients, or a service
     #[arg(value_name = "DEVICE")]

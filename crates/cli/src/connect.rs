@@ -72,27 +72,34 @@ pub(crate) struct Connector {
 impl Connector {
     /// Of a command that is a client: the environment counts where nothing is typed.
     pub(crate) fn of_client(account: Option<Jid>, args: ConnectArgs) -> Result<Connector, Failure> {
-        let account = match account {
-            Some(account) => account,
-            None => environment::value(environment::ACCOUNT)?.ok_or_else(|| {
-                Failure::usage("--as: which account? One such as romeo@localhost is wanted, or BALCONY_JID")
-            })?,
+        let (account, said) = match account {
+            Some(account) => (account, "--as".into()),
+            None => {
+                let account = environment::value(environment::ACCOUNT)?.ok_or_else(|| {
+                    Failure::usage(
+                        "--as: which account? One such as romeo@localhost is wanted, or BALCONY_JID",
+                    )
+                })?;
+                (account, format!("{} in the environment", environment::ACCOUNT))
+            }
         };
+        if account.localpart().is_none() {
+            // Somebody's name, most likely, unless it looks like a domain.
+            let name = account.domainpart();
+            let example = match name == "localhost" || name.contains('.') {
+                true => format!("romeo@{name}"),
+                false => format!("{name}@example.org"),
+            };
+            return Err(Failure::usage(format!(
+                "{said}: `{account}`: an account such as {example} is wanted"
+            )));
+        }
         Connector::new(&account, &args.or_environment()?)
     }
 
     /// Reads certificates and asks for the password.
     pub(crate) fn new(account: &Jid, args: &ConnectArgs) -> Result<Connector, Failure> {
         let bare = account.to_bare();
-        if bare.localpart().is_none() {
-            // Somebody's name, most likely, unless it looks like a domain.
-            let name = bare.domainpart();
-            let example = match name == "localhost" || name.contains('.') {
-                true => format!("romeo@{name}"),
-                false => format!("{name}@example.org"),
-            };
-            return Err(Failure::usage(format!("--as: `{account}`: an account such as {example} is wanted")));
-        }
         let domain = Jid::from_parts(None, bare.domainpart(), None);
         let place = match (&args.connect, args.direct_tls) {
             (Some(place), direct) => place.endpoint(direct),

@@ -39,11 +39,6 @@ pub(crate) fn value<T: FromStr<Err: Display>>(name: &str) -> Result<Option<T>, F
     text(name)?.map(read).transpose()
 }
 
-/// Whether it says nothing.
-pub(crate) fn is_silent(name: &str) -> bool {
-    said(std::env::var_os(name)).is_none()
-}
-
 fn said(value: Option<OsString>) -> Option<OsString> {
     value.filter(|value| !value.is_empty())
 }

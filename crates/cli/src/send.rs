@@ -168,7 +168,14 @@ fn read_text() -> Result<Text, Failure> {
 
 /// Why the message came back.
 fn refused(stanza: &Stanza) -> Failure {
-    let reason = error(stanza).map_or_else(|| "for no reason given".into(), |error| explained(&error));
+    let error = error(stanza);
+    let reason = error.as_ref().map_or_else(|| "for no reason given".into(), explained);
     let from = stanza.head.from.as_ref().map(ToString::to_string).unwrap_or_default();
-    Failure::new(format!("the message to {from} came back: {reason}"))
+    let is_nowhere = error.is_some_and(|error| error.condition == ErrorCondition::RemoteServerNotFound);
+    // Somebody's name, most likely.
+    let hint = match is_nowhere && !from.contains(['@', '.', '/', ':']) {
+        true => format!(". `{from}` is a domain; an account is {from}@DOMAIN"),
+        false => String::new(),
+    };
+    Failure::new(format!("the message to {from} came back: {reason}{hint}"))
 }

@@ -132,6 +132,14 @@ impl FromStr for Account {
     }
 }
 
+/// Reads the address of whom a client logs in as.
+pub(crate) fn own_account(text: &str) -> Result<Jid, String> {
+    match text {
+        "" => Err("an account such as romeo@localhost is wanted".into()),
+        text => Jid::parse(text).map_err(|error| error.to_string()),
+    }
+}
+
 /// Somebody to know. A device stands for its account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Contact(pub(crate) BareJid);

@@ -194,6 +194,7 @@ pub(crate) enum Load {
 fn accounts(text: &str) -> Result<BareJid, String> {
     match Jid::parse(text) {
         Ok(jid) if jid.localpart().is_some() && jid.resourcepart().is_none() => Ok(jid.into_bare()),
+        _ if text.is_empty() => Err("an account is wanted, such as bench@localhost".into()),
         Ok(_) => Err("an account without resource is wanted, such as bench@localhost".into()),
         Err(error) => Err(error.to_string()),
     }
@@ -214,7 +215,7 @@ mod tests {
     #[test]
     fn accounts_have_a_name_and_a_domain() {
         assert_eq!(accounts("bench@example.org").unwrap().as_str(), "bench@example.org");
-        for wrong in ["example.org", "bench@example.org/x"] {
+        for wrong in ["", "example.org", "bench@example.org/x"] {
             assert!(accounts(wrong).unwrap_err().contains("such as bench@localhost"), "{wrong}");
         }
     }

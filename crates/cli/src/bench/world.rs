@@ -62,6 +62,8 @@ pub(crate) struct World {
     /// All of them, with a number behind the name.
     accounts: BareJid,
     registers: bool,
+    /// Whether it does without TLS where the server has it.
+    is_plain: bool,
     /// The name of this run, in everything that it sends.
     pub(crate) run: String,
     /// Where those are who read, if it is another server.
@@ -221,6 +223,7 @@ impl World {
             protection: RefCell::default(),
             accounts: common.accounts.clone(),
             registers: common.register,
+            is_plain: common.plain,
             run: random.token(8),
             readers: None,
             servers,
@@ -302,6 +305,11 @@ impl World {
                 error: Error::Stream(balcony_stream::Error::Authentication(..)), ..
             } => {
                 " (all accounts need this password; --register creates those that are missing, and so does `balcony user import`)"
+            }
+            ConnectError::Stream { error: Error::Stream(balcony_stream::Error::NoMechanism), .. }
+                if self.is_plain =>
+            {
+                " (without TLS; start the server with --allow-plaintext, or leave --plain out)"
             }
             _ => "",
         };

@@ -129,7 +129,10 @@ impl Conversation<'_> {
     async fn listed(&mut self) -> Result<Vec<Offered>, Failure> {
         let query = Query { about: About::Items, node: Some(NS.into()) };
         let result = self.ask(RequestKind::Get, query.to_element().into()).await?;
-        let result = result.map_err(|error| self.refused(&error))?;
+        let result = result.map_err(|error| match is_unknown(&error) {
+            true => Failure::new(format!("{} offers no commands", self.device)),
+            false => self.refused(&error),
+        })?;
         let content = result.payload.parse().ok();
         let items = content.as_ref().and_then(|content| content.root().children().find_map(Items::read));
         let items = items.ok_or_else(|| self.unreadable())?.items.into_iter();
@@ -257,7 +260,7 @@ impl Conversation<'_> {
 
     /// The same of the first step, where it is the command that is not found.
     fn refused_at_first(&self, error: &StanzaError) -> Failure {
-        if error.condition == ErrorCondition::ItemNotFound && error.text.is_none() {
+        if is_unknown(error) {
             return Failure::new(format!(
                 "{} has no such command; without one `balcony command` lists those that it has",
                 self.device
@@ -265,6 +268,11 @@ impl Conversation<'_> {
         }
         self.refused(error)
     }
+}
+
+/// Whether what was asked for is not found, and no more is said of it: the commands, or one of them.
+fn is_unknown(error: &StanzaError) -> bool {
+    error.condition == ErrorCondition::ItemNotFound && error.text.is_none()
 }
 
 /// Why a step was refused, in the other side's words if it has some.

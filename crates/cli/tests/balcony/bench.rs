@@ -107,6 +107,11 @@ fn whether_there_is_tls_is_told_as_it_came_about() {
     world
         .run_as(PASSWORD, &["bench", "chat", "--plain", "--connect", &place])
         .failed(2, &["--plain: TLS is part of this place"]);
+    let strict = world.serve(&["--data", "strict"]);
+    let place = ["bench", "chat", "--plain", "--connect", &strict.address];
+    world
+        .run_as(PASSWORD, &place)
+        .failed(1, &["start the server with --allow-plaintext, or leave --plain out"]);
 }
 
 #[test]

@@ -79,6 +79,8 @@ fn what_cannot_be_delivered_comes_back() {
     let sent = world.send(&server, "romeo@localhost", "juliet@example.org", "hello?", &[]);
     // The name of the condition says something to programs, the rest to people.
     sent.failed(1, &["came back: remote-server-not-found (there is no such server, or "]);
+    let sent = world.send(&server, "romeo@localhost", "juliet", "hello?", &[]);
+    sent.failed(1, &["`juliet` is a domain; an account is juliet@DOMAIN"]);
 }
 
 // RFC 6120 §13.12: a message that is too long has not arrived, and who sends it learns how much is taken
@@ -114,6 +116,11 @@ fn the_environment_says_who_and_where() {
     // What is wrong there is not taken for something that was typed.
     run("BALCONY_JID=romeo@@ balcony presence").failed(2, &["BALCONY_JID in the environment: `romeo@@`: "]);
     run("BALCONY_JID=romeo@@ balcony roster").failed(2, &["BALCONY_JID in the environment: `romeo@@`: "]);
+    run("BALCONY_JID=localhost balcony presence")
+        .failed(2, &["BALCONY_JID in the environment: `localhost`: an account such as romeo@localhost"]);
+    for command in ["presence", "listen", "command localhost", "send romeo@localhost hello"] {
+        run(&format!("balcony {command}")).failed(2, &["--as: which account?", "BALCONY_JID"]);
+    }
     run("BALCONY_JID=romeo@localhost BALCONY_CONNECT=: balcony presence")
         .failed(2, &["BALCONY_CONNECT in the environment: `:`: "]);
 }
@@ -138,7 +145,7 @@ fn empty_variables_are_none() {
         let ended = run(&format!("{command} --as romeo@localhost {at} {more}"));
         match command {
             // It has got so far.
-            "command" => ended.failed(1, &["localhost: item-not-found"]),
+            "command" => ended.failed(1, &["localhost offers no commands"]),
             _ => ended.succeeded(),
         }
         let nobody = run(&format!("{command} {at} {more}"));

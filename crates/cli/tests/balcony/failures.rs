@@ -124,6 +124,10 @@ fn an_address_that_breaks_the_rules() {
     // RFC 7622 §4 [JE4]: a client prepares addresses before it sends them.
     let failed = world.run_as("x", &["send", "--as", "foo bar@example.com", "romeo@localhost", "x"]);
     failed.failed(2, &["--as", "`foo bar@example.com`", "localpart", "U+0020"]);
+    for command in ["listen", "roster"] {
+        let failed = world.run_as("x", &[command, "--as", ""]);
+        failed.failed(2, &["--as <JID>: ``: an account such as romeo@localhost is wanted"]);
+    }
     world
         .run_as("x", &["listen", "--as", "localhost"])
         .failed(2, &["an account such as romeo@localhost is wanted"]);
