@@ -1,6 +1,7 @@
 //! What the environment says of a client or a component: who it is, its secret, and where its server is. A variable that is empty says nothing,
 //! as if it was not set.
 
+use core::fmt;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -31,8 +32,13 @@ impl Environment {
 
     /// A text that has to be there.
     pub(crate) fn wanted(self, name: &str) -> Result<String, Error> {
-        let missing = || Error::Config(format!("the environment variable {name} is not set"));
+        let missing = || Error::Config(format!("the environment variable {name} is not set, or is empty"));
         self.text(name)?.ok_or_else(missing)
+    }
+
+    /// What is wrong with what a variable says, with the name of the variable.
+    pub(crate) fn blame(name: &str, wrong: impl fmt::Display) -> Error {
+        Error::Config(format!("the environment variable {name}: {wrong}"))
     }
 
     fn said(self, name: &str) -> Option<OsString> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 #[cfg(feature = "client")]
 use balcony_client::component::Detached;
 #[cfg(feature = "client")]
-use balcony_client::{Disconnected, OutboxError, PumpError, RequestError};
+use balcony_client::{ConnectError, Disconnected, OutboxError, PumpError, RequestError};
 use balcony_jid::JidError;
 #[cfg(feature = "client")]
 use balcony_stanza::Stanza;
@@ -67,6 +67,13 @@ impl fmt::Display for Error {
             #[cfg(feature = "client")]
             Error::Pump(error) => error.fmt(f),
             #[cfg(feature = "client")]
+            Error::Ended(why) if is_untrusted(why) => {
+                write!(
+                    f,
+                    "{why}: with `trust_pem` of its builder, or `BALCONY_CA` in the environment where `from_env` reads that"
+                )
+            }
+            #[cfg(feature = "client")]
             Error::Ended(why) => why.fmt(f),
             #[cfg(feature = "client")]
             Error::Detached(why) => why.fmt(f),
@@ -86,6 +93,16 @@ impl fmt::Display for Error {
             Error::Listen(addr, reason) => write!(f, "cannot listen at {addr}: {reason}"),
         }
     }
+}
+
+/// Whether the server's certificate may be the right one, and its authority is not trusted.
+#[cfg(feature = "client")]
+fn is_untrusted(why: &Disconnected) -> bool {
+    let Disconnected::Failed(ConnectError::Stream { error: balcony_client::Error::Tls(error), .. }) = why
+    else {
+        return false;
+    };
+    matches!(error, balcony_tls::Error::Certificate { refusal: balcony_tls::Refusal::Untrusted, .. })
 }
 
 impl fmt::Debug for Error {

@@ -205,6 +205,13 @@ async fn what_is_of_no_use_fails_at_once<R: Runtime>(runtime: R) {
     let untrusting = world.client("romeo").configure(|config| config.tls = None);
     let error = world.soon(untrusting.start()).await.unwrap_err();
     assert!(error.to_string().contains("no certificate is trusted"), "{error}");
+    let strange = ClientBuilder::on(world.runtime.clone(), "romeo@localhost").password("pencil");
+    let strange = strange.connect(world.at.to_string());
+    let error = world.soon(strange.start()).await.unwrap_err();
+    assert!(
+        error.to_string().contains("to the trusted roots: with `trust_pem` of its builder, or `BALCONY_CA`"),
+        "{error}"
+    );
     for (builder, words) in [
         (ClientBuilder::on(world.runtime.clone(), "romeo@@"), "`romeo@@` is no address"),
         (ClientBuilder::on(world.runtime.clone(), "localhost").password("x"), "is no account"),

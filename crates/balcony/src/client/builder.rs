@@ -90,25 +90,41 @@ impl<R> ClientBuilder<R> {
         let (jid, password) = (environment.wanted("BALCONY_JID"), environment.wanted("BALCONY_PASSWORD"));
         let mut builder = ClientBuilder::on(runtime, jid.as_deref().unwrap_or_default());
         builder.wrong = jid.err();
+        let wrong = match &builder.jid {
+            Ok(jid) => account(jid).err(),
+            Err(error) => Some(error.clone()),
+        };
+        if let Some(error) = wrong {
+            builder.complain(Environment::blame("BALCONY_JID", error));
+        }
         match password {
             Ok(password) => builder = builder.password(password),
             Err(error) => builder.complain(error),
         }
         match environment.text("BALCONY_CONNECT") {
-            Ok(Some(place)) => builder = builder.connect(&place),
+            Ok(Some(place)) => builder = builder.told("BALCONY_CONNECT", |builder| builder.connect(&place)),
             Ok(None) => {}
             Err(error) => builder.complain(error),
         }
         if let Some(file) = environment.path("BALCONY_CA") {
+            let said = format!("BALCONY_CA: `{}`", file.display());
             match std::fs::read(&file) {
-                Ok(pem) => builder = builder.trust_pem(&pem),
-                Err(error) => builder.complain(Error::Config(format!(
-                    "{} cannot be read: {}",
-                    file.display(),
-                    balcony_runtime::reason(&error)
-                ))),
+                Ok(pem) => builder = builder.told(&said, |builder| builder.trust_pem(&pem)),
+                Err(error) => builder.complain(Environment::blame(
+                    &said,
+                    format_args!("it cannot be read: {}", balcony_runtime::reason(&error)),
+                )),
             }
         }
+        builder
+    }
+
+    /// Is told something by a variable of this name: what is wrong with that names it.
+    fn told(mut self, variable: &str, tell: impl FnOnce(Self) -> Self) -> Self {
+        let before = self.wrong.take();
+        let mut builder = tell(self);
+        let wrong = builder.wrong.map(|error| Environment::blame(variable, error));
+        builder.wrong = before.or(wrong);
         builder
     }
 
@@ -302,9 +318,7 @@ impl<R> ClientBuilder<R> {
             return Err(error);
         }
         let jid = self.jid?;
-        if jid.localpart().is_none() {
-            return Err(Error::Config(format!("`{jid}` is no account: a name and an `@` are missing")));
-        }
+        account(&jid)?;
         let no_password =
             || Error::Config("a client needs a password: call `password` of its builder".into());
         let mut config = ClientConfig::new(jid.to_bare(), self.password.ok_or_else(no_password)?).for_agent();
@@ -325,6 +339,14 @@ impl<R> ClientBuilder<R> {
         }
         let ClientBuilder { runtime, endpoint, agent, extensions, .. } = self;
         Ok(Parts { runtime, config, endpoint, agent, extensions })
+    }
+}
+
+/// Whether this is the address of an account, or of a resource of one.
+fn account(jid: &Jid) -> Result<(), Error> {
+    match jid.localpart() {
+        Some(_) => Ok(()),
+        None => Err(Error::Config(format!("`{jid}` is no account: a name and an `@` are missing"))),
     }
 }
 
@@ -425,11 +447,13 @@ mod tests {
 
     use super::*;
 
-    fn built(environment: fn(&str) -> Option<OsString>) -> ClientBuilder<()> {
+    type Variables = fn(&str) -> Option<OsString>;
+
+    fn built(environment: Variables) -> ClientBuilder<()> {
         ClientBuilder::from_environment((), Environment(environment))
     }
 
-    fn complaint(environment: fn(&str) -> Option<OsString>) -> Option<String> {
+    fn complaint(environment: Variables) -> Option<String> {
         built(environment).wrong.map(|error| error.to_string())
     }
 
@@ -447,12 +471,37 @@ mod tests {
         assert!(builder.wrong.is_none(), "{:?}", builder.wrong);
         assert_eq!(builder.endpoint, Endpoint::Domain);
         assert!(matches!(builder.trust, Trust::System));
-        let missing = |name: &str| Some(format!("the environment variable {name} is not set"));
+        let missing = |name: &str| Some(format!("the environment variable {name} is not set, or is empty"));
         assert_eq!(complaint(|_| None), missing("BALCONY_JID"));
         assert_eq!(complaint(|_| Some("".into())), missing("BALCONY_JID"));
         let without_password =
             |name: &str| account(name).filter(|_| name == "BALCONY_JID").or(Some("".into()));
         assert_eq!(complaint(without_password), missing("BALCONY_PASSWORD"));
+    }
+
+    // Who has set four variables is to know which of them is wrong.
+    #[test]
+    fn what_is_wrong_names_its_variable() {
+        fn with(name: &str, changed: &str, value: &str) -> Option<OsString> {
+            if name == changed { Some(value.into()) } else { account(name) }
+        }
+        let cases: [(Variables, &str); 5] = [
+            (|name| with(name, "BALCONY_JID", "romeo@@"), "BALCONY_JID: `romeo@@` is no address of XMPP: "),
+            (|name| with(name, "BALCONY_JID", "localhost"), "BALCONY_JID: `localhost` is no account: "),
+            (
+                |name| with(name, "BALCONY_CONNECT", "a b"),
+                "BALCONY_CONNECT: `a b` is no place to connect to: ",
+            ),
+            (|name| with(name, "BALCONY_CA", "none.pem"), "BALCONY_CA: `none.pem`: it cannot be read: "),
+            (
+                |name| with(name, "BALCONY_CA", "Cargo.toml"),
+                "BALCONY_CA: `Cargo.toml`: no certificate found: ",
+            ),
+        ];
+        for (environment, words) in cases {
+            let wrong = complaint(environment).unwrap();
+            assert!(wrong.starts_with(&format!("the environment variable {words}")), "{wrong}");
+        }
     }
 
     // What is there and cannot be read is not taken for what is not there: the client would go somewhere else.

@@ -68,6 +68,9 @@ impl<R: Runtime> ComponentBuilder<R> {
             (environment.wanted("BALCONY_COMPONENT"), environment.wanted("BALCONY_SECRET"));
         let mut builder = ComponentBuilder::on(runtime, domain.as_deref().unwrap_or_default());
         builder.wrong = domain.err();
+        if let Err(error) = &builder.domain {
+            builder.wrong.get_or_insert(Environment::blame("BALCONY_COMPONENT", error));
+        }
         match secret {
             Ok(secret) => builder = builder.secret(secret),
             Err(error) => {
@@ -75,7 +78,13 @@ impl<R: Runtime> ComponentBuilder<R> {
             }
         }
         match environment.text("BALCONY_CONNECT") {
-            Ok(Some(place)) => builder.connect(&place),
+            Ok(Some(place)) => {
+                let before = builder.wrong.take();
+                let mut builder = builder.connect(&place);
+                let wrong = builder.wrong.map(|error| Environment::blame("BALCONY_CONNECT", error));
+                builder.wrong = before.or(wrong);
+                builder
+            }
             Ok(None) => builder,
             Err(error) => {
                 builder.wrong.get_or_insert(error);
@@ -171,6 +180,22 @@ mod tests {
         assert!(builder.wrong.is_none(), "{:?}", builder.wrong);
         assert_eq!(builder.place, ("127.0.0.1".into(), PORT));
         let wrong = built(|_| Some("".into())).wrong.map(|error| error.to_string());
-        assert_eq!(wrong.as_deref(), Some("the environment variable BALCONY_COMPONENT is not set"));
+        assert_eq!(
+            wrong.as_deref(),
+            Some("the environment variable BALCONY_COMPONENT is not set, or is empty")
+        );
+        let place =
+            built(
+                |name| {
+                    if name == "BALCONY_CONNECT" { Some("a b".into()) } else { Some("x.localhost".into()) }
+                },
+            );
+        let wrong = place.wrong.map(|error| error.to_string()).unwrap();
+        assert!(wrong.starts_with("the environment variable BALCONY_CONNECT: `a b` is no place"), "{wrong}");
+        let domain = built(|_| Some("romeo@localhost".into())).wrong.map(|error| error.to_string()).unwrap();
+        assert!(
+            domain.starts_with("the environment variable BALCONY_COMPONENT: `romeo@localhost`: "),
+            "{domain}"
+        );
     }
 }
