@@ -25,3 +25,16 @@ where
     let parse = |text: String| text.parse().map_err(|error| D::Error::custom(format!("`{text}`: {error}")));
     texts.into_iter().map(parse).collect()
 }
+
+/// The same of a list that has to have something in it.
+pub(crate) fn one_at_least<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: Display>,
+{
+    let list = one_or_more(deserializer)?;
+    if list.is_empty() {
+        return Err(D::Error::custom("one at least is wanted; leave it out for what is the default"));
+    }
+    Ok(list)
+}

@@ -10,6 +10,24 @@ use balcony_tokio::ServerConfig;
 use super::Settings;
 use crate::failure::Failure;
 
+/// The least that a setting with this name may be.
+pub(super) fn least(name: &str) -> u32 {
+    match name {
+        "negotiation-timeout"
+        | "threads"
+        | "max-connections"
+        | "max-connections-per-ip"
+        | "max-attempts-per-ip"
+        | "max-resources"
+        | "max-offline-messages"
+        | "max-contacts"
+        | "max-login-attempts" => 1,
+        "max-bytes-per-second" => 1000,
+        "max-stanza-bytes" | "max-offline-bytes" => 10_000,
+        _ => 0,
+    }
+}
+
 impl Settings {
     /// How long a token lives that a client gets for its next login, if it gets one (XEP-0484).
     pub(crate) fn token_lifetime(&self) -> Option<Duration> {

@@ -2,6 +2,8 @@
 
 use core::ops::Range;
 
+use super::bounds;
+
 /// A name may be mistyped by so much, to be taken for another one, and by no more than a third: `port` is not `cert`.
 const CLOSE: usize = 2;
 
@@ -14,8 +16,10 @@ pub(super) fn explain(message: &str, text: &str, span: Range<usize>) -> String {
     if let Some(explained) = unknown(message) {
         return explained;
     }
-    let message = wrong_type(message).unwrap_or_else(|| message.replace('\n', " "));
-    match key(text, span.start) {
+    let key = key(text, span.start);
+    let least = key.map_or(0, bounds::least);
+    let message = wrong_type(message, least).unwrap_or_else(|| message.replace('\n', " "));
+    match key {
         Some(key) => format!("`{key}`: {message}"),
         None => message,
     }
@@ -30,17 +34,18 @@ fn unknown(message: &str) -> Option<String> {
         .then(|| format!("unknown field `{name}`: is `{meant}` meant?"))
 }
 
-/// A value that is something else than what is wanted. It is shown where a number or a switch is wanted, and nowhere else: it may be a secret.
-fn wrong_type(message: &str) -> Option<String> {
+/// A value that is something else than what is wanted, and if that is a number then this one at least. It is shown where a number or a switch is wanted, and nowhere else: it may be a secret.
+fn wrong_type(message: &str, least: u32) -> Option<String> {
     let rest = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "))?;
     let (what, wanted) = rest.rsplit_once(", expected ")?;
+    let number = |most: u32| (format!("a whole number from {least} to {most}"), true);
     let (wanted, is_shown) = match wanted {
-        "u8" => ("a whole number from 0 to 255", true),
-        "u16" => ("a whole number from 0 to 65535", true),
-        "u32" => ("a whole number from 0 to 4294967295", true),
-        "a boolean" => ("true or false", true),
-        "a string" | "path string" => ("a text in quotes", false),
-        other => (other, false),
+        "u8" => number(u8::MAX.into()),
+        "u16" => number(u16::MAX.into()),
+        "u32" => number(u32::MAX),
+        "a boolean" => ("true or false".into(), true),
+        "a string" | "path string" => ("a text in quotes".into(), false),
+        other => (other.into(), false),
     };
     if is_shown {
         return Some(format!("{wanted} is wanted, and not the {what}"));

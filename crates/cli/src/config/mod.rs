@@ -13,7 +13,7 @@ use crate::csi::ClientStates;
 use crate::database::Database;
 use crate::domains::Domains;
 use crate::federation::Federation;
-use crate::one_or_more::one_or_more;
+use crate::one_or_more::{one_at_least, one_or_more};
 use crate::push::PushNotifications;
 use crate::queues::Queues;
 use crate::values::{Address, Domain, LogLevel};
@@ -27,7 +27,7 @@ pub(crate) const DATA: &str = "./balcony-data";
 pub(crate) struct Settings {
     /// A domain to serve; may be given several times [default: localhost]
     #[arg(long, value_name = "DOMAIN")]
-    #[serde(deserialize_with = "one_or_more")]
+    #[serde(deserialize_with = "one_at_least")]
     pub(crate) domain: Vec<Domain>,
     /// Listen here for streams that negotiate TLS; may be given several times [default: 127.0.0.1:5222, unless
     /// another --listen-... is given]
@@ -210,6 +210,7 @@ impl Settings {
 
     /// These settings, and those of `file` where these say nothing.
     pub(crate) fn or(self, file: Settings) -> Settings {
+        let listens = self.listens();
         let Settings {
             domain,
             listen,
@@ -246,8 +247,6 @@ impl Settings {
             push: _,
             queues: _,
         } = self;
-        let lists = [&listen, &listen_tls, &listen_wss, &listen_ws, &listen_http];
-        let listens = lists.iter().any(|list| !list.is_empty());
         Settings {
             domain: if domain.is_empty() { file.domain } else { domain },
             // All are one decision: whoever types one of them does not want another from elsewhere.
@@ -285,6 +284,37 @@ impl Settings {
             push: file.push,
             queues: file.queues,
         }
+    }
+
+    /// Where clients connect, by the names of the settings.
+    fn addresses(&self) -> [(&'static str, &[Address]); 5] {
+        [
+            ("listen", &self.listen),
+            ("listen-tls", &self.listen_tls),
+            ("listen-wss", &self.listen_wss),
+            ("listen-ws", &self.listen_ws),
+            ("listen-http", &self.listen_http),
+        ]
+    }
+
+    /// Whether it says where clients connect.
+    pub(crate) fn listens(&self) -> bool {
+        self.addresses().iter().any(|(_, list)| !list.is_empty())
+    }
+
+    /// What is wrong if one address is there twice, with the settings in the words of whoever has written them.
+    pub(crate) fn twice(&self, word: impl Fn(&str) -> String) -> Option<String> {
+        let lists = self.addresses().into_iter();
+        let all: Vec<_> =
+            lists.flat_map(|(name, list)| list.iter().map(move |Address(to)| (name, to))).collect();
+        all.iter().enumerate().find_map(|(index, (name, to))| {
+            // Of port 0 each is another one.
+            let (first, _) = all[..index].iter().find(|(_, before)| before == to && to.port() != 0)?;
+            Some(match first == name {
+                true => format!("{}: {to} is there twice", word(name)),
+                false => format!("{to} is in {} and in {}", word(first), word(name)),
+            })
+        })
     }
 
     /// The data folder.

@@ -3,7 +3,7 @@
 use std::io::{Error, ErrorKind};
 use std::path::Path;
 
-use super::{Settings, fault};
+use super::{Settings, bounds, fault};
 use crate::failure::{Failure, io};
 use crate::password::MARK;
 use crate::small_file;
@@ -29,23 +29,27 @@ impl Settings {
             return Err(Failure::new(format!("{}: `cert` and `key` need each other", path.display())));
         }
         // As typed, but without the help of clap.
-        for (name, value, least) in [
-            ("negotiation-timeout", settings.negotiation_timeout, 1),
-            ("threads", settings.threads.map(u32::from), 1),
-            ("max-connections", settings.max_connections, 1),
-            ("max-connections-per-ip", settings.max_connections_per_ip, 1),
-            ("max-attempts-per-ip", settings.max_attempts_per_ip, 1),
-            ("max-bytes-per-second", settings.max_bytes_per_second, 1000),
-            ("max-stanza-bytes", settings.max_stanza_bytes, 10_000),
-            ("max-resources", settings.max_resources, 1),
-            ("max-offline-messages", settings.max_offline_messages, 1),
-            ("max-offline-bytes", settings.max_offline_bytes, 10_000),
-            ("max-contacts", settings.max_contacts, 1),
-            ("max-login-attempts", settings.max_login_attempts.map(u32::from), 1),
+        for (name, value) in [
+            ("negotiation-timeout", settings.negotiation_timeout),
+            ("threads", settings.threads.map(u32::from)),
+            ("max-connections", settings.max_connections),
+            ("max-connections-per-ip", settings.max_connections_per_ip),
+            ("max-attempts-per-ip", settings.max_attempts_per_ip),
+            ("max-bytes-per-second", settings.max_bytes_per_second),
+            ("max-stanza-bytes", settings.max_stanza_bytes),
+            ("max-resources", settings.max_resources),
+            ("max-offline-messages", settings.max_offline_messages),
+            ("max-offline-bytes", settings.max_offline_bytes),
+            ("max-contacts", settings.max_contacts),
+            ("max-login-attempts", settings.max_login_attempts.map(u32::from)),
         ] {
+            let least = bounds::least(name);
             if value.is_some_and(|value| value < least) {
                 return Err(Failure::new(format!("{}: `{name}` has to be {least} or more", path.display())));
             }
+        }
+        if let Some(reason) = settings.twice(|name| format!("`{name}`")) {
+            return Err(Failure::new(format!("{}: {reason}", path.display())));
         }
         if let Err(reason) = settings.federation.check() {
             return Err(Failure::new(format!("{}: [federation]: {reason}", path.display())));

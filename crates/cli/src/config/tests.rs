@@ -54,9 +54,19 @@ fn what_is_there_twice_is_named() {
             "[domains]\n'a.example' = { key = 'b', certificate = 'a', key = 'c' }",
             "balcony.toml:2: `key` is there twice",
         ),
+        (
+            "listen = ['127.0.0.1:1', '[::1]:1', '127.0.0.1:1']",
+            "balcony.toml: `listen`: 127.0.0.1:1 is there twice",
+        ),
+        (
+            "listen = '127.0.0.1:1'\nlisten-tls = '127.0.0.1:1'",
+            "balcony.toml: 127.0.0.1:1 is in `listen` and in `listen-tls`",
+        ),
     ] {
         assert_eq!(read(text).unwrap_err(), wanted);
     }
+    // The system chooses another port for each.
+    read("listen = ['127.0.0.1:0', '127.0.0.1:0']\nlisten-tls = '127.0.0.1:0'").unwrap();
 }
 
 #[test]
@@ -105,14 +115,15 @@ fn errors_name_the_line() {
         ("[federatoin]\nenabled = true", "1: unknown field `federatoin`: is `federation` meant?"),
         (
             "\nmax-connections = 'many'",
-            "2: `max-connections`: a whole number from 0 to 4294967295 is wanted, and not the string \"many\"",
+            "2: `max-connections`: a whole number from 1 to 4294967295 is wanted, and not the string \"many\"",
         ),
-        ("threads = 300", "1: `threads`: a whole number from 0 to 255 is wanted, and not the integer `300`"),
+        ("threads = 300", "1: `threads`: a whole number from 1 to 255 is wanted, and not the integer `300`"),
         ("[csi]\nenabled = 'yes'", "2: `enabled`: true or false is wanted, and not the string \"yes\""),
         (
             "log = 'loud'",
             "1: `log`: unknown variant `loud`, expected one of `error`, `warn`, `info`, `debug`",
         ),
+        ("domain = []", "1: `domain`: one at least is wanted; leave it out for what is the default"),
         ("listen = 5222", "1: `listen`: a text or a list of texts is wanted"),
         (
             "[domains]\n'a.example' = { certificate = 1 }",

@@ -57,26 +57,7 @@ pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure>
     // Where the page is by default is no promise: its address is printed.
     let (settings, may_move) = options.read()?;
     let log = log::to_stderr(settings.log.unwrap_or_default());
-    if let Some(Address(open)) =
-        settings.listen.iter().find(|Address(to)| settings.allow_plaintext && !to.ip().is_loopback())
-    {
-        return Err(Failure::usage(format!(
-            "--allow-plaintext would let passwords and messages cross the network unprotected at {open}; leave it out, or \
-             listen on a loopback address such as 127.0.0.1:5222"
-        )));
-    }
-    if let Some(Address(open)) = settings.listen_ws.iter().find(|Address(to)| !to.ip().is_loopback()) {
-        return Err(Failure::usage(format!(
-            "--listen-ws would let messages cross the network unprotected at {open}; use --listen-wss, or listen on a \
-             loopback address such as 127.0.0.1:5280 behind a proxy that adds TLS"
-        )));
-    }
-    if let Some(Address(open)) = settings.listen_http.iter().find(|Address(to)| !to.ip().is_loopback()) {
-        return Err(Failure::usage(format!(
-            "--listen-http would let messages cross the network unprotected at {open}; listen on a loopback address such as \
-             127.0.0.1:5280, behind a proxy that adds TLS if others are to see the page"
-        )));
-    }
+    check(&options, &settings)?;
     // It is closed last, when the runtime is gone: a database client cannot be used from within one.
     let store = database::open_for_server(&settings.folder(), settings.database.as_ref())?;
     if settings.database.is_some() {
@@ -100,6 +81,44 @@ pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure>
     let given_up = served?;
     closed?;
     judge(given_up)
+}
+
+/// Whether all addresses are ones to listen at, before anything is done.
+fn check(options: &Options, settings: &Settings) -> Result<(), Failure> {
+    let listens = options.typed.listens();
+    if let Some(twice) = options.typed.twice(|name| format!("--{name}")) {
+        return Err(Failure::usage(twice));
+    }
+    let open = |list: &[Address]| list.iter().map(|Address(to)| *to).find(|to| !to.ip().is_loopback());
+    if let Some(open) = open(&settings.listen).filter(|_| settings.allow_plaintext) {
+        return Err(options.fault(options.typed.allow_plaintext, |word| {
+            format!(
+                "{} would let passwords and messages cross the network unprotected at {open}; leave it out, or \
+                 listen on a loopback address such as 127.0.0.1:5222",
+                word("allow-plaintext")
+            )
+        }));
+    }
+    if let Some(open) = open(&settings.listen_ws) {
+        return Err(options.fault(listens, |word| {
+            format!(
+                "{} would let messages cross the network unprotected at {open}; use {}, or listen on a \
+                 loopback address such as 127.0.0.1:5280 behind a proxy that adds TLS",
+                word("listen-ws"),
+                word("listen-wss")
+            )
+        }));
+    }
+    if let Some(open) = open(&settings.listen_http) {
+        return Err(options.fault(listens, |word| {
+            format!(
+                "{} would let messages cross the network unprotected at {open}; listen on a loopback address such as \
+                 127.0.0.1:5280, behind a proxy that adds TLS if others are to see the page",
+                word("listen-http")
+            )
+        }));
+    }
+    Ok(())
 }
 
 /// The store and the threads before it.

@@ -27,9 +27,7 @@ impl Options {
         let file = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
         let mut settings = self.typed.clone().or(file);
         settings.log = self.log.or(settings.log);
-        let Settings { listen, listen_tls, listen_wss, listen_ws, listen_http, .. } = &settings;
-        let lists = [listen, listen_tls, listen_wss, listen_ws, listen_http];
-        let is_default = lists.iter().all(|list| list.is_empty());
+        let is_default = !settings.listens();
         if is_default {
             let local = |port| Address(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
             settings.listen = vec![local(5222)];
@@ -49,6 +47,18 @@ impl Options {
             tracing::warn!(target: "balcony", "a change of {fixed} needs a restart: that stays as it was");
         }
         Ok((settings, certificate))
+    }
+
+    /// What is wrong with a setting, and where that is said. `says` is given the word for any setting there.
+    pub(super) fn fault(
+        &self,
+        is_typed: bool,
+        says: impl FnOnce(&dyn Fn(&str) -> String) -> String,
+    ) -> Failure {
+        match self.config.as_ref().filter(|_| !is_typed) {
+            Some(path) => Failure::new(format!("{}: {}", path.display(), says(&|name| format!("`{name}`")))),
+            None => Failure::usage(says(&|name| format!("--{name}"))),
+        }
     }
 
     /// The file, in words.

@@ -40,6 +40,8 @@ fn an_address_that_is_none_or_elsewhere() {
             ],
         );
     }
+    let twice = ["serve", "--listen", "127.0.0.1:5222", "--listen", "127.0.0.1:5222"];
+    world.run(&twice).failed(2, &["--listen: 127.0.0.1:5222 is there twice"]);
     let failed = world.run(&["serve", "--listen", "192.0.2.1:5222"]);
     failed.failed(1, &["cannot listen on 192.0.2.1:5222: this machine has no such address. Choose another"]);
 }
@@ -237,6 +239,16 @@ fn plaintext_is_for_this_machine_only() {
     let world = World::new();
     let failed = world.run(&["serve", "--listen", "0.0.0.0:0", "--allow-plaintext"]);
     failed.failed(2, &["--allow-plaintext", "unprotected at 0.0.0.0:0", "loopback"]);
+    // Of a file it is its setting that is named, and the status is that of its other faults.
+    for (setting, name) in [
+        ("allow-plaintext = true\nlisten = '0.0.0.0:0'", "allow-plaintext"),
+        ("listen-ws = '0.0.0.0:0'", "listen-ws"),
+        ("listen-http = '0.0.0.0:0'", "listen-http"),
+    ] {
+        world.write("open.toml", setting);
+        let failed = world.run(&["serve", "--config", "open.toml"]);
+        failed.failed(1, &[&format!("open.toml: `{name}` would let"), "unprotected at 0.0.0.0:0"]);
+    }
 
     let server = world.serve(&[]);
     let offered = features(&server.address);
