@@ -19,6 +19,8 @@ Examples:
 It looks where the DNS says that the domain is, connects to each address, and gets as far as clients do before they log in, and servers \
 before they prove who they are. Nothing is changed, and no account is needed.
 
+Nothing in the environment counts here: BALCONY_JID, BALCONY_CONNECT and BALCONY_CA are for clients, and --as and --ca mean other things than there.
+
 Exit status: 0 all is well, 1 something will not work for somebody, 2 it could not be checked.")]
 pub(crate) struct CheckArgs {
     /// The domain: one's own, or somebody else's
@@ -58,7 +60,7 @@ pub(crate) struct CheckArgs {
     /// The private key of the certificate
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
-    /// Trust the authorities in this PEM file beside those of the operating system [default: for localhost ca.pem in the data folder]
+    /// Trust the authorities in this PEM file beside those of the operating system [default: for localhost that of the server here: ./balcony-data/ca.pem, or with --config ca.pem in the folder that it names]
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// How long each step may take: a question to the DNS, a connection with all that is said on it

@@ -7,7 +7,7 @@ use balcony_connection::Error;
 use balcony_connection::srv::Service;
 use balcony_stanza::{StreamCondition, StreamError};
 use balcony_stream::Offered;
-use balcony_tls::{CertificateDetails, Error as TlsError};
+use balcony_tls::{CertificateDetails, Error as TlsError, Refusal};
 
 use super::Look;
 use super::find::whom;
@@ -121,7 +121,10 @@ impl Port<'_> {
                 ))
             }
             Err(TlsError::Certificate { refusal, .. }) => {
-                let Fault { says, change } = Fault::of(&refusal, &details, chain.len() == 1, self.domain);
+                let Fault { says, mut change } = Fault::of(&refusal, &details, chain.len() == 1, self.domain);
+                if refusal == Refusal::Untrusted && !details.is_self_signed {
+                    change.push_str("; if it is an authority of your own: --ca FILE");
+                }
                 wrong(says, change)
             }
             Err(error) => wrong(format!("the certificate cannot be read: {error}"), "get another one".into()),

@@ -266,6 +266,11 @@ fn wrong_certificates_of_many_kinds() {
             says(&ended, 1, "        for", &["servers that demand certificates; others go on with dialback"]);
             says(&ended, 1, "        to do", &[]);
         }
+        // An authority may be one's own.
+        let is_of_unknown =
+            ["no authority that is", "comes alone"].iter().any(|text| texts[0].starts_with(text));
+        let advice = "; if it is an authority of your own: --ca FILE";
+        assert_eq!(ended.stdout.contains(advice), is_of_unknown, "{}", ended.stdout);
     }
     // How soon is too soon is a choice.
     files(&checked.world, &certify(&|params| params.not_after = soon.into()));
