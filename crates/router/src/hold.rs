@@ -19,9 +19,10 @@ use balcony_machine::Instant;
 use balcony_stanza::Stanza;
 use balcony_xml::ElementRef;
 
-use crate::account::Resource;
+use crate::account::{Account, Resource};
 use crate::extension::{Call, Delivery};
-use crate::outbox::Entry;
+use crate::line::Again;
+use crate::outbox::{Entry, is_copy};
 use crate::queue::Offer;
 use crate::resumption::stamped;
 use crate::router::Router;
@@ -280,9 +281,28 @@ impl Router {
         // Otherwise they are stamped when the client is back.
         let has_connection = !own.outbox.is_detached();
         let behind = own.outbox.take_behind();
+        let name = own.jid.to_bare();
+        let creation = own.outbox.management().managed().and_then(|managed| managed.creation);
+        // Its client takes no messages for the account any more, and so not the rest of the stored ones either: what is behind these is for whoever gets them.
+        let is_left =
+            |account: &Account| account.backlog.may_wait && !account.receptive().any(|other| other == id);
+        let is_left = self.accounts.get(&name).is_some_and(is_left);
+        let is_for_account = |entry: &Entry| {
+            entry.is_message()
+                && entry.stanza.head.to.as_ref().is_some_and(Jid::is_bare)
+                && !is_copy(&entry.stanza)
+        };
+        let (mut back, mut is_left_to_others) = (Vec::new(), false);
         self.queued -= behind.iter().map(Entry::bytes).sum::<usize>();
         let mut front = Vec::new();
         for mut entry in behind {
+            if is_left && is_for_account(&entry) {
+                let again =
+                    Again { when: entry.when(), creation, document: entry.document(&BTreeMap::new()) };
+                is_left_to_others |= entry.is_left_to_others();
+                back.extend(entry.undelivered().map(|stanza| (stanza, again)));
+                continue;
+            }
             let Some(own) = self.sessions.get(&id) else {
                 // There was too much for it.
                 self.offer_late(id, entry, false);
@@ -304,6 +324,18 @@ impl Router {
                 Offer::Full => self.make_room(id, ended),
             }
         }
+        if back.is_empty() {
+            return;
+        }
+        for (stanza, again) in back {
+            self.returned(&name, stanza, again, ended);
+        }
+        if is_left_to_others {
+            self.keep_queues(&name, ended);
+        }
+        self.fetch(&name, ended);
+        self.drain_all(&name, ended);
+        self.settle(&name, ended);
     }
 
     /// Lets go of what is held for sessions for which nothing is held any more.

@@ -92,6 +92,14 @@ impl Scene {
         }
     }
 
+    /// The hall reads all that it gets.
+    fn hall_takes_all(&mut self, effects: &mut Vec<Effect>) {
+        for _ in 0..MAIL {
+            self.world.router.drained(self.world.now, self.hall, u64::MAX, effects);
+            self.world.serve(effects);
+        }
+    }
+
     fn is_empty(&self) -> bool {
         let documents = self.world.store.documents(&bare(JULIET), "undelivered").count();
         (documents, self.world.kept(JULIET).len(), self.world.router.queued()) == (0, 0, 0)
@@ -323,11 +331,11 @@ fn what_waits_behind_mail_survives() {
     }
 }
 
-// docs/guarantees.md: whoever takes no messages any more gets what has waited for it at once; the rest of the mail goes to another.
+// docs/guarantees.md: the rest of the mail goes to another when its client takes no messages any more, which has got what is new at once.
 #[test]
 fn who_takes_no_more_leaves_the_mail_to_others() {
     let mut scene = scene();
-    scene.writes(MAIL, JULIET);
+    let at_once = scene.writes(MAIL, JULIET);
     let mut effects = scene.world.send(scene.phone, unavailable());
     scene.sent.append(&mut effects);
     let mut got = numbers(&scene.sent, scene.phone);
@@ -335,9 +343,10 @@ fn who_takes_no_more_leaves_the_mail_to_others() {
     scene.world.router.acknowledged(scene.world.now, scene.phone, count, &mut effects);
     scene.world.serve(&mut effects);
     got.extend(numbers(&effects, scene.phone));
+    scene.hall_takes_all(&mut effects);
     let rest = numbers(&effects, scene.hall);
-    assert_eq!(got.pop(), Some(MAIL));
     assert_eq!(got.into_iter().chain(rest).collect::<Vec<_>>(), (0..MAIL).collect::<Vec<_>>());
+    assert_eq!(numbers(&at_once, scene.hall), [MAIL]);
 }
 
 // XEP-0198 §4, docs/limits.md: messages that have waited behind mail say so when they go on, and are longer then. If that is more than may wait
@@ -428,4 +437,41 @@ fn a_part_for_one_that_has_just_been_lost_does_not_wait_for_it_for_long() {
     world.router.tick(world.now, &mut effects);
     world.serve(&mut effects);
     assert_eq!(numbers(&effects, hall), (got..MAIL).collect::<Vec<_>>());
+}
+
+// RFC 6120 §10.1, RFC 6121 §8.5.2.1.1: whoever takes no messages any more before the last part gets neither that nor what waits behind it.
+#[test]
+fn what_waits_behind_mail_stays_behind_it_when_nobody_takes_messages_any_more() {
+    for hall_stays in [false, true] {
+        let mut scene = scene();
+        let goes = [Some(scene.desk), (!hall_stays).then_some(scene.hall)];
+        for other in goes.into_iter().flatten() {
+            let effects = scene.world.send(other, unavailable());
+            scene.sent.extend(effects);
+        }
+        let at_once = scene.writes(100, JULIET);
+        let mut effects = scene.world.send(scene.phone, available(-1));
+        let (mut hall, mut got) = (numbers(&effects, scene.hall), numbers(&scene.sent, scene.phone));
+        got.extend(numbers(&effects, scene.phone));
+        scene.sent.append(&mut effects);
+        let count = u32::try_from(wires(&scene.sent, scene.phone).len()).unwrap();
+        scene.sent.clear();
+        scene.world.router.acknowledged(scene.world.now, scene.phone, count, &mut effects);
+        scene.world.serve(&mut effects);
+        scene.hall_takes_all(&mut effects);
+        hall.extend(numbers(&effects, scene.hall));
+        got.extend(numbers(&effects, scene.phone));
+        assert!(!got.is_empty() && !got.contains(&100), "{got:?}");
+        if hall_stays {
+            got.append(&mut hall);
+            // It had that at once.
+            got.extend(numbers(&at_once, scene.hall));
+        } else {
+            assert!(hall.is_empty());
+            let mut effects = scene.world.send(scene.phone, available(0));
+            scene.sent.append(&mut effects);
+            got.extend(scene.takes_all());
+        }
+        assert_eq!(got, (0..MAIL).chain([100]).collect::<Vec<_>>());
+    }
 }
