@@ -68,7 +68,7 @@ mod tests {
                     sessions,
                     ["1 session that waited for its client", "2 sessions that waited for their clients"],
                 ),
-                (messages, ["with 1 message that waited", "with 2 messages that waited"]),
+                (messages, ["1 message that waited", "2 messages that waited"]),
                 (clients, ["that 1 client had sent", "that 2 clients had sent"]),
             ] {
                 for (number, text) in (1..).zip(of) {
