@@ -409,9 +409,12 @@ fn the_bot_says_what_is_missing() {
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
-    assert_eq!(run(&[]).trim(), "Error: the environment variable BALCONY_JID is not set");
+    assert_eq!(run(&[]).trim(), "Error: the environment variable BALCONY_JID is not set, or is empty");
     let wrong = [("BALCONY_JID", "romeo@@"), ("BALCONY_PASSWORD", "r")];
-    assert!(run(&wrong).starts_with("Error: `romeo@@` is no address of XMPP: "));
+    assert!(
+        run(&wrong)
+            .starts_with("Error: the environment variable BALCONY_JID: `romeo@@` is no address of XMPP: ")
+    );
     let nobody =
         [("BALCONY_JID", "romeo@localhost"), ("BALCONY_PASSWORD", "r"), ("BALCONY_CONNECT", "localhost:1")];
     let said =
