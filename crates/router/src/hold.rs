@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
-use balcony_jid::Jid;
+use balcony_jid::{BareJid, Jid};
 use balcony_machine::Instant;
 use balcony_stanza::Stanza;
 use balcony_xml::ElementRef;
@@ -275,15 +275,14 @@ impl Router {
         }
     }
 
+    /// What has waited behind stored messages goes to the session. If its client takes no messages for the account any more, it has not got
+    /// the rest of the stored ones either: then what is for the account [goes back](Router::give_back).
     fn catch_up(&mut self, id: SessionId, ended: &mut Vec<Effect>, effects: &mut Vec<Effect>) {
-        let now = self.asks.now();
         let Some(own) = self.sessions.get_mut(&id) else { return };
-        // Otherwise they are stamped when the client is back.
-        let has_connection = !own.outbox.is_detached();
         let behind = own.outbox.take_behind();
-        let name = own.jid.to_bare();
-        let creation = own.outbox.management().managed().and_then(|managed| managed.creation);
-        // Its client takes no messages for the account any more, and so not the rest of the stored ones either: what is behind these is for whoever gets them.
+        let (name, creation) =
+            (own.jid.to_bare(), own.outbox.management().managed().and_then(|managed| managed.creation));
+        self.queued -= behind.iter().map(Entry::bytes).sum::<usize>();
         let is_left =
             |account: &Account| account.backlog.may_wait && !account.receptive().any(|other| other == id);
         let is_left = self.accounts.get(&name).is_some_and(is_left);
@@ -292,50 +291,69 @@ impl Router {
                 && entry.stanza.head.to.as_ref().is_some_and(Jid::is_bare)
                 && !is_copy(&entry.stanza)
         };
-        let (mut back, mut is_left_to_others) = (Vec::new(), false);
-        self.queued -= behind.iter().map(Entry::bytes).sum::<usize>();
-        let mut front = Vec::new();
-        for mut entry in behind {
-            if is_left && is_for_account(&entry) {
-                let again =
-                    Again { when: entry.when(), creation, document: entry.document(&BTreeMap::new()) };
-                is_left_to_others |= entry.is_left_to_others();
-                back.extend(entry.undelivered().map(|stanza| (stanza, again)));
-                continue;
-            }
-            let Some(own) = self.sessions.get(&id) else {
-                // There was too much for it.
-                self.offer_late(id, entry, false);
-                continue;
-            };
-            let is_late = entry.is_message() && now.saturating_since(entry.at) >= FRESH;
-            if has_connection && !entry.is_stamped && is_late {
-                let late = stamped(self.accounts.get(own.jid.bare_str()), &entry.stanza, entry.at);
-                late.into_iter().for_each(|stanza| entry.change(stanza));
-            }
-            let stanza = Arc::clone(&entry.stanza);
-            let offer = self.admit(id, entry, false, &mut front, effects);
-            let deliver = |stanza| Effect::Deliver { session: id, stanza };
-            effects.extend(front.drain(..).map(deliver));
-            match offer {
-                Offer::Goes => effects.push(deliver(stanza)),
-                Offer::Waits => {}
-                Offer::TooMuch => self.close_full(id, ended),
-                Offer::Full => self.make_room(id, ended),
-            }
+        let (back, own): (Vec<_>, Vec<_>) =
+            behind.into_iter().partition(|entry| is_left && is_for_account(entry));
+        for entry in own {
+            self.let_catch_up(id, entry, ended, effects);
         }
-        if back.is_empty() {
+        if !back.is_empty() {
+            self.give_back(&name, creation, back, ended);
+        }
+    }
+
+    /// One that has waited goes into the session's queue.
+    fn let_catch_up(
+        &mut self,
+        id: SessionId,
+        mut entry: Entry,
+        ended: &mut Vec<Effect>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(own) = self.sessions.get(&id) else {
+            // There was too much for it.
+            self.offer_late(id, entry, false);
             return;
+        };
+        let is_late = entry.is_message() && self.asks.now().saturating_since(entry.at) >= FRESH;
+        // Without a connection it is stamped when the client is back.
+        if is_late && !entry.is_stamped && !own.outbox.is_detached() {
+            let late = stamped(self.accounts.get(own.jid.bare_str()), &entry.stanza, entry.at);
+            late.into_iter().for_each(|stanza| entry.change(stanza));
         }
-        for (stanza, again) in back {
-            self.returned(&name, stanza, again, ended);
+        let stanza = Arc::clone(&entry.stanza);
+        let mut front = Vec::new();
+        let offer = self.admit(id, entry, false, &mut front, effects);
+        let deliver = |stanza| Effect::Deliver { session: id, stanza };
+        effects.extend(front.into_iter().map(deliver));
+        match offer {
+            Offer::Goes => effects.push(deliver(stanza)),
+            Offer::Waits => {}
+            Offer::TooMuch => self.close_full(id, ended),
+            Offer::Full => self.make_room(id, ended),
+        }
+    }
+
+    /// Messages for the account, that was made then, are for whoever else takes them, or are stored.
+    fn give_back(
+        &mut self,
+        name: &BareJid,
+        creation: Option<u64>,
+        back: Vec<Entry>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let is_left_to_others = back.iter().any(Entry::is_left_to_others);
+        for entry in back {
+            let again = Again { when: entry.when(), creation, document: entry.document(&BTreeMap::new()) };
+            if let Some(stanza) = entry.undelivered() {
+                self.returned(name, stanza, again, effects);
+            }
         }
         if is_left_to_others {
-            self.keep_queues(&name, ended);
+            self.keep_queues(name, effects);
         }
-        self.fetch(&name, ended);
-        self.drain_all(&name, ended);
-        self.settle(&name, ended);
+        self.fetch(name, effects);
+        self.drain_all(name, effects);
+        self.settle(name, effects);
     }
 
     /// Lets go of what is held for sessions for which nothing is held any more.
