@@ -142,6 +142,7 @@ impl Router {
                     self.pass_on(stanza, is_sent, origin, effects);
                 }
             }
+            Kind::Presence(PresenceType::Probe) => self.pass_on(stanza, false, origin, effects),
             _ => self.show(stanza, origin, effects),
         }
     }

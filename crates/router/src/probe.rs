@@ -44,6 +44,25 @@ impl Router {
         }
     }
 
+    /// Asks for the presence of these contacts, of which the user has not heard for a while: for all of its clients that are there, since none
+    /// of them knows. A contact of this server who is away is asked as well: the clients may have seen that contact there.
+    pub(crate) fn probe_again(
+        &mut self,
+        name: &BareJid,
+        contacts: Vec<BareJid>,
+        number: u64,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.accounts.get(name).is_none_or(|account| account.available().next().is_none()) {
+            return;
+        }
+        for contact in contacts {
+            let probe =
+                Stanza::presence(PresenceType::Probe).with_from(name.to_jid()).with_to(contact.into());
+            self.leave(name, probe, Said::New, number, effects);
+        }
+    }
+
     /// A probe has come for an account.
     pub(crate) fn take_probe(&mut self, stanza: &Stanza, effects: &mut Vec<Effect>) {
         let Some(to) = &stanza.head.to else { return };
@@ -96,7 +115,7 @@ impl Router {
 
 impl Account {
     /// Those whom the user is subscribed to and who may be asked.
-    fn probed(&self, shared: &Shared) -> Vec<BareJid> {
+    pub(crate) fn probed(&self, shared: &Shared) -> Vec<BareJid> {
         let Some(known) = self.known() else { return Vec::new() };
         let owner = known.roster.owner();
         let allows = |contact: &&BareJid| shared.allows(owner, self, &contact.to_jid());

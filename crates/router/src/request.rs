@@ -36,6 +36,8 @@ pub(crate) struct Seen {
     by: Watchers,
     /// Who has been shown presence otherwise.
     directed: Vec<Jid>,
+    /// Whose presence the user is subscribed to, and gets.
+    asked: BTreeSet<BareJid>,
     /// Who is told otherwise.
     left_out: BTreeSet<BareJid>,
 }
@@ -167,7 +169,8 @@ impl Router {
         }
     }
 
-    /// Those see the user come or go for whom that has changed.
+    /// Those see the user come or go for whom that has changed, and the user is shown those whom the user did not get to see until now: what
+    /// they have said in the meantime has not come.
     pub(crate) fn show_difference(
         &mut self,
         name: &BareJid,
@@ -175,18 +178,22 @@ impl Router {
         number: u64,
         effects: &mut Vec<Effect>,
     ) {
-        let Seen { by: before, directed, left_out } = seen;
+        let Seen { by: before, directed, asked, left_out } = seen;
         let Some(account) = self.accounts.get(name) else { return };
         let now = Watchers::of(account, &self.shared);
         let lost: BTreeSet<Jid> =
             directed.into_iter().filter(|entity| !self.shared.allows(name, account, entity)).collect();
         let gone: Vec<BareJid> = before.all().filter(|contact| !now.has(contact)).cloned().collect();
+        let is_new = |contact: &BareJid| !asked.contains(contact) && !left_out.contains(contact);
+        let unseen: Vec<BareJid> =
+            account.probed(&self.shared).into_iter().filter(|contact| is_new(contact)).collect();
         self.withdraw(name, &gone, &|entity| lost.contains(entity), number, effects);
         for contact in now.audience.difference(&before.audience) {
             if !left_out.contains(contact) {
                 self.reveal(name, contact, number, effects);
             }
         }
+        self.probe_again(name, unseen, number, effects);
     }
 
     fn give_reply(
@@ -449,6 +456,7 @@ impl Seen {
                 .filter(|entity| shared.allows(name, account, entity))
                 .cloned()
                 .collect(),
+            asked: account.probed(shared).into_iter().collect(),
             left_out: BTreeSet::new(),
         }
     }

@@ -238,10 +238,73 @@ fn presence_ends_and_comes_back() {
         ]
     );
     let told = world.says(juliet, unblock(&[ROMEO, "nurse@example.com"]));
-    assert_eq!(told, ["street: presence from juliet@example.com/balcony", "balcony: iq result"]);
+    let shown = [
+        "street: presence from juliet@example.com/balcony",
+        "balcony: presence from romeo@example.net/street",
+        "balcony: iq result",
+    ];
+    assert_eq!(told, shown);
     // The end of directed presence has been told.
     let _ = nurse;
     assert_eq!(world.unbind(juliet), ["street: presence unavailable from juliet@example.com/balcony"]);
+}
+
+// RFC 6121 §4.3: what those have said meanwhile whose presence the user is subscribed to is asked for, since it was not delivered.
+#[test]
+fn what_was_missed_is_asked_for() {
+    let lane = "romeo@example.net/lane";
+    for blocked in [ROMEO, "example.net"] {
+        let (mut world, juliet, romeo) = world();
+        let attic = world.available("juliet@example.com/attic", 0);
+        let lane = world.available(lane, 0);
+        world.send(juliet, block(&[blocked]));
+        // One changes, one goes.
+        let told = world.says(romeo, available(3));
+        assert!(told.iter().all(|line| line.starts_with("lane") || line.starts_with("street")), "{told:?}");
+        world.unbind(lane);
+        let told = world.says(attic, unblock(&[blocked]));
+        let shown = |to: &str| format!("{to}: presence from romeo@example.net/street");
+        for client in ["balcony", "attic"] {
+            assert_eq!(told.iter().filter(|line| **line == shown(client)).count(), 1, "{told:?}");
+        }
+        assert_eq!(told.last().unwrap(), "attic: iq result");
+
+        // All have gone.
+        world.send(juliet, block(&[blocked]));
+        world.unbind(romeo);
+        let told = world.says(juliet, unblock(&[]));
+        for client in ["balcony", "attic"] {
+            let gone = format!("{client}: presence unavailable from romeo@example.net");
+            assert_eq!(told.iter().filter(|line| **line == gone).count(), 1, "{told:?}");
+        }
+        // Nobody is asked of whom nothing was missed.
+        let told = world.says(juliet, unblock(&[]));
+        assert_eq!(told, ["balcony: iq result"]);
+    }
+}
+
+// RFC 6121 §4.3.1: a contact of another server is asked in the user's name, once; nobody is asked who is no contact, nor for clients that
+// are not there.
+#[test]
+fn contacts_of_other_servers_are_asked() {
+    const FRIAR: &str = "friar@example.org";
+    for (subscription, asked) in
+        [(Subscription::To, 1), (Subscription::Both, 1), (Subscription::From, 0), (Subscription::None, 0)]
+    {
+        let mut world = World::new();
+        world.befriend("juliet@example.com", FRIAR, subscription);
+        let silent = world.connect("juliet@example.com/silent");
+        let probes = |told: Vec<String>| told.iter().filter(|line| line.contains("presence probe")).count();
+        world.send(silent, block(&[FRIAR]));
+        assert_eq!(probes(world.says(silent, unblock(&[FRIAR]))), 0);
+        world.available("juliet@example.com/balcony", 0);
+        world.available("juliet@example.com/attic", 0);
+        world.send(silent, block(&[FRIAR]));
+        let told = world.says(silent, unblock(&[FRIAR]));
+        let probe = "remote friar@example.org: presence probe from juliet@example.com".to_owned();
+        assert_eq!(told.contains(&probe), asked == 1, "{told:?}");
+        assert_eq!(probes(told), asked);
+    }
 }
 
 // XEP-0191 1.3 §3.1: the own resources can't be blocked.

@@ -507,9 +507,14 @@ impl Model {
         if account == "x.example" {
             return vec![];
         }
+        // What is for an account, all of its clients get that are there.
+        let gets = |r: &&Resource| r.jid == prober || split(prober).1.is_none() && r.priority.is_some();
         let says = |model: &Model, kind: &str, of: &str| match is_remote(prober) {
-            true => format!("remote {prober}: presence{kind} from {of}"),
-            false => format!("{}: presence{kind} from {of}", model.session(prober)),
+            true => vec![format!("remote {prober}: presence{kind} from {of}")],
+            false => {
+                let sessions = model.of(split(prober).0).filter(gets).map(|r| r.session);
+                sessions.map(|session| format!("{session}: presence{kind} from {of}")).collect()
+            }
         };
         let may = split(prober).0 == account || self.contact(account, prober).from;
         let blocked = self.blocks(account, prober);
@@ -519,13 +524,13 @@ impl Model {
                 true => r.priority.is_some(),
                 false => r.directed.iter().any(|d| d == prober || d == split(prober).0),
             })
-            .map(|r| says(self, "", &r.jid))
+            .flat_map(|r| says(self, "", &r.jid))
             .collect();
         match (may, blocked, seen.is_empty()) {
             (true, true, _) => vec![],
-            (true, false, true) => vec![says(self, " unavailable", to)],
+            (true, false, true) => says(self, " unavailable", to),
             (false, true, _) | (false, false, true) if is_remote(prober) => {
-                vec![says(self, " unsubscribed", account)]
+                says(self, " unsubscribed", account)
             }
             (false, true, _) | (false, false, true) => {
                 self.inbound(&bare_of(prober), PresenceType::Unsubscribed, account)
@@ -567,12 +572,22 @@ impl Model {
         let account = bare_of(sender);
         let mut lines = vec![format!("{}: iq result", self.session(sender))];
         let before = self.audience(&account);
+        let mut unseen = self.those(&account, |contact| contact.to);
+        unseen.retain(|contact| self.blocks(&account, contact));
         self.blocked.retain(|(who, blocked)| *who != account || blocked != whom);
+        unseen.retain(|contact| !self.blocks(&account, contact));
         let mut after = self.audience(&account);
         after.retain(|contact| !before.contains(contact));
         let there: Vec<_> = self.of(&account).filter(|r| r.priority.is_some()).cloned().collect();
-        for resource in there {
+        for resource in &there {
             lines.extend(self.show_all(&resource.jid, false, &after));
+        }
+        // What those have said whom the account sees has not come, and there is somebody whom it is for.
+        for contact in unseen.iter().filter(|_| !there.is_empty()) {
+            match is_remote(contact) {
+                true => lines.push(format!("remote {contact}: presence probe from {account}")),
+                false => lines.extend(self.answer_probe(&account, contact)),
+            }
         }
         lines
     }
