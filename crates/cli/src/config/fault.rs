@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::bounds;
+use super::{Settings, bounds};
 
 /// A name may be mistyped by so much, to be taken for another one, and by no more than a third: `port` is not `cert`.
 const CLOSE: usize = 2;
@@ -13,7 +13,7 @@ pub(super) fn explain(message: &str, text: &str, span: Range<usize>) -> String {
         // It does not say which; the same key or table is somewhere above.
         return format!("`{}` is there twice", text.get(span).unwrap_or_default().trim());
     }
-    if let Some(explained) = unknown(message) {
+    if let Some(explained) = below_section(message, text.get(..span.start)).or_else(|| unknown(message)) {
         return explained;
     }
     let key = key(text, span.start);
@@ -23,6 +23,16 @@ pub(super) fn explain(message: &str, text: &str, span: Range<usize>) -> String {
         Some(key) => format!("`{key}`: {message}"),
         None => message,
     }
+}
+
+/// A setting of the whole file, below the head of a section, to which it belongs then.
+fn below_section(message: &str, before: Option<&str>) -> Option<String> {
+    let (name, _) = message.strip_prefix("unknown field `")?.split_once('`')?;
+    let section = before?.lines().rev().map(str::trim_start).find(|line| line.starts_with('['))?;
+    let section = section.split_once(']')?.0;
+    let of_file = toml::from_str::<Settings>("'' = 0").err()?;
+    let is_of_file = of_file.message().split('`').skip(1).step_by(2).any(|other| other == name);
+    is_of_file.then(|| format!("`{name}` is no setting of {section}]: put it above the first [section]"))
 }
 
 /// A setting that there is not: only the one that was probably meant is named, of some thirty.

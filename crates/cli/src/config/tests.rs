@@ -114,6 +114,14 @@ fn errors_name_the_line() {
         ),
         ("[federatoin]\nenabled = true", "1: unknown field `federatoin`: is `federation` meant?"),
         (
+            "[csi]\nenabled = true\n\n# Where\nlisten = '127.0.0.1:5222'",
+            "5: `listen` is no setting of [csi]: put it above the first [section]",
+        ),
+        (
+            "domain = 'a.example'\n  [domains.'a.example'] # ours\ncert = 'a.pem'",
+            "3: `cert` is no setting of [domains.'a.example']: put it above the first [section]",
+        ),
+        (
             "\nmax-connections = 'many'",
             "2: `max-connections`: a whole number from 1 to 4294967295 is wanted, and not the string \"many\"",
         ),

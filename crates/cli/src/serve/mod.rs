@@ -202,21 +202,22 @@ async fn serve(
     let of_servers_most = if config.federation.is_some() { 2 * settings.federation.connections() } else { 0 };
     open_files::make_room(u64::from(most) + of_servers_most as u64, "lower max-connections");
     server = server.max_connections(most as usize).threads(settings.threads.unwrap_or(1));
+    let said = |name: &str| options.listening(name, may_move);
     for (option, list, transport) in [
-        ("--listen", &settings.listen, Transport::Stream),
-        ("--listen-tls", &settings.listen_tls, Transport::DirectTls),
-        ("--listen-wss", &settings.listen_wss, Transport::SecureWebSocket),
-        ("--listen-ws", &settings.listen_ws, Transport::WebSocket),
-        ("[federation] listen", &of_servers, Transport::Server),
-        ("[federation] listen-tls", &of_servers_tls, Transport::ServerDirectTls),
-        ("[components] listen", &of_components, Transport::Component),
+        (said("listen"), &settings.listen, Transport::Stream),
+        (said("listen-tls"), &settings.listen_tls, Transport::DirectTls),
+        (said("listen-wss"), &settings.listen_wss, Transport::SecureWebSocket),
+        (said("listen-ws"), &settings.listen_ws, Transport::WebSocket),
+        ("[federation] listen".into(), &of_servers, Transport::Server),
+        ("[federation] listen-tls".into(), &of_servers_tls, Transport::ServerDirectTls),
+        ("[components] listen".into(), &of_components, Transport::Component),
     ] {
         for Address(to) in list {
-            server = server.listen(*to, transport).map_err(|error| in_use(*to, option, &error))?;
+            server = server.listen(*to, transport).map_err(|error| in_use(*to, &option, &error))?;
         }
     }
     let http = Http::listen(settings.listen_http.iter().map(|Address(to)| *to), may_move).await;
-    let http = http.map_err(|(to, error)| in_use(to, "--listen-http", &error))?;
+    let http = http.map_err(|(to, error)| in_use(to, &said("listen-http"), &error))?;
     let pages = http.addresses()?;
     let accounts = if options.demo { demo::accounts(&worker, &domains).await? } else { Vec::new() };
     let mut interrupt = signal(SignalKind::interrupt()).map_err(io("cannot catch signals"))?;

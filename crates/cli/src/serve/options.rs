@@ -61,6 +61,14 @@ impl Options {
         }
     }
 
+    /// A setting that says where to listen, by the name that it has where that is said.
+    pub(super) fn listening(&self, name: &str, is_default: bool) -> String {
+        match self.config.as_ref().filter(|_| !is_default && !self.typed.listens()) {
+            Some(path) => format!("`{name}` in {}", path.display()),
+            None => format!("--{name}"),
+        }
+    }
+
     /// The file, in words.
     pub(super) fn source(&self) -> String {
         self.config.as_ref().map(|path| format!("{} and ", path.display())).unwrap_or_default()

@@ -23,7 +23,15 @@ fn a_busy_port() {
     // Only the default may be elsewhere in a demo, not what a file says.
     let file = world.write("demo.toml", &format!("listen-http = [\"{address}\"]\n"));
     let failed = world.run(&["serve", "--demo", "--config", file.to_str().unwrap()]);
-    failed.failed(1, &[&format!("cannot listen on {address}: address in use.")]);
+    let advice = format!(
+        "cannot listen on {address}: address in use. Stop the other program or choose another address with `listen-http` in {}",
+        file.display()
+    );
+    failed.failed(1, &[&advice]);
+    // What is typed is not in the file.
+    let listens = ["--listen", &address, "--config", file.to_str().unwrap()];
+    let failed = world.run(&[&["serve"][..], &listens].concat());
+    failed.failed(1, &["choose another address with --listen"]);
 }
 
 #[test]
