@@ -29,6 +29,8 @@ pub struct Network {
     pub signed: BTreeMap<String, Signed>,
     /// Servers, by their numbers, that take no connections of others.
     pub unreachable: BTreeSet<usize>,
+    /// Servers, by their numbers, whose stores do nothing.
+    pub stalled: BTreeSet<usize>,
     /// The links break when so many more bytes have gone over any of them.
     pub cut_after: Option<usize>,
     /// Whether what is on its way over a link that breaks is lost, although its sender was told that it is written; it is on its way for a
@@ -128,6 +130,7 @@ impl Network {
             silent: BTreeSet::new(),
             signed: BTreeMap::new(),
             unreachable: BTreeSet::new(),
+            stalled: BTreeSet::new(),
             cut_after: None,
             is_lossy: false,
             cuts: 0,
@@ -349,7 +352,7 @@ impl Network {
 
     /// The store of a server takes something that it is asked, carries it out or answers. It keeps the order within an account.
     fn step_store(&mut self, node: usize) -> bool {
-        if self.nodes[node].asks.is_empty() {
+        if self.stalled.contains(&node) || self.nodes[node].asks.is_empty() {
             return false;
         }
         let random = self.random.next_u64();

@@ -6,8 +6,8 @@ use core::time::Duration;
 use balcony_client::RequestKind;
 use balcony_router::extension::Extensions;
 use balcony_router::extension::offline::Offline;
-use balcony_sim::{Accounts, Chunks, Peer, World};
-use balcony_stanza::{MessageType, Stanza};
+use balcony_sim::{Accounts, Chunks, Network, Peer, World};
+use balcony_stanza::{MessageType, PresenceType, Stanza};
 
 /// More than may be unhandled of a session, of a domain, or wait in an account.
 const STANZAS: usize = 600;
@@ -167,6 +167,76 @@ fn the_time_of_an_answer_tells_strangers_nothing() {
                 for (one, other) in told.iter().zip(&all[0].0) {
                     assert_eq!(one, other, "{place}");
                 }
+            }
+        }
+    }
+}
+
+/// The server of the recipients, and that of the stranger.
+const OURS: usize = 0;
+const THEIRS: usize = 1;
+
+/// To whom he writes: nobody, one who is away, one who is there, and one who has blocked him.
+const ABROAD: [&str; 4] = ["nobody", "tybalt", "juliet", "portia"];
+
+/// What a stranger of another server is told, without the name of the recipient: while our store does nothing, and after that.
+fn told_abroad(kind: &str, who: &str, seed: u64) -> [Vec<String>; 2] {
+    let mut network = Network::new(&[&["example.com"], &["example.net"]], seed, |_| {});
+    let [juliet, portia, tybalt] =
+        ["juliet", "portia", "tybalt"].map(|name| network.person(OURS, &format!("{name}@example.com/desk")));
+    let romeo = network.person(THEIRS, "romeo@example.net/orchard");
+    for person in [juliet, portia, tybalt, romeo] {
+        network.come(person);
+    }
+    let block =
+        "<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='romeo@example.net'/></block></iq>";
+    network.send(portia, &Stanza::parse(block.as_bytes()).unwrap());
+    // He is known to the server, and away.
+    network.send(tybalt, &Stanza::presence(PresenceType::Unavailable));
+    network.wait(Duration::from_secs(1));
+    network.go(tybalt);
+    // The servers know each other.
+    let ping = |number: usize| {
+        let ping =
+            format!("<iq to='example.com' type='get' id='ping{number}'><ping xmlns='urn:xmpp:ping'/></iq>");
+        Stanza::parse(ping.as_bytes()).unwrap()
+    };
+    network.send(romeo, &ping(0));
+    network.wait(Duration::from_secs(1));
+    assert!(
+        network.take(romeo).iter().any(|stanza| stanza.head.id.as_deref() == Some("ping0")),
+        "the other server is there"
+    );
+
+    network.stalled.insert(OURS);
+    for number in 0..STANZAS {
+        let stanza = kind.replace("WHO", &format!("{who}@example.com")).replace("ID", &number.to_string());
+        network.send(romeo, &Stanza::parse(stanza.as_bytes()).unwrap());
+    }
+    network.send(romeo, &ping(1));
+    let mut take = || {
+        network.wait(Duration::from_secs(1));
+        let told = network.take(romeo);
+        network.stalled.clear();
+        let mut words = vec![Vec::new(); told.len()];
+        told.iter().zip(&mut words).for_each(|(stanza, word)| stanza.write(word));
+        let words = words.into_iter().map(|word| String::from_utf8(word).unwrap().replace(who, "WHO"));
+        words.collect::<Vec<_>>()
+    };
+    [take(), take()]
+}
+
+// RFC 6120 §13.10.2 [Q12]: the same for a stranger of another server, whose stanzas come over a stream that is bounded as a whole.
+#[test]
+fn the_time_of_an_answer_tells_strangers_of_other_servers_nothing() {
+    for (seed, kind) in (0..).zip(KINDS) {
+        let all = ABROAD.map(|who| told_abroad(kind, who, seed));
+        for (who, told) in ABROAD.iter().zip(&all) {
+            let is_answered = told[0].iter().any(|word| word.contains("ping1"));
+            assert!(is_answered, "the server itself answers while the store does nothing, {kind} to {who}");
+            for (when, (one, other)) in ["before", "after"].into_iter().zip(told.iter().zip(&all[0])) {
+                assert_eq!(one.len(), other.len(), "{when} the store goes on, {kind} to {who}");
+                assert_eq!(one, other, "{when} the store goes on, {kind} to {who}");
             }
         }
     }
