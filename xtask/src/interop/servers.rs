@@ -17,7 +17,8 @@ use crate::run::{Result, built, root};
 /// Balcony is first, because the others take its certificate.
 pub(crate) const NAMES: [&str; 5] = ["balcony", "prosody", "ejabberd", "prosody-newest", "ejabberd-newest"];
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// So long a server may take to start, beside everything else: ejabberd takes some seconds alone.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What servers are started for.
 pub(crate) struct Purpose {

@@ -4,6 +4,8 @@ mod bounds;
 mod fault;
 mod read;
 
+use core::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -304,23 +306,28 @@ impl Settings {
 
     /// What is wrong if one address is there twice, with the settings in the words of whoever has written them.
     pub(crate) fn twice(&self, word: impl Fn(&str) -> String) -> Option<String> {
-        let lists = self.addresses().into_iter();
-        let all: Vec<_> =
-            lists.flat_map(|(name, list)| list.iter().map(move |Address(to)| (name, to))).collect();
-        all.iter().enumerate().find_map(|(index, (name, to))| {
-            // Of port 0 each is another one.
-            let (first, _) = all[..index].iter().find(|(_, before)| before == to && to.port() != 0)?;
-            Some(match first == name {
-                true => format!("{}: {to} is there twice", word(name)),
-                false => format!("{to} is in {} and in {}", word(first), word(name)),
-            })
-        })
+        twice(self.addresses().map(|(name, list)| (word(name), list)))
     }
 
     /// The data folder.
     pub(crate) fn folder(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(|| DATA.into())
     }
+}
+
+/// What is wrong if one address is twice in these lists, each of which has a name.
+pub(crate) fn twice<'a>(lists: impl IntoIterator<Item = (String, &'a [Address])>) -> Option<String> {
+    let mut names = BTreeMap::<SocketAddr, String>::new();
+    lists.into_iter().find_map(|(name, list)| {
+        // Of port 0 each is another one.
+        list.iter().filter(|Address(to)| to.port() != 0).find_map(|Address(to)| {
+            let first = names.insert(*to, name.clone())?;
+            Some(match first == name {
+                true => format!("{name}: {to} is there twice"),
+                false => format!("{to} is in {first} and in {name}"),
+            })
+        })
+    })
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ use warnings::{warn, warn_of_end};
 
 use crate::args::ServeArgs;
 use crate::certificate::Certificate;
-use crate::config::Settings;
+use crate::config::{Settings, twice};
 use crate::control_socket::{ControlSocket, Controlled};
 use crate::database;
 use crate::demo;
@@ -203,7 +203,7 @@ async fn serve(
     open_files::make_room(u64::from(most) + of_servers_most as u64, "lower max-connections");
     server = server.max_connections(most as usize).threads(settings.threads.unwrap_or(1));
     let said = |name: &str| options.listening(name, may_move);
-    for (option, list, transport) in [
+    let lists = [
         (said("listen"), &settings.listen, Transport::Stream),
         (said("listen-tls"), &settings.listen_tls, Transport::DirectTls),
         (said("listen-wss"), &settings.listen_wss, Transport::SecureWebSocket),
@@ -211,7 +211,14 @@ async fn serve(
         ("[federation] listen".into(), &of_servers, Transport::Server),
         ("[federation] listen-tls".into(), &of_servers_tls, Transport::ServerDirectTls),
         ("[components] listen".into(), &of_components, Transport::Component),
-    ] {
+    ];
+    let http = (said("listen-http"), &settings.listen_http[..]);
+    if let Some(twice) =
+        twice(lists.iter().map(|(option, list, _)| (option.clone(), &list[..])).chain([http]))
+    {
+        return Err(Failure::new(twice));
+    }
+    for (option, list, transport) in lists {
         for Address(to) in list {
             server = server.listen(*to, transport).map_err(|error| in_use(*to, &option, &error))?;
         }

@@ -32,6 +32,12 @@ fn a_busy_port() {
     let listens = ["--listen", &address, "--config", file.to_str().unwrap()];
     let failed = world.run(&[&["serve"][..], &listens].concat());
     failed.failed(1, &["choose another address with --listen"]);
+    // The other program may be the server itself.
+    let own = free_address();
+    let file = world.write("own.toml", &format!("listen = '{own}'\n[components]\nlisten = '{own}'\nsecrets = {{ 'a.localhost' = 'secret of it' }}\n"));
+    std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let failed = world.run(&["serve", "--config", file.to_str().unwrap()]);
+    failed.failed(1, &[&format!("{own} is in `listen` in {} and in [components] listen", file.display())]);
 }
 
 #[test]
