@@ -52,9 +52,7 @@ impl Router {
         let mut decisions = Vec::new();
         // Whoever asks for a subscription again, with the result, is not to meet the end of the old one on its way.
         let waits = match &request {
-            Request::Remove(contact) => {
-                known.roster.item(contact).is_some_and(|item| item.subscription.has_to())
-            }
+            Request::Remove(contact) => sees_presence(&known.roster, contact),
             Request::Get { .. } | Request::Set(_) => false,
         };
         let done = match request {
@@ -131,20 +129,14 @@ impl Router {
             return self.say_owed(&name, effects);
         }
         let Some(charge) = self.charge(&stanza, origin, effects) else { return };
+        let heard = stanza.head.from.as_ref().map(|from| (from.to_bare(), kind));
+        let is_ours = heard.as_ref().is_some_and(|(contact, _)| self.is_local(contact.domainpart()));
         let known = self.accounts.get_mut(&name).and_then(|account| account.known_mut());
         let Some(known) = known else { return };
         let mut decisions = Vec::new();
-        let heard = stanza.head.from.as_ref().map(|from| (from.to_bare(), kind));
         known.roster.inbound(stanza, &mut decisions);
-        if let Some((contact, PresenceType::Unsubscribe)) = &heard
-            && self.is_local(contact.domainpart())
-        {
-            // Its own account has seen to it that it is no subscriber. An answer would come to it when it may have asked anew already, and
-            // take that back; between servers section 3.3.3 wants one.
-            let is_answer = |kind: Kind| matches!(kind, Kind::Presence(PresenceType::Unsubscribed));
-            decisions.retain(
-                |decision| !matches!(decision, Decision::Send(stanza) if is_answer(stanza.head.kind)),
-            );
+        if let Some((contact, kind)) = heard.as_ref().filter(|_| is_ours) {
+            agree(&known.roster, contact, *kind, &mut decisions);
         }
         self.decide(&name, decisions, None, heard, (charge, false), effects);
     }
@@ -363,10 +355,8 @@ impl Router {
                 );
             }
         }
-        let sees_presence =
-            |contact: &BareJid| roster.item(contact).is_some_and(|item| item.subscription.has_to());
         let contacts = roster.requests().filter_map(|request| request.head.from.as_ref()).map(Jid::to_bare);
-        for contact in contacts.filter(|contact| sees_presence(contact) == sees) {
+        for contact in contacts.filter(|contact| sees_presence(roster, contact) == sees) {
             self.pass_on(
                 send(PresenceType::Unsubscribed, &contact),
                 false,
@@ -455,4 +445,27 @@ impl Account {
         self.asked_again = asked.last().cloned();
         requests
     }
+}
+
+/// Changes what section 3 has decided about the word of a contact of this server: their words may cross, as both say several of them about
+/// one subscription, and yet their rosters are to agree in the end.
+fn agree(roster: &Roster, contact: &BareJid, kind: PresenceType, decisions: &mut Vec<Decision>) {
+    match kind {
+        // The contact's account has seen to it that it is no subscriber. An answer would come to it when it may have asked anew already, and
+        // take that back; between servers section 3.3.3 wants one.
+        PresenceType::Unsubscribe => decisions.retain(|decision| {
+            !matches!(decision, Decision::Send(stanza) if stanza.head.kind == Kind::Presence(PresenceType::Unsubscribed))
+        }),
+        // The contact approves what the user does not ask for any more, and would show its presence from now on.
+        PresenceType::Subscribed if decisions.is_empty() && !sees_presence(roster, contact) => {
+            let end = Stanza::presence(PresenceType::Unsubscribe).with_from(roster.owner().to_jid());
+            decisions.push(Decision::Send(end.with_to(contact.to_jid())));
+        }
+        _ => {}
+    }
+}
+
+/// Whether the user is subscribed to the contact's presence.
+fn sees_presence(roster: &Roster, contact: &BareJid) -> bool {
+    roster.item(contact).is_some_and(|item| item.subscription.has_to())
 }

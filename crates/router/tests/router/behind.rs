@@ -370,14 +370,24 @@ enum Word {
     Writes,
 }
 
-fn words() -> impl Strategy<Value = Vec<Word>> {
+impl Word {
+    /// As a client sends it.
+    fn to(self, contact: &str) -> Stanza {
+        match self {
+            Word::Says(kind) => subscription(kind, contact),
+            Word::Removes => roster_set(&format!("<item jid='{contact}' subscription='remove'/>")),
+            Word::Writes => request(IqType::Set, "<vCard xmlns='vcard-temp'><FN>x</FN></vCard>"),
+        }
+    }
+}
+
+fn word() -> impl Strategy<Value = Word> {
     use PresenceType::{Subscribe, Subscribed, Unsubscribe, Unsubscribed};
-    let word = prop_oneof![
+    prop_oneof![
         2 => prop::sample::select(vec![Subscribe, Subscribed, Unsubscribe, Unsubscribed]).prop_map(Word::Says),
         1 => Just(Word::Removes),
         1 => Just(Word::Writes),
-    ];
-    prop::collection::vec(word, 1..6)
+    ]
 }
 
 proptest! {
@@ -388,7 +398,7 @@ proptest! {
     #[test]
     fn what_is_said_in_a_row_comes_to_the_same(
         subscription in prop::sample::select(vec![None, Some(Subscription::To), Some(Subscription::From), Some(Subscription::Both)]),
-        words in words(),
+        words in prop::collection::vec(word(), 1..6),
         asks in any::<bool>(),
         places in prop::collection::vec(0..12_usize, 100),
     ) {
@@ -397,6 +407,68 @@ proptest! {
             in_the_end(subscription, &words, asks, &[], false)
         );
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    // RFC 6121 §3: two users of this server who change a subscription at once have rosters that agree when all requests are answered, however
+    // their words cross.
+    #[test]
+    fn rosters_agree_when_words_cross(
+        subscription in prop::sample::select(vec![None, Some(Subscription::To), Some(Subscription::From), Some(Subscription::Both)]),
+        said in prop::collection::vec((any::<bool>(), word(), prop::collection::vec(0..12_usize, 0..8)), 1..8),
+        approves in any::<bool>(),
+        places in prop::collection::vec(0..12_usize, 100),
+    ) {
+        crossing(subscription, &said, approves, &places)?;
+    }
+}
+
+/// Who says what, and how far what is said has come before the next. What is asked then is approved, or not.
+fn crossing(
+    subscription_to: Option<Subscription>,
+    said: &[(bool, Word, Vec<usize>)],
+    approves: bool,
+    places: &[usize],
+) -> Result<(), TestCaseError> {
+    let [own, contact] = [ACCOUNTS[0], ACCOUNTS[1]];
+    let mut world = world_with(&Grants::new(), extensions());
+    befriend(&mut world, [own, contact], subscription_to);
+    let mine = world.available(&format!("{own}/here"), 0);
+    let theirs = world.available(&format!("{contact}/there"), 0);
+    let (mut store, mut log) = (Slow::default(), Vec::new());
+    (world.at_once, world.parks) = (false, true);
+    for (is_mine, word, places) in said {
+        let (speaker, other) = if *is_mine { (mine, contact) } else { (theirs, own) };
+        let effects = world.send(speaker, word.to(other));
+        note(&mut world, &mut store, effects, &mut log);
+        pump(&mut world, &mut store, places.iter(), &mut log);
+    }
+    go_on(&mut world, &mut store, places, &mut log);
+    prop_assert!(store.is_idle());
+    for (session, account, other) in [(mine, own, contact), (theirs, contact, own)] {
+        if world
+            .store
+            .kept(&bare(account))
+            .and_then(|kept| kept.roster.as_ref())
+            .is_some_and(|roster| !roster.requests.is_empty())
+        {
+            let kind = if approves { PresenceType::Subscribed } else { PresenceType::Unsubscribed };
+            let effects = world.send(session, subscription(kind, other));
+            note(&mut world, &mut store, effects, &mut log);
+        }
+    }
+    go_on(&mut world, &mut store, &[], &mut log);
+    let of = |account: &str, contact: &str| {
+        let roster = world.store.kept(&bare(account)).and_then(|kept| kept.roster.as_ref());
+        let item = roster.and_then(|roster| roster.items.iter().find(|item| item.jid == bare(contact)));
+        let subscription = item.map(|item| item.subscription).unwrap_or_default();
+        (subscription.has_to(), subscription.has_from())
+    };
+    let (one, (to, from)) = (of(own, contact), of(contact, own));
+    prop_assert_eq!(one, (from, to));
+    Ok(())
 }
 
 /// What both rosters have in the end, and what the contact is asked when it comes; `asks` if it has asked for a subscription before.
@@ -409,15 +481,7 @@ fn in_the_end(
 ) -> [Vec<String>; 3] {
     let [own, contact] = [ACCOUNTS[0], ACCOUNTS[1]];
     let mut world = world_with(&Grants::new(), extensions());
-    if let Some(mine) = subscription_to {
-        let theirs = match mine {
-            Subscription::To => Subscription::From,
-            Subscription::From => Subscription::To,
-            both => both,
-        };
-        world.befriend(own, contact, mine);
-        world.befriend(contact, own, theirs);
-    }
+    befriend(&mut world, [own, contact], subscription_to);
     let mine = world.available(&format!("{own}/here"), 0);
     let theirs = world.available(&format!("{contact}/there"), 0);
     if asks {
@@ -426,12 +490,7 @@ fn in_the_end(
     let (mut store, mut log) = (Slow::default(), Vec::new());
     (world.at_once, world.parks) = (false, true);
     for word in words {
-        let said = match word {
-            Word::Says(kind) => subscription(*kind, contact),
-            Word::Removes => roster_set(&format!("<item jid='{contact}' subscription='remove'/>")),
-            Word::Writes => request(IqType::Set, "<vCard xmlns='vcard-temp'><FN>x</FN></vCard>"),
-        };
-        let effects = world.send(mine, said);
+        let effects = world.send(mine, word.to(contact));
         note(&mut world, &mut store, effects, &mut log);
         if !in_a_row {
             go_on(&mut world, &mut store, &[], &mut log);
@@ -445,9 +504,31 @@ fn in_the_end(
     [asked.collect(), world.says(mine, roster_get()), world.says(theirs, roster_get())]
 }
 
+/// The rosters of both have this: of the first one, and what belongs to it.
+fn befriend(world: &mut World, [own, contact]: [&str; 2], mine: Option<Subscription>) {
+    let Some(mine) = mine else { return };
+    let theirs = match mine {
+        Subscription::To => Subscription::From,
+        Subscription::From => Subscription::To,
+        both => both,
+    };
+    world.befriend(own, contact, mine);
+    world.befriend(contact, own, theirs);
+}
+
 /// The store does what it is asked and answers, and strangers' stanzas are taken in: in this order, and then all that is left.
 fn go_on(world: &mut World, store: &mut Slow, places: &[usize], log: &mut Vec<Effect>) {
-    for place in places.iter().chain([&0, &1, &2].into_iter().cycle().take(600)) {
+    pump(world, store, places.iter().chain([&0, &1, &2].into_iter().cycle().take(600)), log);
+}
+
+/// The same, and nothing after that.
+fn pump<'a>(
+    world: &mut World,
+    store: &mut Slow,
+    places: impl Iterator<Item = &'a usize>,
+    log: &mut Vec<Effect>,
+) {
+    for place in places {
         let mut effects = Vec::new();
         match place % 3 {
             0 => store.take(world, place / 3, true),
