@@ -103,6 +103,15 @@ static NOTHING: Pending = Pending {
     changing: BTreeMap::new(),
 };
 
+/// What an account has sent before something that waits for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Earlier {
+    /// The number of the first stanza whose fate is not known, and has to be before a request to the own server is begun.
+    pub(crate) undecided: Option<u64>,
+    /// The number of the [first change](Account::first_change) that has not begun.
+    pub(crate) change: Option<u64>,
+}
+
 /// The presence of one entity for one address that waits until an account is open.
 #[derive(Debug, Default)]
 struct Shown {
@@ -353,7 +362,7 @@ impl Account {
         fetching
             || self.holds_change(stanza, undecided)
             || line.is_some_and(|line| {
-                let is_first = is_to_itself(stanza) || line.queue.is_empty();
+                let is_first = is_to_itself(stanza) || self.lets_pass(line);
                 let waits = sees && line.puts > 0 && matches!(stanza.head.kind, Kind::Iq(_));
                 line.commits > 0 || !is_first || waits
             })
@@ -374,58 +383,82 @@ impl Account {
             )
     }
 
-    /// Whether the first stanza of a line still has to wait; `is_own` if it is the account's own line, and `undecided` as for
-    /// [`holds_sent`](Account::holds_sent).
-    pub(crate) fn is_first_held(&self, line: &Line, is_own: bool, undecided: Option<u64>) -> bool {
+    /// Whether what its peer sends now has nothing in a line to wait for: nothing is there, or only what the account sends, of which the
+    /// first is [decided later](Account::is_decided_later). That may wait for what others make of earlier stanzas; if these waited for it in turn
+    /// they would do so for ever.
+    fn lets_pass(&self, line: &Line) -> bool {
         let Some(first) = line.queue.front() else { return true };
-        line.commits > 0
-            || match (first.task, first.stanza.head.kind) {
-                (Task::Arrived, Kind::Message(_)) => self.holds_messages(),
-                (Task::Returned, _) => self.wanted.is_any(),
-                (Task::Arrived, Kind::Iq(_)) => line.puts > 0,
-                (Task::Arrived, Kind::Presence(_)) => self.holds_change(&first.stanza, undecided),
-                (Task::Sent(_), Kind::Iq(_)) if is_own => {
-                    self.commits > 0 || undecided.is_some_and(|undecided| undecided < first.charge.number())
-                }
-                (Task::Sent(_), _) => {
-                    self.gates > 0 || self.is_decided_later(&first.stanza, first.charge.number())
-                }
-                _ => false,
+        self.is_decided_later(&first.stanza, first.charge.number(), self.first_change())
+            && line.queue.iter().all(|waiting| waiting.task.is_outward())
+    }
+
+    /// The place in a line of what may go on next, if anything; `is_own` if it is the account's own line.
+    pub(crate) fn next(&self, line: &Line, is_own: bool, earlier: Earlier) -> Option<usize> {
+        let first = line.queue.front().filter(|_| line.commits == 0)?;
+        if !self.is_held_in(line, first, is_own, earlier) {
+            return Some(0);
+        }
+        let may_pass = matches!(first.task, Task::Sent(_))
+            && !is_own
+            && self.is_decided_later(&first.stanza, first.charge.number(), earlier.change);
+        let place = line.queue.iter().position(|waiting| may_pass && !waiting.task.is_outward())?;
+        (!self.is_held_in(line, &line.queue[place], is_own, earlier)).then_some(place)
+    }
+
+    /// Whether what is next in a line still has to wait.
+    fn is_held_in(&self, line: &Line, next: &Waiting, is_own: bool, earlier: Earlier) -> bool {
+        let number = next.charge.number();
+        match (next.task, next.stanza.head.kind) {
+            (Task::Arrived, Kind::Message(_)) => self.holds_messages(),
+            (Task::Returned, _) => self.wanted.is_any(),
+            (Task::Arrived, Kind::Iq(_)) => line.puts > 0,
+            (Task::Arrived, Kind::Presence(_)) => self.holds_change(&next.stanza, earlier.undecided),
+            (Task::Sent(_), Kind::Iq(_)) if is_own => {
+                self.commits > 0 || earlier.undecided.is_some_and(|undecided| undecided < number)
             }
+            (Task::Sent(_), _) => {
+                // What is behind a request in the same line waits for it in any case.
+                self.gates > 0 || !is_own && self.is_decided_later(&next.stanza, number, earlier.change)
+            }
+            (Task::Leaving, _) => false,
+        }
     }
 
     /// Whether what a session sends to this peer, or to its own account or server, waits: for changes that concern the peer, and
     /// for what has been sent before; and a request to its own account or server for changes that the answer would tell of before
     /// they are durable, and for the fate of what the account has sent before to those whom it sees, so that the answer says that this is
-    /// known: `undecided` is the number of the first such stanza, and `number` that of this one, if it has waited.
+    /// known. `number` is that of this one, if it has waited.
     pub(crate) fn holds_sent(
         &self,
         peer: &BareJid,
         stanza: &Stanza,
         is_own: bool,
-        undecided: Option<u64>,
+        earlier: Earlier,
         number: u64,
     ) -> bool {
         let is_request = is_own && matches!(stanza.head.kind, Kind::Iq(_));
         self.pending().lines.get(peer).is_some_and(|line| line.commits > 0 || !line.queue.is_empty())
             || self.gates > 0
-            || self.is_decided_later(stanza, number)
-            || is_request && (self.commits > 0 || undecided.is_some_and(|undecided| undecided < number))
+            || self.is_decided_later(stanza, number, earlier.change)
+            || is_request
+                && (self.commits > 0 || earlier.undecided.is_some_and(|undecided| undecided < number))
     }
 
-    /// Whether a client says something of a subscription and has asked before for a change, of its roster for one, that has not begun: what
-    /// it says is decided by what the roster is then (RFC 6120 section 10.1). Its number is as for [`holds_sent`](Account::holds_sent).
-    fn is_decided_later(&self, stanza: &Stanza, number: u64) -> bool {
-        let is_change = |waiting: &Waiting| {
-            matches!((waiting.task, waiting.stanza.head.kind), (Task::Sent(_), Kind::Iq(IqType::Set)))
-                && waiting.charge.number() < number
-        };
+    /// Whether a client says something of a subscription and has asked before for a `change` that has not begun: what it says is decided by
+    /// what the roster is then (RFC 6120 section 10.1). Its number is as for [`holds_sent`](Account::holds_sent).
+    fn is_decided_later(&self, stanza: &Stanza, number: u64, change: Option<u64>) -> bool {
         matches!(stanza.head.kind, Kind::Presence(kind) if kind.is_subscription())
-            && self.pending.is_some()
-            && self
-                .known()
-                .and_then(|known| self.pending().lines.get(known.roster.owner()))
-                .is_some_and(|own| own.queue.iter().any(is_change))
+            && change.is_some_and(|change| change < number)
+    }
+
+    /// The number of the first request for a change, of its roster for one, that a client of the account has sent and that has not begun.
+    pub(crate) fn first_change(&self) -> Option<u64> {
+        self.pending.as_ref()?;
+        let own = self.pending().lines.get(self.known()?.roster.owner())?;
+        let is_change = |waiting: &&Waiting| {
+            matches!((waiting.task, waiting.stanza.head.kind), (Task::Sent(_), Kind::Iq(IqType::Set)))
+        };
+        own.queue.iter().find(is_change).map(|waiting| waiting.charge.number())
     }
 
     /// The line of an entity, if anything is in it or holds it up.

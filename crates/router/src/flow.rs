@@ -14,7 +14,7 @@ use balcony_jid::BareJid;
 use balcony_machine::Ticket;
 use balcony_stanza::{ErrorCondition, IqType, Kind, MessageType, PresenceType, Stanza};
 
-use crate::account::{Account, is_to_itself};
+use crate::account::{Account, Earlier, is_to_itself};
 use crate::asks::{Charge, Purpose, cost};
 use crate::charging::sees;
 use crate::commit::{Commit, Scope, Then};
@@ -54,10 +54,9 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) {
         let peer = self.peer(name, &stanza);
-        let undecided = self.asks.undecided(name.as_str());
-        let number = origin.number();
+        let (earlier, number) = (self.earlier(name), origin.number());
         let account = self.accounts.get(name);
-        let holds = |account: &Account| account.holds_sent(&peer, &stanza, peer == *name, undecided, number);
+        let holds = |account: &Account| account.holds_sent(&peer, &stanza, peer == *name, earlier, number);
         if !account.is_some_and(holds) {
             return self.sent(from, stanza, origin, effects);
         }
@@ -76,6 +75,12 @@ impl Router {
             Some(to) if to.localpart().is_some() || !self.is_local(to.domainpart()) => to.to_bare(),
             _ => name.clone(),
         }
+    }
+
+    /// What the account has sent, and is still to be done or decided.
+    fn earlier(&self, name: &BareJid) -> Earlier {
+        let change = self.accounts.get(name).and_then(Account::first_change);
+        Earlier { undecided: self.asks.undecided(name.as_str()), change }
     }
 
     fn line_up(&mut self, name: &BareJid, peer: &BareJid, waiting: Waiting) {
@@ -473,24 +478,29 @@ impl Router {
 
     /// Lets what waits between the account and the peer go on, as far as it can.
     pub(crate) fn drain(&mut self, name: &BareJid, peer: &BareJid, effects: &mut Vec<Effect>) {
-        let has_gone = self.drain_line(name, peer, effects);
+        let change = self.earlier(name).change;
+        let has_gone = self.drain_line(name, peer, change, effects);
         if has_gone && name == peer {
             // What others would change has waited for the account's own requests.
             self.drain_others(name, effects);
         }
     }
 
-    /// The same, and nothing that waits for that; whether anything has gone on.
-    fn drain_line(&mut self, name: &BareJid, peer: &BareJid, effects: &mut Vec<Effect>) -> bool {
+    /// The same, and nothing that waits for that; whether anything has gone on. `change` is the account's first that has not begun.
+    fn drain_line(
+        &mut self,
+        name: &BareJid,
+        peer: &BareJid,
+        change: Option<u64>,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
         let mut has_gone = false;
         loop {
-            let undecided = self.asks.undecided(name.as_str());
+            let earlier = Earlier { undecided: self.asks.undecided(name.as_str()), change };
             let Some(account) = self.accounts.get_mut(name) else { return has_gone };
-            let can_go = account.phase.is_open()
-                && account
-                    .line(peer.as_str())
-                    .is_some_and(|line| !account.is_first_held(line, name == peer, undecided));
-            let next = can_go.then(|| account.line_mut(peer).queue.pop_front()).flatten();
+            let line = account.line(peer.as_str()).filter(|_| account.phase.is_open());
+            let place = line.and_then(|line| account.next(line, name == peer, earlier));
+            let next = place.and_then(|place| account.line_mut(peer).queue.remove(place));
             let Some(Waiting { task, mut stanza, charge }) = next else { break };
             has_gone = true;
             let mut origin = Origin::Waited(charge);
@@ -525,8 +535,10 @@ impl Router {
     fn drain_others(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         let Some(account) = self.accounts.get(name) else { return };
         let peers: Vec<BareJid> = account.lines().filter(|peer| *peer != name).cloned().collect();
+        // Own requests are not in these lines. It is found once, since there may be many lines, and much in the own one.
+        let change = account.first_change();
         for peer in peers {
-            self.drain_line(name, &peer, effects);
+            self.drain_line(name, &peer, change, effects);
         }
     }
 

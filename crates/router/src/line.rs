@@ -33,8 +33,7 @@ impl Line {
         let place =
             if number == u64::MAX { end } else { self.queue.iter().position(is_later).unwrap_or(end) };
         // What it sends by itself, and not because of a change, comes behind all that passes between the two.
-        let is_own =
-            |waiting: &Waiting| number == u64::MAX || matches!(waiting.task, Task::Sent(_) | Task::Leaving);
+        let is_own = |waiting: &Waiting| number == u64::MAX || waiting.task.is_outward();
         (self.commits > 0 || self.queue.iter().take(place).any(is_own)).then_some(place)
     }
 
@@ -63,6 +62,13 @@ pub(crate) enum Task {
     Returned,
     /// The server sends it in the account's name.
     Leaving,
+}
+
+impl Task {
+    /// Whether it goes from the account to the other entity.
+    pub(crate) const fn is_outward(self) -> bool {
+        matches!(self, Task::Sent(_) | Task::Leaving)
+    }
 }
 
 /// A stanza that a session has sent.

@@ -471,6 +471,85 @@ fn crossing(
     Ok(())
 }
 
+// RFC 6120 §10.1: two who change their rosters and then say something of their subscriptions do not wait for each other: the message of one for
+// what the other says, which waits for a request, which waits for what becomes of the other's message.
+#[test]
+fn two_accounts_do_not_wait_for_each_other() {
+    let [own, contact] = [ACCOUNTS[0], ACCOUNTS[1]];
+    let mut world = world_with(&Grants::new(), extensions());
+    befriend(&mut world, [own, contact], Some(Subscription::Both));
+    let mine = world.available(&format!("{own}/here"), 0);
+    let theirs = world.available(&format!("{contact}/there"), 0);
+    let (mut store, mut log) = (Slow::default(), Vec::new());
+    (world.at_once, world.parks) = (false, true);
+    let message = |to: &str| Stanza::message(MessageType::Chat).with_to(jid(to)).with_id(THEN);
+    for (from, said) in [
+        (mine, roster_set(&format!("<item jid='{contact}' name='J'/>"))),
+        (mine, message(contact)),
+        (mine, Word::Writes.to(contact)),
+        (mine, Word::Says(PresenceType::Subscribe).to(contact)),
+        (theirs, message(own)),
+        (theirs, Word::Writes.to(own)),
+        (theirs, Word::Says(PresenceType::Subscribe).to(own)),
+    ] {
+        let effects = world.send(from, said);
+        note(&mut world, &mut store, effects, &mut log);
+    }
+    go_on(&mut world, &mut store, &[], &mut log);
+    assert_eq!(log.iter().filter(|effect| id(effect) == Some(THEN)).count(), 2, "both messages have come");
+    for session in [mine, theirs] {
+        let effects = world.send(session, roster_get());
+        note(&mut world, &mut store, effects, &mut log);
+        assert!(matches!(log.last(), Some(Effect::Deliver { session: to, .. }) if *to == session));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+    // The same whatever the two say to each other and ask: when the store has answered all of it, all is answered, and nothing waits.
+    #[test]
+    fn nobody_waits_without_end(
+        said in prop::collection::vec(
+            (any::<bool>(), 0..6_u8, word(), prop::collection::vec(0..12_usize, 0..2)),
+            7..18,
+        ),
+        places in prop::collection::vec(0..12_usize, 0..60),
+    ) {
+        let names = [ACCOUNTS[0], ACCOUNTS[1]];
+        let mut world = world_with(&Grants::new(), extensions());
+        befriend(&mut world, names, Some(Subscription::Both));
+        let sessions = names.map(|name| world.available(&format!("{name}/here"), 0));
+        let (mut store, mut log) = (Slow::default(), Vec::new());
+        (world.at_once, world.parks) = (false, true);
+        let (mut asked, mut messages) = ([0; 2], 0);
+        for (is_first, kind, word, places) in said {
+            let (who, other) = if is_first { (0, names[1]) } else { (1, names[0]) };
+            let said = match kind {
+                0 | 1 => Stanza::message(MessageType::Chat).with_to(jid(other)).with_id(THEN),
+                2 => roster_set(&format!("<item jid='{other}' name='a friend'/>")),
+                3 => Word::Writes.to(other),
+                4 => Word::Says(PresenceType::Subscribe).to(other),
+                _ => word.to(other),
+            };
+            asked[who] += usize::from(matches!(said.head.kind, Kind::Iq(_)));
+            messages += usize::from(matches!(said.head.kind, Kind::Message(_)));
+            let effects = world.send(sessions[who], said);
+            note(&mut world, &mut store, effects, &mut log);
+            pump(&mut world, &mut store, places.iter(), &mut log);
+        }
+        go_on(&mut world, &mut store, &places, &mut log);
+        prop_assert!(store.is_idle());
+        let answers = sessions.map(|own| {
+            let is_answer = |effect: &&Effect| matches!(effect, Effect::Deliver { session, stanza }
+                if *session == own && matches!(stanza.head.kind, Kind::Iq(IqType::Result | IqType::Error)));
+            log.iter().filter(is_answer).count()
+        });
+        prop_assert_eq!(answers, asked);
+        prop_assert_eq!(log.iter().filter(|effect| id(effect) == Some(THEN)).count(), messages);
+    }
+}
+
 /// What both rosters have in the end, and what the contact is asked when it comes; `asks` if it has asked for a subscription before.
 fn in_the_end(
     subscription_to: Option<Subscription>,
