@@ -280,16 +280,15 @@ impl Router {
     fn catch_up(&mut self, id: SessionId, ended: &mut Vec<Effect>, effects: &mut Vec<Effect>) {
         let Some(own) = self.sessions.get_mut(&id) else { return };
         let behind = own.outbox.take_behind();
-        let (name, creation) =
-            (own.jid.to_bare(), own.outbox.management().managed().and_then(|managed| managed.creation));
+        let (name, address) = (own.jid.to_bare(), own.jid.to_jid());
+        let creation = own.outbox.management().managed().and_then(|managed| managed.creation);
         self.queued -= behind.iter().map(Entry::bytes).sum::<usize>();
         let is_left =
             |account: &Account| account.backlog.may_wait && !account.receptive().any(|other| other == id);
         let is_left = self.accounts.get(&name).is_some_and(is_left);
+        // As is what was for a resource that is not there (RFC 6121 section 8.5.3.2.1).
         let is_for_account = |entry: &Entry| {
-            entry.is_message()
-                && entry.stanza.head.to.as_ref().is_some_and(Jid::is_bare)
-                && !is_copy(&entry.stanza)
+            entry.is_message() && entry.stanza.head.to.as_ref() != Some(&address) && !is_copy(&entry.stanza)
         };
         let (back, own): (Vec<_>, Vec<_>) =
             behind.into_iter().partition(|entry| is_left && is_for_account(entry));
@@ -314,11 +313,10 @@ impl Router {
             self.offer_late(id, entry, false);
             return;
         };
-        let is_late = entry.is_message() && self.asks.now().saturating_since(entry.at) >= FRESH;
         // Without a connection it is stamped when the client is back.
-        if is_late && !entry.is_stamped && !own.outbox.is_detached() {
-            let late = stamped(self.accounts.get(own.jid.bare_str()), &entry.stanza, entry.at);
-            late.into_iter().for_each(|stanza| entry.change(stanza));
+        if !own.outbox.is_detached() {
+            let name = own.jid.to_bare();
+            self.stamp(&name, &mut entry);
         }
         let stanza = Arc::clone(&entry.stanza);
         let mut front = Vec::new();
@@ -333,6 +331,18 @@ impl Router {
         }
     }
 
+    /// A message that has waited says since when (XEP-0203), if it does not yet.
+    fn stamp(&self, name: &BareJid, entry: &mut Entry) {
+        let is_late = entry.is_message() && self.asks.now().saturating_since(entry.at) >= FRESH;
+        if is_late
+            && !entry.is_stamped
+            && let Some(late) = stamped(self.accounts.get(name), &entry.stanza, entry.at)
+        {
+            entry.change(late);
+            entry.is_stamped = true;
+        }
+    }
+
     /// Messages for the account, that was made then, are for whoever else takes them, or are stored.
     fn give_back(
         &mut self,
@@ -342,12 +352,15 @@ impl Router {
         effects: &mut Vec<Effect>,
     ) {
         let is_left_to_others = back.iter().any(Entry::is_left_to_others);
-        for entry in back {
+        let kept: Vec<_> = back.iter().filter_map(Entry::kept_for_others).collect();
+        for mut entry in back {
+            self.stamp(name, &mut entry);
             let again = Again { when: entry.when(), creation, document: entry.document(&BTreeMap::new()) };
             if let Some(stanza) = entry.undelivered() {
                 self.returned(name, stanza, again, effects);
             }
         }
+        self.give_up_documents(name, kept);
         if is_left_to_others {
             self.keep_queues(name, effects);
         }

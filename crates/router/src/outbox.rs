@@ -374,7 +374,7 @@ impl Outbox {
     /// Keeps something out of the queue that stored messages come before, which are not in it yet. An answer counts as all else that waits:
     /// the session does not get it by reading.
     pub(crate) fn hold_behind(&mut self, mut entry: Entry) {
-        entry.is_answer = false;
+        (entry.is_answer, entry.has_waited) = (false, true);
         let queue = self.queue_mut();
         queue.bytes += entry.bytes;
         queue.held.get_or_insert_default().push_behind(entry);

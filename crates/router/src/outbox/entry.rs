@@ -30,7 +30,7 @@ pub(crate) struct Entry {
     pub(crate) is_stamped: bool,
     /// Its place among all that has been delivered to any session.
     pub(crate) order: u64,
-    /// It was held because it is not urgent.
+    /// It was held, because it is not urgent or behind older messages.
     pub(crate) has_waited: bool,
     /// Who of the router's owner [has made](crate::Router::made_by) it.
     pub(crate) maker: u8,

@@ -9,7 +9,7 @@ use balcony_router::{Effect, SessionId};
 use balcony_stanza::{IqType, Kind, MessageType, PresenceType, Stanza};
 
 use crate::hibernated::{crash, detach, restart};
-use crate::world::{World, available, bare, config, content, jid, request, unavailable, wires};
+use crate::world::{World, available, bare, config, content, jid, request, unavailable, wire, wires};
 
 const JULIET: &str = "juliet@example.com";
 const WAIT: Duration = Duration::from_secs(600);
@@ -44,6 +44,11 @@ fn scene() -> Scene {
 }
 
 fn scene_with(change: impl FnOnce(&mut Limits)) -> Scene {
+    scene_of(JULIET, 5, change)
+}
+
+/// With mail to this address, and a hall of this priority.
+fn scene_of(to: &str, hall_priority: i8, change: impl FnOnce(&mut Limits)) -> Scene {
     let mut small = config();
     small.limits.output = 8_000;
     change(&mut small.limits);
@@ -52,7 +57,7 @@ fn scene_with(change: impl FnOnce(&mut Limits)) -> Scene {
         world.befriend(one, other, Subscription::Both);
     }
     let romeo = world.available("romeo@example.net/street", 0);
-    (0..MAIL).for_each(|number| drop(world.send(romeo, chat(number))));
+    (0..MAIL).for_each(|number| drop(world.send(romeo, chat(number).with_to(jid(to)))));
     let phone = world.connect("juliet@example.com/phone");
     assert!(world.router.manage(phone, WAIT, &[]));
     let mut sent = world.send(phone, available(5));
@@ -60,7 +65,7 @@ fn scene_with(change: impl FnOnce(&mut Limits)) -> Scene {
     sent.extend(world.send(desk, request(IqType::Set, "<enable xmlns='urn:xmpp:carbons:2'/>")));
     sent.extend(world.send(desk, available(0)));
     let hall = world.connect("juliet@example.com/hall");
-    sent.extend(world.send(hall, available(5)));
+    sent.extend(world.send(hall, available(hall_priority)));
     assert!((1..MAIL / 2).contains(&numbers(&sent, phone).len()));
     Scene { world, romeo, phone, desk, hall, sent }
 }
@@ -439,18 +444,22 @@ fn a_part_for_one_that_has_just_been_lost_does_not_wait_for_it_for_long() {
     assert_eq!(numbers(&effects, hall), (got..MAIL).collect::<Vec<_>>());
 }
 
-// RFC 6120 §10.1, RFC 6121 §8.5.2.1.1: whoever takes no messages any more before the last part gets neither that nor what waits behind it.
+// RFC 6120 §10.1, RFC 6121 §8.5.2.1.1 and §8.5.3.2.1: whoever takes no messages any more before the last part gets neither that nor what waits
+// behind it, be it for the account or for a resource that is not there.
 #[test]
 fn what_waits_behind_mail_stays_behind_it_when_nobody_takes_messages_any_more() {
-    for hall_stays in [false, true] {
-        let mut scene = scene();
+    for (hall_stays, to) in
+        [false, true].into_iter().flat_map(|stays| [(stays, JULIET), (stays, "juliet@example.com/gone")])
+    {
+        let mut scene = scene_of(to, 4, |_| {});
         // Without the desk, which would get copies.
         let goes = [Some(scene.desk), (!hall_stays).then_some(scene.hall)];
         for other in goes.into_iter().flatten() {
             let effects = scene.world.unbound(other);
             scene.sent.extend(effects);
         }
-        let at_once = scene.writes(100, JULIET);
+        let at_once = scene.writes(100, to);
+        assert!(numbers(&at_once, scene.hall).is_empty(), "it has less priority");
         let mut effects = scene.world.send(scene.phone, available(-1));
         let (mut hall, mut got) = (numbers(&effects, scene.hall), numbers(&scene.sent, scene.phone));
         got.extend(numbers(&effects, scene.phone));
@@ -462,17 +471,73 @@ fn what_waits_behind_mail_stays_behind_it_when_nobody_takes_messages_any_more() 
         scene.hall_takes_all(&mut effects);
         hall.extend(numbers(&effects, scene.hall));
         got.extend(numbers(&effects, scene.phone));
-        assert!(!got.is_empty() && !got.contains(&100), "{got:?}");
+        assert!(!got.is_empty() && !got.contains(&100), "{to} {got:?}");
         if hall_stays {
             got.append(&mut hall);
-            // It had that at once.
-            got.extend(numbers(&at_once, scene.hall));
         } else {
             assert!(hall.is_empty());
             let mut effects = scene.world.send(scene.phone, available(0));
             scene.sent.append(&mut effects);
             got.extend(scene.takes_all());
         }
-        assert_eq!(got, (0..MAIL).chain([100]).collect::<Vec<_>>());
+        assert_eq!(got, (0..MAIL).chain([100]).collect::<Vec<_>>(), "{to}");
     }
+}
+
+// docs/guarantees.md: a message that has waited says since when it does: behind the mail as well, if it goes elsewhere from there, as its client takes
+// no messages any more or is gone.
+#[test]
+fn what_has_waited_behind_mail_says_since_when() {
+    for is_over in [false, true] {
+        let mut scene = scene();
+        for other in [scene.desk, scene.hall] {
+            scene.world.unbind(other);
+        }
+        scene.writes(100, JULIET);
+        let came = scene.world.now;
+        scene.world.now = came + WAIT;
+        match is_over {
+            true => drop(scene.world.unbind(scene.phone)),
+            false => drop(scene.world.send(scene.phone, available(-1))),
+        }
+        let wire = wire(scene.world.kept(JULIET).last().unwrap());
+        assert!(wire.contains("<body>100 "), "{wire}");
+        assert!(wire.contains("stamp='2002-09-10T23:08:25"), "{is_over}: {wire}");
+    }
+}
+
+// docs/guarantees.md: what waits is written as long as somebody may still get it: a message of which another client has taken a copy is not when the
+// one that it was for takes no messages any more.
+#[test]
+fn what_waited_behind_mail_is_written_no_longer_than_it_waits() {
+    let mut scene = scene();
+    scene.world.unbind(scene.hall);
+    detach(&mut scene.world, scene.phone);
+    let copied = scene.writes(100, JULIET);
+    assert_eq!(numbers(&copied, scene.desk), [100]);
+    let (now, phone, desk) = (scene.world.now, scene.phone, scene.desk);
+    let mut effects = Vec::new();
+    scene.world.router.drained(now, desk, u64::MAX, &mut effects);
+    scene.world.serve(&mut effects);
+    let written = |scene: &Scene| scene.world.store.documents(&bare(JULIET), "undelivered").count();
+    assert_eq!(written(&scene), 1);
+    scene.sent.clear();
+    assert!(scene.world.router.resume(now, phone, &bare(JULIET), 0, &mut scene.sent));
+    scene.world.serve(&mut scene.sent);
+    let mut effects = scene.world.send(phone, available(-1));
+    let count = wires(&scene.sent, phone).len() + wires(&effects, phone).len();
+    scene.world.router.acknowledged(now, phone, u32::try_from(count).unwrap(), &mut effects);
+    scene.world.serve(&mut effects);
+    for _ in 0..MAIL {
+        scene.world.router.drained(now, desk, u64::MAX, &mut effects);
+        scene.world.serve(&mut effects);
+    }
+    assert_eq!(numbers(&scene.sent, phone).into_iter().chain(numbers(&effects, desk)).max(), Some(MAIL - 1));
+    assert_eq!(written(&scene), 0, "it has come, by the copy");
+    for session in [phone, desk] {
+        scene.world.unbind(session);
+    }
+    let late = scene.world.connect("juliet@example.com/late");
+    let effects = scene.world.send(late, available(0));
+    assert!(numbers(&effects, late).is_empty(), "once");
 }
