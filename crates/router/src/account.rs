@@ -82,7 +82,7 @@ const MARKED: usize = 7;
 pub(crate) struct Pending {
     /// What waits for the phase to be `Open`, and then leaves one by one.
     queue: VecDeque<Waiting>,
-    /// The presence among that, by whose it is and for whom. The queue is everybody's and may be long, so it is not looked through.
+    /// How much presence is in the queue from one address to another. The queue is everybody's and may be long, so it is not looked through.
     shown: BTreeMap<(Jid, Jid), Shown>,
     /// What waits in an account that is open: for each entity, whatever passes between it and the account, in order. What the
     /// account asks of itself and of its server is in its own line. Entities between whom and the account nothing waits have none.
@@ -117,8 +117,8 @@ pub(crate) struct Earlier {
 struct Shown {
     /// How many stanzas.
     count: usize,
-    /// Those whose charges have this number or a lower one are dropped when they have their turn: newer presence did not wait.
-    outdated: u64,
+    /// So many of them, the first, are dropped when they have their turn: newer presence did not wait.
+    outdated: usize,
 }
 
 /// What is being noted of an account, without anybody waiting for it: one thing at a time, and then only the latest.
@@ -194,7 +194,8 @@ impl Pending {
         else {
             return false;
         };
-        let is_outdated = first.charge.number() <= shown.get().outdated;
+        let is_outdated = shown.get().outdated > 0;
+        shown.get_mut().outdated -= usize::from(is_outdated);
         shown.get_mut().count -= 1;
         if shown.get().count == 0 {
             shown.remove();
@@ -498,14 +499,13 @@ impl Account {
     }
 
     /// Newer presence of an entity does not wait. What waits of the older, on its way from the same address to the same, is taken out of the
-    /// line of the two, and what is among all that waits for the account to be open is dropped when it has its turn: that is so for all
-    /// charges up to the number `last`.
-    pub(crate) fn take_older(&mut self, peer: &BareJid, presence: &Stanza, last: u64) -> Vec<Waiting> {
+    /// line of the two, and what is among all that waits for the account to be open is dropped when it has its turn.
+    pub(crate) fn take_older(&mut self, peer: &BareJid, presence: &Stanza) -> Vec<Waiting> {
         let (Some(pending), Some((from, to))) = (self.pending.as_mut(), shown_between(presence)) else {
             return Vec::new();
         };
         if let Some(shown) = pending.shown.get_mut(&(from.clone(), to.clone())) {
-            shown.outdated = last;
+            shown.outdated = shown.count;
         }
         let is_older = |waiting: &Waiting| {
             matches!(waiting.task, Task::Leaving | Task::Arrived)
@@ -860,23 +860,25 @@ mod tests {
             Stanza::presence(kind).with_from(from).with_to(name.to_jid())
         };
         let mut account = Account::loading(0);
+        // What comes behind what has gone at once may have been charged for before it, in its sender's own account.
+        let earlier = asks.charge(romeo.clone(), 1, Place::Seen, None, SenderFacts::STRANGER);
         let mut push = |account: &mut Account, kind, from| {
             let charge = asks.charge(romeo.clone(), 1, Place::Seen, None, SenderFacts::STRANGER);
             account.push_arrived(presence(kind, from), charge);
-            asks.charged()
         };
         push(&mut account, Available, "1");
         push(&mut account, Available, "2");
         push(&mut account, Probe, "1");
-        let last = push(&mut account, Unavailable, "1");
-        assert!(account.take_older(&romeo, &presence(Available, "1"), last).is_empty());
         push(&mut account, Unavailable, "1");
-        assert_eq!(account.queue().len(), 5);
+        assert!(account.take_older(&romeo, &presence(Available, "1")).is_empty());
+        account.push_arrived(presence(Available, "1"), earlier);
+        push(&mut account, Unavailable, "1");
+        assert_eq!(account.queue().len(), 6);
         assert_eq!(account.pending().shown.len(), 2);
         let outdated: Vec<bool> = core::iter::from_fn(|| account.take_first(|_| true))
             .map(|(_, is_outdated)| is_outdated)
             .collect();
-        assert_eq!(outdated, [true, false, false, true, false]);
+        assert_eq!(outdated, [true, false, false, true, false, false]);
         assert!(account.pending.is_none());
     }
 

@@ -286,7 +286,8 @@ impl Charge {
         self.payer == *name
     }
 
-    /// Whether its sender sees the recipient's presence, and so may know what becomes of it.
+    /// Whether later requests of its sender wait for its fate. If it has left the sender's account its sender sees the recipient's presence, and so
+    /// may know what becomes of it.
     pub(crate) const fn is_awaited(&self) -> bool {
         self.undecided
     }

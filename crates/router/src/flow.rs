@@ -156,8 +156,7 @@ impl Router {
     /// same is [older](Account::take_older), and is dropped.
     fn drop_older(&mut self, name: &BareJid, peer: &BareJid, stanza: &Stanza, effects: &mut Vec<Effect>) {
         let account = self.accounts.get_mut(name);
-        let last = self.asks.charged();
-        let older = account.map(|account| account.take_older(peer, stanza, last)).unwrap_or_default();
+        let older = account.map(|account| account.take_older(peer, stanza)).unwrap_or_default();
         if !older.is_empty() {
             self.refresh(name);
         }

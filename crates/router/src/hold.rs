@@ -283,15 +283,15 @@ impl Router {
         let (name, address) = (own.jid.to_bare(), own.jid.to_jid());
         let creation = own.outbox.management().managed().and_then(|managed| managed.creation);
         self.queued -= behind.iter().map(Entry::bytes).sum::<usize>();
-        let is_left =
+        let takes_no_more =
             |account: &Account| account.backlog.may_wait && !account.receptive().any(|other| other == id);
-        let is_left = self.accounts.get(&name).is_some_and(is_left);
+        let takes_no_more = self.accounts.get(&name).is_some_and(takes_no_more);
         // As is what was for a resource that is not there (RFC 6121 section 8.5.3.2.1).
         let is_for_account = |entry: &Entry| {
             entry.is_message() && entry.stanza.head.to.as_ref() != Some(&address) && !is_copy(&entry.stanza)
         };
         let (back, own): (Vec<_>, Vec<_>) =
-            behind.into_iter().partition(|entry| is_left && is_for_account(entry));
+            behind.into_iter().partition(|entry| takes_no_more && is_for_account(entry));
         for entry in own {
             self.let_catch_up(id, entry, ended, effects);
         }
