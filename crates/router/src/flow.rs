@@ -19,6 +19,7 @@ use crate::asks::{Charge, Purpose, cost};
 use crate::charging::sees;
 use crate::commit::{Commit, Scope, Then};
 use crate::facts::{Said, SenderFacts};
+use crate::hold::MayBeHeld;
 use crate::line::{Origin, Task, Waiting};
 use crate::request::For;
 use crate::router::Router;
@@ -572,8 +573,14 @@ impl Router {
                     (recent.sees, recent.index) = (None, None);
                 }
                 let waits = waits == Some(resource.session);
-                session.holds = waits || self.shared.tables().may_hold(resource.slots());
-                if is_known && !waits && session.outbox.behind() > 0 {
+                if waits {
+                    session.held = MayBeHeld::Behind;
+                } else if session.held != MayBeHeld::Behind {
+                    session.held = match self.shared.tables().may_hold(resource.slots()) {
+                        true => MayBeHeld::NotUrgent,
+                        false => MayBeHeld::No,
+                    };
+                } else if is_known && self.caught_up.last() != Some(&resource.session) {
                     self.caught_up.push(resource.session);
                 }
                 session.is_told = is_told;

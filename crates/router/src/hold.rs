@@ -31,6 +31,16 @@ use crate::{Effect, SessionId};
 /// What has waited for less is as good as new.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// Whether what comes for a session may have to wait before its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MayBeHeld {
+    No,
+    /// An extension may say that it is not urgent.
+    NotUrgent,
+    /// Stored messages go before it, or did so a moment ago: then what has come since is not in the queue yet.
+    Behind,
+}
+
 /// By what a later one replaces it: which extension says so, and what that calls it.
 pub(crate) type Key = (u8, Arc<str>);
 
@@ -170,7 +180,7 @@ impl Router {
     /// Whether something that comes for a session for which something is held, or may be, goes to it now, and which extension says so.
     /// What comes from a log is not held: whoever replays it waits for that.
     pub(crate) fn delivery(&self, id: SessionId, stanza: &Stanza, is_replayed: bool) -> (u8, Delivery) {
-        let Some(own) = self.sessions.get(&id).filter(|own| own.holds && !is_replayed) else {
+        let Some(own) = self.sessions.get(&id).filter(|own| own.held != MayBeHeld::No && !is_replayed) else {
             return (0, Delivery::Flush);
         };
         let account = self.accounts.get(own.jid.bare_str());
@@ -247,7 +257,8 @@ impl Router {
             return from.is_some_and(|from| own.outbox.is_behind(from));
         }
         let account = self.accounts.get(own.jid.bare_str());
-        own.outbox.behind() > 0 || account.is_some_and(|account| account.has_older_to_come() == Some(id))
+        own.held == MayBeHeld::Behind
+            || account.is_some_and(|account| account.has_older_to_come() == Some(id))
     }
 
     /// Has it wait so.
@@ -279,10 +290,15 @@ impl Router {
     /// the rest of the stored ones either: then what is for the account [goes back](Router::give_back).
     fn catch_up(&mut self, id: SessionId, ended: &mut Vec<Effect>, effects: &mut Vec<Effect>) {
         let Some(own) = self.sessions.get_mut(&id) else { return };
-        let behind = own.outbox.take_behind();
         let (name, address) = (own.jid.to_bare(), own.jid.to_jid());
+        if self.accounts.get(&name).is_some_and(|account| account.has_older_to_come() == Some(id)) {
+            return;
+        }
+        own.held = MayBeHeld::No;
+        let behind = own.outbox.take_behind();
         let creation = own.outbox.management().managed().and_then(|managed| managed.creation);
         self.queued -= behind.iter().map(Entry::bytes).sum::<usize>();
+        self.refresh(&name);
         let takes_no_more =
             |account: &Account| account.backlog.may_wait && !account.receptive().any(|other| other == id);
         let takes_no_more = self.accounts.get(&name).is_some_and(takes_no_more);

@@ -12,6 +12,7 @@ use balcony_stanza::{ErrorCondition, Kind, Stanza, StreamCondition};
 use crate::account::Account;
 use crate::extension::Delivery;
 use crate::flow::expects_reply;
+use crate::hold::MayBeHeld;
 use crate::leaving::Leaving;
 use crate::line::{Again, Origin, When};
 use crate::outbox::{Entry, Group, OfGroups, Outbox, is_answer, is_copy};
@@ -302,7 +303,7 @@ impl Router {
                 || from.is_bare() && self.shared.is_local(from.domainpart())
         };
         let is_answer = is_answer(&stanza) && stanza.head.from.as_ref().is_none_or(is_own);
-        let holds = session.holds || session.outbox.holds();
+        let holds = session.held != MayBeHeld::No || session.outbox.holds();
         let (number, is_last) =
             replayed.map_or((None, false), |(_, number, is_last)| (Some(number), is_last));
         let mut entry = Entry::new(stanza, now, is_answer, number, others, kept).at(when);
@@ -328,7 +329,7 @@ impl Router {
     ) -> Offer {
         let now = self.asks.now();
         let Some(session) = self.sessions.get_mut(&id) else { return Offer::Goes };
-        let session = if session.holds || session.outbox.held() > 0 {
+        let session = if session.held != MayBeHeld::No || session.outbox.held() > 0 {
             let held = match self.delivery(id, &entry.stanza, entry.is_replayed()) {
                 (_, Delivery::Pass) => None,
                 (_, Delivery::Hold) => Some(None),

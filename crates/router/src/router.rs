@@ -16,6 +16,7 @@ use crate::by_stanza::ByStanza;
 use crate::complaints::Complaints;
 use crate::facts::SenderFacts;
 use crate::farewells::Farewells;
+use crate::hold::MayBeHeld;
 use crate::leaving::LeavingSessions;
 use crate::line::{Origin, Sent};
 use crate::lookup::Lookups;
@@ -210,8 +211,8 @@ pub(crate) struct Session {
     pub(crate) undecided: u32,
     /// Its messages go past its account: that waits for nothing, blocks nobody and copies nothing.
     pub(crate) is_plain: bool,
-    /// An extension may hold back what comes for it, or stored messages go before that.
-    pub(crate) holds: bool,
+    /// Whether what comes for it may have to wait before its queue.
+    pub(crate) held: MayBeHeld,
     /// An extension wants to know which messages wait for it.
     pub(crate) is_told: bool,
     /// It is seen later whether it has acknowledged what it has got.

@@ -13,6 +13,7 @@ use balcony_machine::{Instant, RecordReader, RecordWriter};
 use balcony_stanza::{Stanza, StreamCondition};
 
 use crate::account::{Account, Presence, Resource};
+use crate::hold::MayBeHeld;
 use crate::outbox::{Group, Groups, Outbox};
 use crate::presence::priority;
 use crate::replay::Delivering;
@@ -188,7 +189,7 @@ impl Router {
             jid: jid.clone(),
             since: self.asks.now(),
             is_plain: false,
-            holds: false,
+            held: MayBeHeld::No,
             is_told: false,
             outbox,
             received,

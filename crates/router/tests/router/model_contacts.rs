@@ -120,6 +120,10 @@ impl Model {
                 lines.extend(self.interested(account, &what));
                 lines.extend(self.push(account));
             }
+            // Nobody asks for it any more. Within this server it is ended again, so that both rosters agree.
+            PresenceType::Subscribed if !was.to && !is_remote(contact) => {
+                lines.extend(self.route(account, PresenceType::Unsubscribe, contact));
+            }
             PresenceType::Unsubscribed if was.to || was.asked => {
                 (now.asked, now.to) = (false, false);
                 lines.extend(self.interested(account, &what));
