@@ -33,6 +33,8 @@ pub(crate) struct Asks {
     remembered: VecDeque<(Instant, BareJid)>,
     limits: Limits,
     next: u64,
+    /// Domains of which no more is to be read, or is again. Empty between calls.
+    pub(crate) holds: Vec<(BareJid, bool)>,
     /// How many stanzas have waited so far.
     charged: u64,
     latest: Instant,
@@ -114,6 +116,7 @@ impl Asks {
             remembered: VecDeque::new(),
             limits,
             next: 0,
+            holds: Vec::new(),
             charged: 0,
             latest: Instant::ZERO,
             none_before: Instant::ZERO,
@@ -176,6 +179,7 @@ impl Asks {
         facts: SenderFacts,
     ) -> Charge {
         self.waiting.entry(payer.clone()).or_default().add(&place, bytes);
+        self.hold(&payer, &place);
         self.charged += 1;
         Charge { payer, number: self.charged, bytes, place, sent, facts, again: None, undecided: false }
     }
@@ -186,7 +190,19 @@ impl Asks {
             waits.take(&charge.place, charge.bytes);
             waits.add(&place, charge.bytes);
         }
-        charge.place = place;
+        let before = mem::replace(&mut charge.place, place);
+        self.hold(&charge.payer, &before);
+        self.hold(&charge.payer, &charge.place);
+    }
+
+    /// Something that waited there waits no longer, or does so now.
+    fn hold(&mut self, payer: &BareJid, place: &Place) {
+        if *place == Place::Contact
+            && let Some(waits) = self.waiting.get_mut(payer)
+            && waits.hold(&self.limits)
+        {
+            self.holds.push((payer.clone(), waits.is_held));
+        }
     }
 
     /// The number of the last charge.
@@ -206,8 +222,9 @@ impl Asks {
     /// It waits no longer. The sender comes back if requests of it may have nothing more to wait for.
     pub(crate) fn release(&mut self, charge: Charge) -> Option<BareJid> {
         let Charge { payer, number, bytes, place, undecided, .. } = charge;
+        self.waiting.get_mut(&payer)?.take(&place, bytes);
+        self.hold(&payer, &place);
         let waits = self.waiting.get_mut(&payer)?;
-        waits.take(&place, bytes);
         let is_decided = undecided && waits.undecided.first() == Some(&number);
         waits.undecided.remove(&number);
         if waits.is_empty() {

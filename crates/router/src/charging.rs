@@ -70,9 +70,17 @@ impl Router {
             _ if matches!(origin, Origin::Answer) => Place::SaidAtHome,
             (true, false) => Place::Seen,
             (true, true) => Place::SaidToSeen,
+            (false, false) if self.is_from_contact(stanza) => Place::Contact,
             (false, false) => Place::Stranger(to.to_bare()),
             (false, true) => Place::SaidToStranger(to.to_bare()),
         })
+    }
+
+    /// Whether a user of another server has sent it to a contact, who says so.
+    fn is_from_contact(&self, stanza: &Stanza) -> bool {
+        let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return false };
+        !self.is_local(from.domainpart())
+            && self.accounts.get(to.bare_str()).is_some_and(|account| account.tells(from))
     }
 
     pub(crate) fn charge_at(
@@ -98,7 +106,8 @@ impl Router {
         if origin.is_new() && !self.asks.has_room(&payer, &place, bytes) {
             // Requests for what anybody may read are counted alike, whomever they ask, so this shows nothing.
             let is_public = place == Place::Probe && matches!(stanza.head.kind, Kind::Iq(_));
-            if (sees || is_public || self.tells_strangers_of(stanza)) && !origin.is_said() {
+            let may_hear = sees || place == Place::Contact;
+            if (may_hear || is_public || self.tells_strangers_of(stanza)) && !origin.is_said() {
                 self.refuse_busy(stanza, origin, effects);
             }
             return None;

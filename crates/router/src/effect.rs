@@ -77,6 +77,14 @@ pub enum Effect {
         /// Whether that is so from now on.
         is_held: bool,
     },
+    /// Users of another server, or of a component, have sent more to contacts here than these can take now: read no more from its streams as
+    /// long as this is so. What is read all the same has room for a while, and is refused then.
+    HoldDomain {
+        /// The domain.
+        domain: BareJid,
+        /// Whether that is so from now on.
+        is_held: bool,
+    },
     /// The session is [resumed](crate::Router::resume): its client is told so on its new connection, before anything else.
     Resumed {
         /// Which session.

@@ -243,6 +243,8 @@ impl Router {
             self.dispose(effects);
             self.is_disposing = false;
         }
+        let holds = self.asks.holds.drain(..);
+        effects.extend(holds.map(|(domain, is_held)| Effect::HoldDomain { domain, is_held }));
     }
 
     /// Ends the sessions that others would take messages of, and gives what has been left without a connection to others.

@@ -14,6 +14,9 @@ use balcony_machine::{Instant, Limits};
 /// to each contact.
 const SAID: usize = 4;
 
+/// So many times the room of one has all that a domain's users have sent to contacts.
+const CONTACTS: usize = 2;
+
 /// How much of one sender waits.
 #[derive(Debug, Default)]
 pub(crate) struct Waits {
@@ -22,6 +25,9 @@ pub(crate) struct Waits {
     seen: Tally,
     said_to_seen: Tally,
     probes: Tally,
+    contacts: Tally,
+    /// No more is read of the sender, which is another server, until less of that waits.
+    pub(crate) is_held: bool,
     strangers: Strangers,
     said_to_strangers: Strangers,
     /// The numbers of those of these whose fate the sender's later requests to its own server wait for.
@@ -50,6 +56,9 @@ pub(crate) enum Place {
     /// For the answer of the store to a probe, or to another question that strangers may ask. They are answered, so whether there is
     /// room for one must not depend on what became of stanzas of other kinds.
     Probe,
+    /// In the account of a contact of a user of another server, or for that account's store. The account says that it is one; it may know what
+    /// becomes of what it has sent.
+    Contact,
     /// In the account of somebody else, or for that account's store.
     Stranger(BareJid),
     /// There, too, but the server says it in the sender's name.
@@ -80,7 +89,7 @@ impl Place {
 impl Waits {
     /// Whether nothing of the sender waits, and nothing is known of it.
     pub(crate) fn is_empty(&self) -> bool {
-        let tallies = [self.own, self.said_at_home, self.seen, self.said_to_seen, self.probes];
+        let tallies = [self.own, self.said_at_home, self.seen, self.said_to_seen, self.probes, self.contacts];
         tallies.iter().all(|tally| tally.stanzas == 0)
             && [&self.strangers, &self.said_to_strangers].iter().all(|strangers| strangers.is_empty())
     }
@@ -119,7 +128,19 @@ impl Waits {
             Place::Seen | Place::Stranger(_) => &mut self.seen,
             Place::SaidToSeen | Place::SaidToStranger(_) => &mut self.said_to_seen,
             Place::Probe => &mut self.probes,
+            Place::Contact => &mut self.contacts,
         }
+    }
+
+    /// Whether it has changed that no more is [to be read](Waits::is_held) of the sender: what contacts are sent is read as fast as they can
+    /// take it, so that none of it is lost. What goes to strangers shows nothing by that, nor does it wait for that.
+    pub(crate) fn hold(&mut self, limits: &Limits) -> bool {
+        let has_less_than = |part: usize| {
+            self.contacts.stanzas * part <= limits.waiting
+                && self.contacts.bytes * part <= limits.waiting_bytes
+        };
+        let is_held = if self.is_held { !has_less_than(8) } else { !has_less_than(4) };
+        core::mem::replace(&mut self.is_held, is_held) != is_held
     }
 
     /// Whether one more stanza that costs so much may wait there. What goes to a stranger has to be [noted](Waits::note) before.
@@ -133,6 +154,10 @@ impl Waits {
             Place::Seen => has_room(&self.seen),
             Place::SaidToSeen => has_room(&self.said_to_seen),
             Place::Probe => has_room(&self.probes),
+            // What has been read when it is held has room as well.
+            Place::Contact => {
+                self.contacts.stanzas < CONTACTS * stanzas && self.contacts.bytes < CONTACTS * most
+            }
             Place::Stranger(to) => self.strangers.has_room(to, bytes, stanzas, most),
             Place::SaidToStranger(to) => self.said_to_strangers.has_room(to, bytes, stanzas, most),
         }

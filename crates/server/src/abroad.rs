@@ -4,7 +4,7 @@ use alloc::borrow::ToOwned as _;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use balcony_jid::Jid;
+use balcony_jid::{BareJid, Jid};
 use balcony_machine::Instant;
 use balcony_stanza::{ErrorCondition, Stanza};
 
@@ -136,6 +136,15 @@ impl Hub {
         }
     }
 
+    /// No more is read of another server, or of a component, as long as what its users have sent to contacts here has no room.
+    pub(crate) fn hold_domain(&mut self, now: Instant, domain: &BareJid, is_held: bool) {
+        if let Some(components) = self.components.as_mut().filter(|all| all.has(domain.as_str())) {
+            components.hold(now, domain, is_held);
+        } else if let Some(federation) = &mut self.federation {
+            federation.hold(now, domain, is_held);
+        }
+    }
+
     /// Does what the streams of other servers, or of components, want.
     pub(crate) fn act_abroad(
         &mut self,
@@ -192,7 +201,6 @@ mod tests {
     use alloc::string::String;
     use alloc::vec::Vec;
 
-    use balcony_jid::BareJid;
     use balcony_machine::{Secret, Seed};
     use balcony_stanza::MessageType;
 

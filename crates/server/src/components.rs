@@ -73,6 +73,8 @@ struct Component {
     leaving: Vec<StreamId>,
     queue: Queue,
     bounds: Bounds,
+    /// No more is read of it: what it has sent has no room.
+    is_held: bool,
 }
 
 /// One stream.
@@ -203,6 +205,14 @@ impl Components {
         self.events.extend(word.map(|(from, to, kind)| FederationEvent::Heard { from, to, kind }));
         self.wants_to_write(id);
         self.ready.push(id);
+        self.finish(now);
+    }
+
+    /// What a component has sent has no room: no more is read from its stream as long as that is so.
+    pub fn hold(&mut self, now: Instant, name: &BareJid, is_held: bool) {
+        let Some(component) = self.components.get_mut(name) else { return };
+        component.is_held = is_held;
+        self.ready.extend(component.stream);
         self.finish(now);
     }
 
@@ -349,7 +359,8 @@ impl Components {
     /// Brings the owner and the deadlines up to date about one stream.
     fn settle(&mut self, id: StreamId) {
         let Some(stream) = self.streams.get_mut(id) else { return };
-        match stream.link.settle(true) {
+        let component = stream.component.as_ref().and_then(|name| self.components.get(name));
+        match stream.link.settle(component.is_none_or(|component| !component.is_held)) {
             Next::Forget => return self.forget(id),
             Next::Close => {
                 self.forget(id);

@@ -617,6 +617,7 @@ impl Hub {
                     self.say(Down::Hold { connection, is_held });
                 }
             }
+            Effect::HoldDomain { domain, is_held } => self.hold_domain(now, &domain, is_held),
             Effect::Close { session, error } => self.close(session, error.into(), actions),
             Effect::Disconnect { session, error } => {
                 if let Some(connection) = self.sessions.connection(session) {

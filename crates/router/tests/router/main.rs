@@ -3,6 +3,7 @@
 // A test has std, and fails by panicking.
 #![allow(clippy::unwrap_used, clippy::std_instead_of_alloc)]
 
+mod abroad;
 mod asks;
 mod behind;
 mod binding;

@@ -348,6 +348,7 @@ pub(crate) fn tell(effect: &Effect, name: &dyn Fn(SessionId) -> String) -> Optio
         Effect::Ask { .. }
         | Effect::Handled { .. }
         | Effect::Hold { .. }
+        | Effect::HoldDomain { .. }
         | Effect::Resumed { .. }
         | Effect::Log(..) => return None,
     })

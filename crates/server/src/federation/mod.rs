@@ -384,6 +384,14 @@ impl Federation {
         self.finish(now);
     }
 
+    /// What a domain has sent has no room: no more is read from its streams as long as that is so.
+    pub fn hold(&mut self, now: Instant, domain: &BareJid, is_held: bool) {
+        let Some(peer) = self.peers.get_mut(domain) else { return };
+        peer.is_held = is_held;
+        self.ready.extend(peer.incoming.iter().chain(&peer.links));
+        self.finish(now);
+    }
+
     /// When to call [`tick`](Federation::tick).
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
