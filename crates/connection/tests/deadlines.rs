@@ -49,6 +49,8 @@ enum Act {
     Wait,
     /// A part of that time.
     WaitABit,
+    /// As [`Wait`](Act::Wait), and the owner can take nothing more of what the peer says then.
+    WaitAlone,
     /// The peer reads everything that was written.
     Read,
     /// The oldest ask is answered.
@@ -62,6 +64,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         6 => (0..WORDS.len(), 1..100_usize).prop_map(|(word, times)| Act::Say(word, times)),
         3 => Just(Act::Wait),
         1 => Just(Act::WaitABit),
+        3 => Just(Act::WaitAlone),
         1 => Just(Act::Read),
         2 => Just(Act::Answer),
         1 => Just(Act::Close),
@@ -124,7 +127,9 @@ fn live<S: Simulated>(mut connection: Connection<S>, acts: &[Act]) {
     for act in acts.iter().chain(&[Act::Wait, Act::Wait, Act::Wait, Act::Wait]) {
         match act {
             Act::Say(word, times) => left.extend_from_slice(WORDS[*word].repeat(*times).as_bytes()),
-            Act::Wait => now = connection.deadline().map_or(now, |deadline| now.max(deadline.at)),
+            Act::Wait | Act::WaitAlone => {
+                now = connection.deadline().map_or(now, |deadline| now.max(deadline.at))
+            }
             Act::WaitABit => now = now + Duration::from_secs(7),
             Act::Read => {
                 let _ = connection.flush(&mut out);
@@ -141,7 +146,11 @@ fn live<S: Simulated>(mut connection: Connection<S>, acts: &[Act]) {
         }
         let mut input = left.as_slice();
         let over = loop {
-            match connection.advance(now, &mut input, &mut out) {
+            let progress = match act {
+                Act::WaitAlone => connection.tick(now, &mut out),
+                _ => connection.advance(now, &mut input, &mut out),
+            };
+            match progress {
                 Ok(Progress::Event(event)) => match S::sort(event) {
                     Sorted::Ask(ticket, ask) if format!("{ask:?}").starts_with("Credentials") => {
                         asks.push((ticket, ask));
