@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use balcony_client::RequestKind;
+use balcony_roster::Subscription;
 use balcony_sim::{Accounts, Chunks, Peer, World};
 use balcony_stanza::{Kind, PresenceType, Stanza};
 
@@ -58,6 +59,11 @@ fn a_removal_and_a_request_on_its_result() {
             }
         }
         assert_eq!(answers.len(), 1);
+        // The answer waits for her: her roster in the store says so by then.
+        let kept = world.accounts.kept.kept(&JULIET.parse().unwrap()).unwrap();
+        let mut items = kept.roster.iter().flat_map(|roster| &roster.items);
+        let item = items.find(|item| item.jid.as_str() == ROMEO).unwrap();
+        assert_eq!(item.subscription, Subscription::None, "{seed}");
         says(&mut world, romeo, PresenceType::Subscribe, JULIET);
         use PresenceType::{Subscribe, Subscribed, Unsubscribe, Unsubscribed};
         assert_eq!(heard(&mut world, juliet), [Unsubscribe, Unsubscribed, Subscribe], "{seed}");
