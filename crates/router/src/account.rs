@@ -417,6 +417,7 @@ impl Account {
             (Task::Sent(_), Kind::Iq(_)) if is_own => {
                 self.commits > 0 || earlier.undecided.is_some_and(|undecided| undecided < number)
             }
+            (Task::Sent(_), Kind::Presence(_)) if is_own && self.backlog.is_placing => true,
             (Task::Sent(_), _) => {
                 // What is behind a request in the same line waits for it in any case.
                 self.gates > 0 || !is_own && self.is_decided_later(&next.stanza, number, earlier.change)
@@ -440,6 +441,7 @@ impl Account {
         let is_request = is_own && matches!(stanza.head.kind, Kind::Iq(_));
         self.pending().lines.get(peer).is_some_and(|line| line.commits > 0 || !line.queue.is_empty())
             || self.gates > 0
+            || is_own && self.backlog.is_placing && matches!(stanza.head.kind, Kind::Presence(_))
             || self.is_decided_later(stanza, number, earlier.change)
             || is_request
                 && (self.commits > 0 || earlier.undecided.is_some_and(|undecided| undecided < number))

@@ -6,7 +6,6 @@ use balcony_jid::{BareJid, FullJid};
 use balcony_machine::Instant;
 use balcony_stanza::{ErrorCondition, StanzaError, StreamCondition};
 
-use crate::hold::MayBeHeld;
 use crate::outbox::Outbox;
 use crate::router::{Router, Session};
 use crate::{ConflictPolicy, Effect, Removal, SessionId};
@@ -169,7 +168,7 @@ impl Router {
             jid: jid.clone(),
             since: self.asks.now(),
             is_plain: false,
-            held: MayBeHeld::No,
+            holds: false,
             is_told: false,
             outbox: Outbox::default(),
             received: 0,

@@ -19,7 +19,6 @@ use crate::asks::{Charge, Purpose, cost};
 use crate::charging::sees;
 use crate::commit::{Commit, Scope, Then};
 use crate::facts::{Said, SenderFacts};
-use crate::hold::MayBeHeld;
 use crate::line::{Origin, Task, Waiting};
 use crate::request::For;
 use crate::router::Router;
@@ -573,14 +572,8 @@ impl Router {
                     (recent.sees, recent.index) = (None, None);
                 }
                 let waits = waits == Some(resource.session);
-                if waits {
-                    session.held = MayBeHeld::Behind;
-                } else if session.held != MayBeHeld::Behind {
-                    session.held = match self.shared.tables().may_hold(resource.slots()) {
-                        true => MayBeHeld::NotUrgent,
-                        false => MayBeHeld::No,
-                    };
-                } else if is_known && self.caught_up.last() != Some(&resource.session) {
+                session.holds = waits || self.shared.tables().may_hold(resource.slots());
+                if is_known && !waits && session.outbox.behind() > 0 {
                     self.caught_up.push(resource.session);
                 }
                 session.is_told = is_told;

@@ -31,16 +31,6 @@ use crate::{Effect, SessionId};
 /// What has waited for less is as good as new.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Whether what comes for a session may have to wait before its queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MayBeHeld {
-    No,
-    /// An extension may say that it is not urgent.
-    NotUrgent,
-    /// Stored messages go before it, or did so a moment ago: then what has come since is not in the queue yet.
-    Behind,
-}
-
 /// By what a later one replaces it: which extension says so, and what that calls it.
 pub(crate) type Key = (u8, Arc<str>);
 
@@ -180,7 +170,7 @@ impl Router {
     /// Whether something that comes for a session for which something is held, or may be, goes to it now, and which extension says so.
     /// What comes from a log is not held: whoever replays it waits for that.
     pub(crate) fn delivery(&self, id: SessionId, stanza: &Stanza, is_replayed: bool) -> (u8, Delivery) {
-        let Some(own) = self.sessions.get(&id).filter(|own| own.held != MayBeHeld::No && !is_replayed) else {
+        let Some(own) = self.sessions.get(&id).filter(|own| own.holds && !is_replayed) else {
             return (0, Delivery::Flush);
         };
         let account = self.accounts.get(own.jid.bare_str());
@@ -257,8 +247,7 @@ impl Router {
             return from.is_some_and(|from| own.outbox.is_behind(from));
         }
         let account = self.accounts.get(own.jid.bare_str());
-        own.held == MayBeHeld::Behind
-            || account.is_some_and(|account| account.has_older_to_come() == Some(id))
+        own.outbox.behind() > 0 || account.is_some_and(|account| account.has_older_to_come() == Some(id))
     }
 
     /// Has it wait so.
@@ -286,33 +275,18 @@ impl Router {
         }
     }
 
-    /// What has waited behind stored messages goes to the session. If its client takes no messages for the account any more, it has not got
-    /// the rest of the stored ones either: then what is for the account [goes back](Router::give_back).
+    /// What has waited behind stored messages goes to the session.
     fn catch_up(&mut self, id: SessionId, ended: &mut Vec<Effect>, effects: &mut Vec<Effect>) {
-        let Some(own) = self.sessions.get_mut(&id) else { return };
-        let (name, address) = (own.jid.to_bare(), own.jid.to_jid());
-        if self.accounts.get(&name).is_some_and(|account| account.has_older_to_come() == Some(id)) {
-            return;
+        let Some(name) = self.sessions.get(&id).map(|own| own.jid.to_bare()) else { return };
+        if self.give_back(id, ended) {
+            self.fetch(&name, ended);
+            self.drain_all(&name, ended);
+            self.settle(&name, ended);
         }
-        own.held = MayBeHeld::No;
-        let behind = own.outbox.take_behind();
-        let creation = own.outbox.management().managed().and_then(|managed| managed.creation);
+        let behind = self.sessions.get_mut(&id).map(|own| own.outbox.take_behind()).unwrap_or_default();
         self.queued -= behind.iter().map(Entry::bytes).sum::<usize>();
-        self.refresh(&name);
-        let takes_no_more =
-            |account: &Account| account.backlog.may_wait && !account.receptive().any(|other| other == id);
-        let takes_no_more = self.accounts.get(&name).is_some_and(takes_no_more);
-        // As is what was for a resource that is not there (RFC 6121 section 8.5.3.2.1).
-        let is_for_account = |entry: &Entry| {
-            entry.is_message() && entry.stanza.head.to.as_ref() != Some(&address) && !is_copy(&entry.stanza)
-        };
-        let (back, own): (Vec<_>, Vec<_>) =
-            behind.into_iter().partition(|entry| takes_no_more && is_for_account(entry));
-        for entry in own {
+        for entry in behind {
             self.let_catch_up(id, entry, ended, effects);
-        }
-        if !back.is_empty() {
-            self.give_back(&name, creation, back, ended);
         }
     }
 
@@ -359,30 +333,41 @@ impl Router {
         }
     }
 
-    /// Messages for the account, that was made then, are for whoever else takes them, or are stored.
-    fn give_back(
-        &mut self,
-        name: &BareJid,
-        creation: Option<u64>,
-        back: Vec<Entry>,
-        effects: &mut Vec<Effect>,
-    ) {
+    /// If the client of a session takes no messages for the account any more, it does not get the rest of the stored ones either: what has waited
+    /// behind these and is for the account goes back, to whoever else takes it, or to the store. Whether it is any.
+    pub(crate) fn give_back(&mut self, id: SessionId, effects: &mut Vec<Effect>) -> bool {
+        let Some(own) = self.sessions.get_mut(&id).filter(|own| own.outbox.behind() > 0) else {
+            return false;
+        };
+        let (name, address) = (own.jid.to_bare(), own.jid.to_jid());
+        let takes_no_more =
+            |account: &Account| account.backlog.may_wait && !account.receptive().any(|other| other == id);
+        if !self.accounts.get(&name).is_some_and(takes_no_more) {
+            return false;
+        }
+        let creation = own.outbox.management().managed().and_then(|managed| managed.creation);
+        // As is what was for a resource that is not there (RFC 6121 section 8.5.3.2.1).
+        let is_for_account = |entry: &Entry| {
+            entry.is_message() && entry.stanza.head.to.as_ref() != Some(&address) && !is_copy(&entry.stanza)
+        };
+        let (back, others): (Vec<_>, Vec<_>) = own.outbox.take_behind().into_iter().partition(is_for_account);
+        others.into_iter().for_each(|entry| own.outbox.hold_behind(entry));
+        self.queued -= back.iter().map(Entry::bytes).sum::<usize>();
         let is_left_to_others = back.iter().any(Entry::is_left_to_others);
         let kept: Vec<_> = back.iter().filter_map(Entry::kept_for_others).collect();
+        let has_some = !back.is_empty();
         for mut entry in back {
-            self.stamp(name, &mut entry);
+            self.stamp(&name, &mut entry);
             let again = Again { when: entry.when(), creation, document: entry.document(&BTreeMap::new()) };
             if let Some(stanza) = entry.undelivered() {
-                self.returned(name, stanza, again, effects);
+                self.returned(&name, stanza, again, effects);
             }
         }
-        self.give_up_documents(name, kept);
+        self.give_up_documents(&name, kept);
         if is_left_to_others {
-            self.keep_queues(name, effects);
+            self.keep_queues(&name, effects);
         }
-        self.fetch(name, effects);
-        self.drain_all(name, effects);
-        self.settle(name, effects);
+        has_some
     }
 
     /// Lets go of what is held for sessions for which nothing is held any more.

@@ -83,8 +83,9 @@ impl Router {
         let account = index.and_then(|index| self.accounts.at(index));
         let account = account.filter(|account| account.takes_message(&stanza));
         let Some(account) = account else { return self.arrive(For::Others, stanza, origin, effects) };
-        let start = effects.len();
+        let (start, is_behind) = (effects.len(), account.has_older_to_come().is_some());
         let placed = account.place(&self.shared, kind, stanza, true, effects);
+        self.note_placing(is_behind, start, effects);
         if self.has_many()
             && let Origin::Session { sent, .. } = origin
             && let Some(Effect::Deliver { session, .. }) = effects.get(start)
@@ -105,8 +106,9 @@ impl Router {
     ) {
         let account = stanza.head.to.as_ref().and_then(|to| self.accounts.get(to.bare_str()));
         let Some(account) = account else { return };
-        let start = effects.len();
+        let (start, is_behind) = (effects.len(), account.has_older_to_come().is_some());
         let placed = account.place(&self.shared, kind, stanza, true, effects);
+        self.note_placing(is_behind, start, effects);
         self.finish_placing(placed, start, origin, effects);
     }
 
@@ -120,9 +122,25 @@ impl Router {
         if creation.is_some_and(is_successor) {
             return self.nobody(&stanza, effects);
         }
-        let start = effects.len();
+        let (start, is_behind) = (effects.len(), account.has_older_to_come().is_some());
         let placed = account.place(&self.shared, kind, stanza, false, effects);
+        self.note_placing(is_behind, start, effects);
         self.finish_placing(placed, start, origin, effects);
+    }
+
+    /// The effects from there on give a message to somebody of an account, and stored ones are still to come to it.
+    fn note_placing(&mut self, is_behind: bool, start: usize, effects: &[Effect]) {
+        // This is on the way of every message.
+        if !is_behind {
+            return;
+        }
+        let Some(Effect::Deliver { session, .. }) = effects.get(start) else { return };
+        let Some(name) = self.sessions.get(session).map(|own| own.jid.to_bare()) else { return };
+        if let Some(account) = self.accounts.get_mut(&name)
+            && !core::mem::replace(&mut account.backlog.is_placing, true)
+        {
+            self.placing.push(name);
+        }
     }
 
     /// What nobody has taken is stored, or comes back. What has been delivered, from there on among the effects, is kept where nobody is

@@ -83,6 +83,9 @@ impl Router {
             known.last = None;
         }
         let before = account.set_presence(from, Some(Presence { stanza: Arc::clone(&stanza), priority }));
+        // Before what has been sent to the account behind this.
+        self.give_back(from, effects);
+        let Some(account) = self.accounts.get_mut(own.bare_str()) else { return };
         for resource in account.available() {
             effects.push(Effect::Deliver { session: resource.session, stanza: Arc::clone(&stanza) });
         }
@@ -109,6 +112,8 @@ impl Router {
         let Some(own) = self.sessions.get(&from).map(|session| session.jid.clone()) else { return };
         let Some(account) = self.accounts.get_mut(own.bare_str()) else { return };
         let was_available = account.set_presence(from, None).is_some();
+        self.give_back(from, effects);
+        let Some(account) = self.accounts.get_mut(own.bare_str()) else { return };
         let directed = account.by_session(from).map(|own| core::mem::take(&mut own.directed));
         let witnesses = account.witnesses(&self.shared);
         let directed = directed.unwrap_or_default();

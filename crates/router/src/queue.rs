@@ -12,7 +12,6 @@ use balcony_stanza::{ErrorCondition, Kind, Stanza, StreamCondition};
 use crate::account::Account;
 use crate::extension::Delivery;
 use crate::flow::expects_reply;
-use crate::hold::MayBeHeld;
 use crate::leaving::Leaving;
 use crate::line::{Again, Origin, When};
 use crate::outbox::{Entry, Group, OfGroups, Outbox, is_answer, is_copy};
@@ -243,8 +242,30 @@ impl Router {
             self.dispose(effects);
             self.is_disposing = false;
         }
+        self.go_on_placed(effects);
         let holds = self.asks.holds.drain(..);
         effects.extend(holds.map(|(domain, is_held)| Effect::HoldDomain { domain, is_held }));
+    }
+
+    /// What was given to sessions for which stored messages are still to come is in their queues now: what their accounts have shown meanwhile
+    /// goes on.
+    fn go_on_placed(&mut self, effects: &mut Vec<Effect>) {
+        if mem::replace(&mut self.is_going_on, true) {
+            return;
+        }
+        while let Some(name) = self.placing.pop() {
+            let Some(account) = self.accounts.get_mut(&name) else { continue };
+            account.backlog.is_placing = false;
+            if account.line(name.as_str()).is_none() {
+                continue;
+            }
+            let start = effects.len();
+            self.drain(&name, &name, effects);
+            self.settle(&name, effects);
+            self.go_on(effects);
+            self.dispatch(start, effects);
+        }
+        self.is_going_on = false;
     }
 
     /// Ends the sessions that others would take messages of, and gives what has been left without a connection to others.
@@ -305,7 +326,7 @@ impl Router {
                 || from.is_bare() && self.shared.is_local(from.domainpart())
         };
         let is_answer = is_answer(&stanza) && stanza.head.from.as_ref().is_none_or(is_own);
-        let holds = session.held != MayBeHeld::No || session.outbox.holds();
+        let holds = session.holds || session.outbox.holds();
         let (number, is_last) =
             replayed.map_or((None, false), |(_, number, is_last)| (Some(number), is_last));
         let mut entry = Entry::new(stanza, now, is_answer, number, others, kept).at(when);
@@ -331,7 +352,7 @@ impl Router {
     ) -> Offer {
         let now = self.asks.now();
         let Some(session) = self.sessions.get_mut(&id) else { return Offer::Goes };
-        let session = if session.held != MayBeHeld::No || session.outbox.held() > 0 {
+        let session = if session.holds || session.outbox.held() > 0 {
             let held = match self.delivery(id, &entry.stanza, entry.is_replayed()) {
                 (_, Delivery::Pass) => None,
                 (_, Delivery::Hold) => Some(None),

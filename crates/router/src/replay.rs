@@ -34,6 +34,9 @@ pub(crate) struct Backlog {
     pub(crate) may_wait: bool,
     /// The store was in trouble. There may be more, but not now.
     given_up: bool,
+    /// A message was given to somebody for whom stored ones are still to come, and is not in that one's queue yet, in which it waits behind these.
+    /// Until it is, nobody of the account shows anything else, or it would be unknown for whom it waits there.
+    pub(crate) is_placing: bool,
     /// How many are on their way to the store.
     pub(crate) puts: usize,
     /// Those that somebody is getting.

@@ -16,7 +16,6 @@ use crate::by_stanza::ByStanza;
 use crate::complaints::Complaints;
 use crate::facts::SenderFacts;
 use crate::farewells::Farewells;
-use crate::hold::MayBeHeld;
 use crate::leaving::LeavingSessions;
 use crate::line::{Origin, Sent};
 use crate::lookup::Lookups;
@@ -166,6 +165,9 @@ pub struct Router {
     pub(crate) abandoned: BTreeSet<SessionId>,
     /// These and those before are being ended. Not so between calls.
     pub(crate) is_disposing: bool,
+    /// The accounts that [are placing](crate::replay::Backlog::is_placing) a message. Empty between calls.
+    pub(crate) placing: Vec<BareJid>,
+    pub(crate) is_going_on: bool,
     /// What has been replayed and is to be delivered next, its number in its log, and whether it is the last. Empty between calls.
     pub(crate) replays: VecDeque<(Arc<Stanza>, u64, bool)>,
     pub(crate) asks: Asks,
@@ -211,8 +213,8 @@ pub(crate) struct Session {
     pub(crate) undecided: u32,
     /// Its messages go past its account: that waits for nothing, blocks nobody and copies nothing.
     pub(crate) is_plain: bool,
-    /// Whether what comes for it may have to wait before its queue.
-    pub(crate) held: MayBeHeld,
+    /// An extension may hold back what comes for it, or stored messages go before that.
+    pub(crate) holds: bool,
     /// An extension wants to know which messages wait for it.
     pub(crate) is_told: bool,
     /// It is seen later whether it has acknowledged what it has got.
@@ -321,6 +323,8 @@ impl Router {
             back: Vec::new(),
             abandoned: BTreeSet::new(),
             is_disposing: false,
+            placing: Vec::new(),
+            is_going_on: false,
             replays: VecDeque::new(),
             retries: VecDeque::new(),
             online: 0,

@@ -13,7 +13,6 @@ use balcony_machine::{Instant, RecordReader, RecordWriter};
 use balcony_stanza::{Stanza, StreamCondition};
 
 use crate::account::{Account, Presence, Resource};
-use crate::hold::MayBeHeld;
 use crate::outbox::{Group, Groups, Outbox};
 use crate::presence::priority;
 use crate::replay::Delivering;
@@ -189,7 +188,7 @@ impl Router {
             jid: jid.clone(),
             since: self.asks.now(),
             is_plain: false,
-            held: MayBeHeld::No,
+            holds: false,
             is_told: false,
             outbox,
             received,

@@ -484,38 +484,43 @@ fn what_waits_behind_mail_stays_behind_it_when_nobody_takes_messages_any_more() 
     }
 }
 
-// The same if all of it happens before the store has said what the first part is.
+// The same if all of it happens before the store has said what the first part is: with so much mail the phone gets a part of it, and then shows that
+// it takes no more; without more of it what has come before that is the phone's, and what has come behind it is stored.
 #[test]
 fn what_waits_for_the_first_part_stays_behind_the_rest() {
-    let mut small = config();
-    small.limits.output = 8_000;
-    let mut world = World::with(small);
-    for (one, other) in [("romeo@example.net", JULIET), (JULIET, "romeo@example.net")] {
-        world.befriend(one, other, Subscription::Both);
-    }
-    let romeo = world.available("romeo@example.net/street", 0);
-    (0..MAIL).for_each(|number| drop(world.send(romeo, chat(number))));
-    let phone = world.connect("juliet@example.com/phone");
-    let desk = world.connect("juliet@example.com/desk");
-    world.at_once = false;
-    let mut effects = world.send(phone, available(5));
-    // The presence waits behind the message, as both are for the own account.
-    effects.extend(world.send(desk, chat(MAIL)));
-    effects.extend(world.send(phone, available(-1)));
-    (world.at_once, world.now) = (true, world.now + Duration::from_secs(1));
-    world.serve(&mut effects);
-    let mut got = numbers(&effects, phone);
-    assert!(got.iter().copied().eq(0..got.len()), "{got:?}");
-    let mut effects = Vec::new();
-    world.router.drained(world.now, phone, u64::MAX, &mut effects);
-    world.serve(&mut effects);
-    effects.extend(world.send(phone, available(0)));
-    for _ in 0..MAIL {
+    for mail in [2, MAIL] {
+        let mut small = config();
+        small.limits.output = 8_000;
+        let mut world = World::with(small);
+        for (one, other) in [("romeo@example.net", JULIET), (JULIET, "romeo@example.net")] {
+            world.befriend(one, other, Subscription::Both);
+        }
+        let romeo = world.available("romeo@example.net/street", 0);
+        (0..mail).for_each(|number| drop(world.send(romeo, chat(number))));
+        let phone = world.connect("juliet@example.com/phone");
+        let desk = world.connect("juliet@example.com/desk");
+        world.at_once = false;
+        let mut effects = world.send(phone, available(5));
+        // All of these are for the own account, and wait one behind the other.
+        effects.extend(world.send(desk, chat(mail)));
+        effects.extend(world.send(phone, available(-1)));
+        effects.extend(world.send(desk, chat(mail + 1)));
+        (world.at_once, world.now) = (true, world.now + Duration::from_secs(1));
+        world.serve(&mut effects);
+        let mut got = numbers(&effects, phone);
+        assert!(got.iter().copied().eq(0..got.len()), "{got:?}");
+        assert_eq!(got.len() == mail + 1, mail < MAIL, "{got:?}");
+        let mut effects = Vec::new();
         world.router.drained(world.now, phone, u64::MAX, &mut effects);
         world.serve(&mut effects);
+        effects.extend(world.send(phone, available(0)));
+        for _ in 0..MAIL {
+            world.router.drained(world.now, phone, u64::MAX, &mut effects);
+            world.serve(&mut effects);
+        }
+        got.extend(numbers(&effects, phone));
+        assert_eq!(got, (0..=mail + 1).collect::<Vec<_>>());
     }
-    got.extend(numbers(&effects, phone));
-    assert_eq!(got, (0..=MAIL).collect::<Vec<_>>());
 }
 
 // docs/guarantees.md: a message that has waited says since when it does: behind the mail as well, if it goes elsewhere from there, as its client takes
