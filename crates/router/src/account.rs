@@ -10,7 +10,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use balcony_jid::{BareJid, FullJid, Jid};
-use balcony_stanza::{IqType, Kind, Payload, PresenceType, Stanza};
+use balcony_stanza::{Kind, Payload, PresenceType, Stanza};
 use smallvec::SmallVec;
 
 use crate::asks::{Charge, cost};
@@ -340,7 +340,7 @@ impl Account {
 
     /// Whether a message that is addressed to it has its turn.
     pub(crate) fn takes_message(&self, stanza: &Stanza) -> bool {
-        self.is_quiet() || self.takes(stanza) && !self.is_held(stanza, false, None)
+        self.is_quiet() || self.takes(stanza) && !self.is_held(stanza, false, None, u64::MAX)
     }
 
     /// Whether it is open, and nothing that comes for it has to wait.
@@ -356,12 +356,12 @@ impl Account {
     /// Whether a stanza that is addressed to it has to wait for what passes between its sender and the account: for changes that
     /// concern the sender, for what has come before it, and, if it `sees` whether somebody is there, a request for the sender's
     /// messages to be stored, so that its answer comes behind the errors about them (RFC 6120 section 10.1). What the account sends
-    /// to itself has waited behind what it has sent before.
-    pub(crate) fn is_held(&self, stanza: &Stanza, sees: bool, undecided: Option<u64>) -> bool {
+    /// to itself has waited behind what it has sent before. The `number` is that of its charge, if it has waited.
+    pub(crate) fn is_held(&self, stanza: &Stanza, sees: bool, undecided: Option<u64>, number: u64) -> bool {
         let fetching = self.holds_messages() && matches!(stanza.head.kind, Kind::Message(_));
         let line = stanza.head.from.as_ref().and_then(|from| self.pending().lines.get(from.bare_str()));
         fetching
-            || self.holds_change(stanza, undecided)
+            || self.holds_change(stanza, undecided, number)
             || line.is_some_and(|line| {
                 let is_first = is_to_itself(stanza) || self.lets_pass(line);
                 let waits = sees && line.puts > 0 && matches!(stanza.head.kind, Kind::Iq(_));
@@ -370,14 +370,15 @@ impl Account {
     }
 
     /// Whether a stanza of somebody else would change the account while one of its own requests waits for nothing but changes: others
-    /// could keep it waiting without end.
-    fn holds_change(&self, stanza: &Stanza, undecided: Option<u64>) -> bool {
+    /// could keep it waiting without end. Nor does the account keep others waiting so: what it has asked later waits for the change.
+    fn holds_change(&self, stanza: &Stanza, undecided: Option<u64>, number: u64) -> bool {
         matches!(stanza.head.kind, Kind::Presence(kind) if kind.is_subscription())
             && !is_to_itself(stanza)
             && self.known().and_then(|known| self.pending().lines.get(known.roster.owner())).is_some_and(
                 |own| {
                     own.queue.front().is_some_and(|first| {
                         matches!((first.task, first.stanza.head.kind), (Task::Sent(_), Kind::Iq(_)))
+                            && first.charge.number() < number
                             && undecided.is_none_or(|undecided| undecided > first.charge.number())
                     })
                 },
@@ -413,7 +414,7 @@ impl Account {
             (Task::Arrived, Kind::Message(_)) => self.holds_messages(),
             (Task::Returned, _) => self.wanted.is_any(),
             (Task::Arrived, Kind::Iq(_)) => line.puts > 0,
-            (Task::Arrived, Kind::Presence(_)) => self.holds_change(&next.stanza, earlier.undecided),
+            (Task::Arrived, Kind::Presence(_)) => self.holds_change(&next.stanza, earlier.undecided, number),
             (Task::Sent(_), Kind::Iq(_)) if is_own => {
                 self.commits > 0 || earlier.undecided.is_some_and(|undecided| undecided < number)
             }
@@ -454,12 +455,13 @@ impl Account {
             && change.is_some_and(|change| change < number)
     }
 
-    /// The number of the first request for a change, of its roster for one, that a client of the account has sent and that has not begun.
+    /// The number of the first request to the own account or server that a client of the account has sent and that has not begun: it may be for a
+    /// change, of its roster for one; and what the account says later would keep it waiting, as each time its roster changes.
     pub(crate) fn first_change(&self) -> Option<u64> {
         self.pending.as_ref()?;
         let own = self.pending().lines.get(self.known()?.roster.owner())?;
         let is_change = |waiting: &&Waiting| {
-            matches!((waiting.task, waiting.stanza.head.kind), (Task::Sent(_), Kind::Iq(IqType::Set)))
+            matches!((waiting.task, waiting.stanza.head.kind), (Task::Sent(_), Kind::Iq(_)))
         };
         own.queue.iter().find(is_change).map(|waiting| waiting.charge.number())
     }

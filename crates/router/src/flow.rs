@@ -277,7 +277,7 @@ impl Router {
     ) {
         let Some(account) = self.accounts.get(name) else { return };
         let sees = origin.facts().sees_presence;
-        if !account.is_held(&stanza, sees, self.asks.undecided(name.as_str())) {
+        if !account.is_held(&stanza, sees, self.asks.undecided(name.as_str()), origin.number()) {
             return self.arrived(stanza, origin, effects);
         }
         let Some(from) = &stanza.head.from else { return };

@@ -244,7 +244,7 @@ impl Router {
         }
         let Some(to) = &stanza.head.to else { return };
         let Some(account) = self.accounts.get_mut(to.bare_str()) else { return };
-        if account.open().is_some() && !account.is_held(&stanza, false, None) {
+        if account.open().is_some() && !account.is_held(&stanza, false, None, u64::MAX) {
             return account.observe(&self.shared, stanza, origin.facts().said, effects);
         }
         self.arrive(For::Others, stanza, origin, effects);

@@ -36,7 +36,12 @@ impl Router {
         let limits = &self.shared.config.limits;
         if let Some(own) = self.sessions.get_mut(&session) {
             let before = own.outbox.stalls_at(limits);
+            let was_held = own.outbox.owes(limits);
             self.queued -= own.outbox.acknowledge(now, count, limits, &mut self.spent);
+            // Its owner may hear that before it says that all of it is written.
+            if was_held && !own.outbox.owes(limits) {
+                effects.push(Effect::Hold { session, is_held: false });
+            }
             self.forget_acknowledged(session, effects);
             self.fill_window(session, before, effects);
         }

@@ -15,7 +15,7 @@ use crate::world::{World, available, bare, jid, request, roster_get, roster_set,
 
 /// To whom a request is addressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
+pub(crate) enum At {
     /// Nobody in particular: to the own account.
     Nobody,
     Account,
@@ -24,7 +24,7 @@ enum At {
 }
 
 /// Every request that the server answers; `CONTACT` stands for somebody's address, and `USER` for the own user name.
-const REQUESTS: [(IqType, At, &str); 40] = {
+pub(crate) const REQUESTS: [(IqType, At, &str); 40] = {
     use At::*;
     use IqType::{Get, Set};
     [
@@ -83,9 +83,9 @@ const REMOVES: (IqType, At, &str) = (
 const ENDS: (IqType, At, &str) =
     (IqType::Set, At::Nobody, "<query xmlns='jabber:iq:register'><remove/></query>");
 
-type Request = (IqType, At, &'static str);
+pub(crate) type Request = (IqType, At, &'static str);
 
-fn written((kind, at, xml): Request, own: &str, contact: &str) -> Stanza {
+pub(crate) fn written((kind, at, xml): Request, own: &str, contact: &str) -> Stanza {
     let user = own.split('@').next().unwrap();
     let stanza = request(kind, &xml.replace("CONTACT", contact).replace("USER", user));
     match at {
@@ -114,7 +114,7 @@ impl Extension for Outside {
     }
 }
 
-fn extensions() -> Extensions {
+pub(crate) fn extensions() -> Extensions {
     let room = Offline { messages: MOST_STORED, ..Offline::default() };
     Extensions::standard().with(room).with(Outside).build().unwrap()
 }
