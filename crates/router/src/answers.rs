@@ -7,7 +7,7 @@ use core::mem;
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::Ticket;
 use balcony_roster::Version;
-use balcony_stanza::{ErrorCondition, Stanza, StreamCondition};
+use balcony_stanza::{ErrorCondition, IqType, Kind, Stanza, StreamCondition};
 
 use crate::account::{Account, Note};
 use crate::asks::{Charge, Open, Purpose};
@@ -330,6 +330,16 @@ impl Router {
                 }
                 // Strangers see of it what they would see of any account.
                 Task::Arrived | Task::Returned => self.nobody(&stanza, effects),
+                // Whoever has asked hears what the client has answered before its end.
+                Task::Sent(_) if matches!(stanza.head.kind, Kind::Iq(IqType::Result | IqType::Error)) => {
+                    let mut origin = Origin::Waited(charge);
+                    match stanza.head.to.as_ref().is_some_and(|to| self.is_local(to.domainpart())) {
+                        true => self.pass_across(stanza, &mut origin, effects),
+                        false => effects.push(Effect::Remote { stanza, is_told: false, is_answer: false }),
+                    }
+                    self.finish(origin, effects);
+                    continue;
+                }
                 // Clients whose requests wait hear that they have failed before their streams end (RFC 6121 section 2.2).
                 Task::Sent(session) if !is_gone => {
                     if let Some(reply) = stanza.error(&ErrorCondition::InternalServerError.into()) {

@@ -371,3 +371,29 @@ fn a_request_and_the_end_of_the_account() {
     assert!(world.tick().is_empty());
     assert!(tickets(&effects).is_empty());
 }
+
+// RFC 6120 §8.2.3: what a client has answered before its account ends gets to who has asked, here or at another server, though it had to wait.
+#[test]
+fn an_answer_and_the_end_of_the_account() {
+    for (asker, told) in [
+        ("romeo@example.net/street", "street: iq result from juliet@example.com/balcony"),
+        (
+            "friar@example.org/cell",
+            "remote friar@example.org/cell: iq result from juliet@example.com/balcony",
+        ),
+    ] {
+        for answer in [balcony_router::Answer::Saved, balcony_router::Answer::Refused] {
+            let mut world = World::new();
+            let balcony = world.connect("juliet@example.com/balcony");
+            world.connect("romeo@example.net/street");
+            world.at_once = false;
+            let removal = world.removed(JULIET);
+            let [(ticket, Ask::Remove { .. })] = asks(&removal)[..] else { panic!("{removal:?}") };
+            let result = Stanza::iq(IqType::Result).with_id("q").with_to(crate::world::jid(asker));
+            assert!(world.says(balcony, result).is_empty(), "it waits");
+            let mut effects = world.answer(ticket, answer);
+            world.take_in(&mut effects);
+            assert!(world.tell(&effects).contains(&told.to_owned()), "{:?}", world.tell(&effects));
+        }
+    }
+}
