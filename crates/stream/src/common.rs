@@ -309,6 +309,12 @@ impl Common {
         self.phase == Phase::Proceed && !self.tls_offered
     }
 
+    /// Whether what comes now can't be acknowledged any more, though the peer has it counted (XEP-0198): it sends that again on another stream. So
+    /// it is not taken on this one, or it would come twice.
+    pub(crate) fn is_past_last_ack(&self) -> bool {
+        self.phase == Phase::Closing && self.is_managed()
+    }
+
     /// Writes our closing tag; the peer's is due within a bounded time (RFC 6120 section 4.4).
     pub(crate) fn close(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), Error> {
         // The last word on what is handled (XEP-0198 section 4).

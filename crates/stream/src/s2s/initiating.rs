@@ -331,6 +331,9 @@ impl Initiator {
     /// A stanza that comes the other way: from where the stream was opened to, as is proven by having been found there, or by a
     /// certificate, to the domain of ours that it was opened for (XEP-0288 section 2.3).
     fn stanza(&self, common: &mut Common) -> Result<Option<S2sEvent>, Error> {
+        if common.is_past_last_ack() {
+            return Ok(None);
+        }
         let incoming = Incoming::read(common)?;
         let Some((from, to)) = incoming.domains() else {
             common.took();

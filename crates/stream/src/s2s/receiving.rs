@@ -551,6 +551,9 @@ impl Receiver {
 
     /// A first-level element of the open stream (RFC 6120 sections 8.1.1.2 and 8.1.2.2).
     fn stanza(&self, common: &mut Common) -> Result<Option<S2sEvent>, Error> {
+        if common.is_past_last_ack() {
+            return Ok(None);
+        }
         let incoming = Incoming::read(common)?;
         let Some((from, to)) = incoming.domains() else {
             common.took();
