@@ -30,6 +30,10 @@ fn below_section(message: &str, before: Option<&str>) -> Option<String> {
     let (name, _) = message.strip_prefix("unknown field `")?.split_once('`')?;
     let section = before?.lines().rev().map(str::trim_start).find(|line| line.starts_with('['))?;
     let section = section.split_once(']')?.0;
+    // There a domain's own certificate is meant.
+    if section.starts_with("[domains") {
+        return None;
+    }
     let of_file = toml::from_str::<Settings>("'' = 0").err()?;
     let is_of_file = of_file.message().split('`').skip(1).step_by(2).any(|other| other == name);
     is_of_file.then(|| format!("`{name}` is no setting of {section}]: put it above the first [section]"))

@@ -118,8 +118,8 @@ fn errors_name_the_line() {
             "5: `listen` is no setting of [csi]: put it above the first [section]",
         ),
         (
-            "domain = 'a.example'\n  [domains.'a.example'] # ours\ncert = 'a.pem'",
-            "3: `cert` is no setting of [domains.'a.example']: put it above the first [section]",
+            "domain = 'a.example'\n  [federation] # ours\nallow-registration = true",
+            "3: `allow-registration` is no setting of [federation]: put it above the first [section]",
         ),
         (
             "\nmax-connections = 'many'",
