@@ -83,9 +83,9 @@ impl Router {
         let account = index.and_then(|index| self.accounts.at(index));
         let account = account.filter(|account| account.takes_message(&stanza));
         let Some(account) = account else { return self.arrive(For::Others, stanza, origin, effects) };
-        let (start, is_behind) = (effects.len(), account.has_older_to_come().is_some());
+        let start = effects.len();
         let placed = account.place(&self.shared, kind, stanza, true, effects);
-        self.note_placing(is_behind, start, effects);
+        self.note_placing(start, effects);
         if self.has_many()
             && let Origin::Session { sent, .. } = origin
             && let Some(Effect::Deliver { session, .. }) = effects.get(start)
@@ -106,9 +106,9 @@ impl Router {
     ) {
         let account = stanza.head.to.as_ref().and_then(|to| self.accounts.get(to.bare_str()));
         let Some(account) = account else { return };
-        let (start, is_behind) = (effects.len(), account.has_older_to_come().is_some());
+        let start = effects.len();
         let placed = account.place(&self.shared, kind, stanza, true, effects);
-        self.note_placing(is_behind, start, effects);
+        self.note_placing(start, effects);
         self.finish_placing(placed, start, origin, effects);
     }
 
@@ -122,21 +122,23 @@ impl Router {
         if creation.is_some_and(is_successor) {
             return self.nobody(&stanza, effects);
         }
-        let (start, is_behind) = (effects.len(), account.has_older_to_come().is_some());
+        let start = effects.len();
         let placed = account.place(&self.shared, kind, stanza, false, effects);
-        self.note_placing(is_behind, start, effects);
+        self.note_placing(start, effects);
         self.finish_placing(placed, start, origin, effects);
     }
 
-    /// The effects from there on give a message to somebody of an account, and stored ones are still to come to it.
-    fn note_placing(&mut self, is_behind: bool, start: usize, effects: &[Effect]) {
-        // This is on the way of every message.
-        if !is_behind {
-            return;
-        }
-        let Some(Effect::Deliver { session, .. }) = effects.get(start) else { return };
-        let Some(name) = self.sessions.get(session).map(|own| own.jid.to_bare()) else { return };
+    /// The effects from there on give a message to sessions of an account, and stored ones may still be to come to one of these.
+    fn note_placing(&mut self, start: usize, effects: &[Effect]) {
+        // This is on the way of every message, and looks at nothing that is not looked at later.
+        let holds = |effect: &Effect| match effect {
+            Effect::Deliver { session, .. } => self.sessions.get(session).filter(|own| own.holds),
+            _ => None,
+        };
+        let Some(own) = effects.iter().skip(start).find_map(holds) else { return };
+        let name = own.jid.to_bare();
         if let Some(account) = self.accounts.get_mut(&name)
+            && account.has_older_to_come().is_some()
             && !core::mem::replace(&mut account.backlog.is_placing, true)
         {
             self.placing.push(name);
