@@ -585,6 +585,13 @@ impl Account {
             && !self.shuts_out(shared, stanza)
     }
 
+    /// Whether its sender may see that the user is there: it is shown the presence of the account, or of a resource.
+    pub(crate) fn shows(&self, shared: &Shared, stanza: &Stanza) -> bool {
+        let has_directed = |from| self.resources.iter().any(|resource| resource.has_directed_to(from));
+        self.is_shown_to(shared, stanza)
+            || stanza.head.from.as_ref().is_some_and(has_directed) && !self.shuts_out(shared, stanza)
+    }
+
     /// Whether the sender of something may hear what becomes of it: it is in the roster, or a resource shows itself to it.
     pub(crate) fn tells(&self, from: &Jid) -> bool {
         self.known().is_some_and(|known| known.roster.item(&from.to_bare()).is_some())

@@ -70,17 +70,26 @@ impl Router {
             _ if matches!(origin, Origin::Answer) => Place::SaidAtHome,
             (true, false) => Place::Seen,
             (true, true) => Place::SaidToSeen,
-            (false, false) if self.is_from_contact(stanza) => Place::Contact,
+            (false, false) if self.is_from_contact(stanza) && !self.waits_for_sessions(stanza) => {
+                Place::Contact
+            }
             (false, false) => Place::Stranger(to.to_bare()),
             (false, true) => Place::SaidToStranger(to.to_bare()),
         })
     }
 
-    /// Whether a user of another server has sent it to a contact, who says so.
+    /// Whether a user of another server has sent it to a contact, who shows itself to that one.
     fn is_from_contact(&self, stanza: &Stanza) -> bool {
         let (Some(from), Some(to)) = (&stanza.head.from, &stanza.head.to) else { return false };
         !self.is_local(from.domainpart())
-            && self.accounts.get(to.bare_str()).is_some_and(|account| account.tells(from))
+            && self.accounts.get(to.bare_str()).is_some_and(|account| account.shows(&self.shared, stanza))
+    }
+
+    /// Whether the account that it is for has it wait for the ends of its own sessions, which the account brings about as it likes: no others of the
+    /// sender's server wait for that.
+    fn waits_for_sessions(&self, stanza: &Stanza) -> bool {
+        let account = stanza.head.to.as_ref().and_then(|to| self.accounts.get(to.bare_str()));
+        account.is_some_and(|account| account.leaving() > 0)
     }
 
     pub(crate) fn charge_at(
@@ -106,7 +115,7 @@ impl Router {
         if origin.is_new() && !self.asks.has_room(&payer, &place, bytes) {
             // Requests for what anybody may read are counted alike, whomever they ask, so this shows nothing.
             let is_public = place == Place::Probe && matches!(stanza.head.kind, Kind::Iq(_));
-            let may_hear = sees || place == Place::Contact;
+            let may_hear = sees || !origin.is_said() && self.is_from_contact(stanza);
             if (may_hear || is_public || self.tells_strangers_of(stanza)) && !origin.is_said() {
                 self.refuse_busy(stanza, origin, effects);
             }

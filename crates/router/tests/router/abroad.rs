@@ -133,3 +133,49 @@ fn other_servers_are_read_again_whatever_the_store_does() {
         assert_eq!(holds(&after), [(bare("example.org"), false)], "{refuses}");
     }
 }
+
+// RFC 6120 §13.10.2: who is in the user's roster and is not shown the user's presence learns nothing: a message waits for a store that says nothing, or
+// goes to somebody who is there, and the sender sees no difference.
+#[test]
+fn who_sees_nothing_is_not_shown_who_is_there() {
+    let told = [true, false].map(|is_there| {
+        let mut small = config();
+        small.limits.waiting = WAITING;
+        let mut world = World::with(small);
+        world.befriend(JULIET, "friar@example.org", Subscription::To);
+        // The account is in memory in any case.
+        world.available("juliet@example.com/attic", -1);
+        if is_there {
+            world.available("juliet@example.com/phone", 0);
+        }
+        world.at_once = false;
+        let effects: Vec<Effect> =
+            (0..3 * WAITING).flat_map(|number| world.received(FRIAR, chat(number))).collect();
+        (holds(&effects), errors(&effects))
+    });
+    assert_eq!(told, [(vec![], vec![]), (vec![], vec![])]);
+}
+
+// What waits for a session of the recipient's that ends, which may take as long as the recipient likes, keeps nobody else of the sender's server
+// waiting; what has no room comes back.
+#[test]
+fn a_session_that_ends_slowly_holds_no_domain() {
+    let mut small = config();
+    small.limits.waiting = WAITING;
+    let mut world = World::with(small);
+    world.befriend(JULIET, "friar@example.org", Subscription::Both);
+    let phone = world.available("juliet@example.com/phone", 0);
+    world.available("juliet@example.com/desk", 1);
+    // The phone does not read this.
+    world.at_once = false;
+    world.received(FRIAR, chat(0).with_to(jid("juliet@example.com/phone")));
+    let mut effects = Vec::new();
+    world.router.unbind(world.now, phone, &mut effects);
+    world.serve(&mut effects);
+    world.at_once = true;
+    for number in 1..3 * WAITING {
+        effects.extend(world.received(FRIAR, chat(number)));
+    }
+    assert_eq!(holds(&effects), []);
+    assert!(!errors(&effects).is_empty());
+}

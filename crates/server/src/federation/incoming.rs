@@ -160,7 +160,8 @@ impl Federation {
         };
         match &link.way {
             Way::In(incoming) => incoming.domains.iter().filter_map(wait).max(),
-            Way::Out(out) => wait(&out.to),
+            // One that does not go both ways brings answers only, to what this server has asked and sent.
+            Way::Out(out) => wait(&out.to).filter(|_| out.proof.is_some() && link.is_bidirectional()),
         }
     }
 }
