@@ -108,8 +108,8 @@ static NOTHING: Pending = Pending {
 pub(crate) struct Earlier {
     /// The number of the first stanza whose fate is not known, and has to be before a request to the own server is begun.
     pub(crate) undecided: Option<u64>,
-    /// The number of the [first change](Account::first_change) that has not begun.
-    pub(crate) change: Option<u64>,
+    /// The number of the [first request](Account::first_request) that has not begun.
+    pub(crate) request: Option<u64>,
 }
 
 /// The presence of one entity for one address that waits until an account is open.
@@ -390,7 +390,7 @@ impl Account {
     /// they would do so for ever.
     fn lets_pass(&self, line: &Line) -> bool {
         let Some(first) = line.queue.front() else { return true };
-        self.is_decided_later(&first.stanza, first.charge.number(), self.first_change())
+        self.is_decided_later(&first.stanza, first.charge.number(), self.first_request())
             && line.queue.iter().all(|waiting| waiting.task.is_outward())
     }
 
@@ -402,7 +402,7 @@ impl Account {
         }
         let may_pass = matches!(first.task, Task::Sent(_))
             && !is_own
-            && self.is_decided_later(&first.stanza, first.charge.number(), earlier.change);
+            && self.is_decided_later(&first.stanza, first.charge.number(), earlier.request);
         let place = line.queue.iter().position(|waiting| may_pass && !waiting.task.is_outward())?;
         (!self.is_held_in(line, &line.queue[place], is_own, earlier)).then_some(place)
     }
@@ -421,7 +421,7 @@ impl Account {
             (Task::Sent(_), Kind::Presence(_)) if is_own && self.backlog.is_placing => true,
             (Task::Sent(_), _) => {
                 // What is behind a request in the same line waits for it in any case.
-                self.gates > 0 || !is_own && self.is_decided_later(&next.stanza, number, earlier.change)
+                self.gates > 0 || !is_own && self.is_decided_later(&next.stanza, number, earlier.request)
             }
             (Task::Leaving, _) => false,
         }
@@ -443,27 +443,27 @@ impl Account {
         self.pending().lines.get(peer).is_some_and(|line| line.commits > 0 || !line.queue.is_empty())
             || self.gates > 0
             || is_own && self.backlog.is_placing && matches!(stanza.head.kind, Kind::Presence(_))
-            || self.is_decided_later(stanza, number, earlier.change)
+            || self.is_decided_later(stanza, number, earlier.request)
             || is_request
                 && (self.commits > 0 || earlier.undecided.is_some_and(|undecided| undecided < number))
     }
 
-    /// Whether a client says something of a subscription and has asked before for a `change` that has not begun: what it says is decided by
+    /// Whether a client says something of a subscription and has sent a `request` before that has not begun, and may be for a change: what it says is decided by
     /// what the roster is then (RFC 6120 section 10.1). Its number is as for [`holds_sent`](Account::holds_sent).
-    fn is_decided_later(&self, stanza: &Stanza, number: u64, change: Option<u64>) -> bool {
+    fn is_decided_later(&self, stanza: &Stanza, number: u64, request: Option<u64>) -> bool {
         matches!(stanza.head.kind, Kind::Presence(kind) if kind.is_subscription())
-            && change.is_some_and(|change| change < number)
+            && request.is_some_and(|request| request < number)
     }
 
     /// The number of the first request to the own account or server that a client of the account has sent and that has not begun: it may be for a
     /// change, of its roster for one; and what the account says later would keep it waiting, as each time its roster changes.
-    pub(crate) fn first_change(&self) -> Option<u64> {
+    pub(crate) fn first_request(&self) -> Option<u64> {
         self.pending.as_ref()?;
         let own = self.pending().lines.get(self.known()?.roster.owner())?;
-        let is_change = |waiting: &&Waiting| {
+        let is_request = |waiting: &&Waiting| {
             matches!((waiting.task, waiting.stanza.head.kind), (Task::Sent(_), Kind::Iq(_)))
         };
-        own.queue.iter().find(is_change).map(|waiting| waiting.charge.number())
+        own.queue.iter().find(is_request).map(|waiting| waiting.charge.number())
     }
 
     /// The line of an entity, if anything is in it or holds it up.

@@ -79,8 +79,8 @@ impl Router {
 
     /// What the account has sent, and is still to be done or decided.
     fn earlier(&self, name: &BareJid) -> Earlier {
-        let change = self.accounts.get(name).and_then(Account::first_change);
-        Earlier { undecided: self.asks.undecided(name.as_str()), change }
+        let request = self.accounts.get(name).and_then(Account::first_request);
+        Earlier { undecided: self.asks.undecided(name.as_str()), request }
     }
 
     fn line_up(&mut self, name: &BareJid, peer: &BareJid, waiting: Waiting) {
@@ -477,25 +477,25 @@ impl Router {
 
     /// Lets what waits between the account and the peer go on, as far as it can.
     pub(crate) fn drain(&mut self, name: &BareJid, peer: &BareJid, effects: &mut Vec<Effect>) {
-        let change = self.earlier(name).change;
-        let has_gone = self.drain_line(name, peer, change, effects);
+        let request = self.earlier(name).request;
+        let has_gone = self.drain_line(name, peer, request, effects);
         if has_gone && name == peer {
             // What others would change has waited for the account's own requests.
             self.drain_others(name, effects);
         }
     }
 
-    /// The same, and nothing that waits for that; whether anything has gone on. `change` is the account's first that has not begun.
+    /// The same, and nothing that waits for that; whether anything has gone on. `request` is the account's first that has not begun.
     fn drain_line(
         &mut self,
         name: &BareJid,
         peer: &BareJid,
-        change: Option<u64>,
+        request: Option<u64>,
         effects: &mut Vec<Effect>,
     ) -> bool {
         let mut has_gone = false;
         loop {
-            let earlier = Earlier { undecided: self.asks.undecided(name.as_str()), change };
+            let earlier = Earlier { undecided: self.asks.undecided(name.as_str()), request };
             let Some(account) = self.accounts.get_mut(name) else { return has_gone };
             let line = account.line(peer.as_str()).filter(|_| account.phase.is_open());
             let place = line.and_then(|line| account.next(line, name == peer, earlier));
@@ -535,9 +535,9 @@ impl Router {
         let Some(account) = self.accounts.get(name) else { return };
         let peers: Vec<BareJid> = account.lines().filter(|peer| *peer != name).cloned().collect();
         // Own requests are not in these lines. It is found once, since there may be many lines, and much in the own one.
-        let change = account.first_change();
+        let request = account.first_request();
         for peer in peers {
-            self.drain_line(name, &peer, change, effects);
+            self.drain_line(name, &peer, request, effects);
         }
     }
 
