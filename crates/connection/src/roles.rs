@@ -287,6 +287,11 @@ impl Connection<S2s> {
         self.stream.request_ack(now, &mut self.output)
     }
 
+    /// Nothing of the other server's is taken for now; see [`S2sStream::unread`].
+    pub fn unread(&mut self, now: Instant) {
+        self.stream.unread(now, &mut self.output);
+    }
+
     /// What both ends have counted; see [`S2sStream::counts`].
     #[must_use]
     pub fn counts(&self) -> Option<&Counts> {

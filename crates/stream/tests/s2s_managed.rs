@@ -105,6 +105,9 @@ fn both_ends_count() {
     let id = end.stream.managed_id().unwrap().to_owned();
     assert!(id.len() >= 20 && answer == format!("<enabled xmlns='urn:xmpp:sm:3' id='{id}' resume='true'/>"));
     assert_eq!(end.feed(&[MESSAGE, ASK, MESSAGE, MESSAGE, ASK].concat()), [ack(1), ack(3)].concat());
+    // It says so unasked while its owner reads nothing.
+    end.stream.unread(Instant::ZERO, &mut end.out);
+    assert!(end.output().ends_with(&ack(3)));
     // Whoever wants nothing after the stream is given no name.
     let mut end = receiving();
     assert_eq!(end.feed("<enable xmlns='urn:xmpp:sm:3'/>"), "<enabled xmlns='urn:xmpp:sm:3'/>");

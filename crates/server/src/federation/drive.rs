@@ -117,6 +117,11 @@ impl Federation {
                 }
             }
         }
+        let next = now + self.staying();
+        if let Some(link) = self.link(id) {
+            let is_unread = pause.is_some() && link.stream().is_some_and(|stream| stream.is_unread());
+            link.stays_at = is_unread.then(|| link.stays_at.unwrap_or(next));
+        }
         self.list_if_resting(id);
         let idle = self.config.limits.idle;
         let due = self.link(id).and_then(|link| link.due(pause, idle));
@@ -155,6 +160,11 @@ impl Federation {
                 return self.events.push_back(FederationEvent::Close(id));
             }
             _ => {}
+        }
+        if link.stays_at.take_if(|at| *at <= now).is_some()
+            && let Some(stream) = link.stream().filter(|stream| !stream.is_writing())
+        {
+            stream.connection.unread(now);
         }
         self.lived_on(now, id);
         self.ask_what_has_come(now, id);

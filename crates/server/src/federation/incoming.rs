@@ -14,10 +14,8 @@ use super::link::Way;
 use super::peer::{Finding, Key, Peer, State};
 use super::{Federation, policy, words};
 use crate::journal::{Level, one_line};
+use crate::link::SOON;
 use crate::pace::Rate;
-
-/// When a stream that is not read from, since there is no room, is looked at again at the latest.
-const HELD: Duration = Duration::from_secs(10);
 
 impl Federation {
     /// A stream asks whether a key of dialback is right.
@@ -150,13 +148,19 @@ impl Federation {
         self.events.push_back(FederationEvent::Deliver(stanza));
     }
 
+    /// How often a stream that is not read from shows the other server that we are there: twice in the time that we would wait for its
+    /// answer.
+    pub(super) fn staying(&self) -> Duration {
+        (self.config.stream.answer / 2).max(SOON)
+    }
+
     /// Until when a stream is not read from, because its domain sends too fast (RFC 6120 section 13.12), or what it has sent has no room. In the
     /// latter case it is looked at again then, or when there is.
     pub(super) fn pause(&self, now: Instant, id: StreamId) -> Option<Instant> {
         let link = super::link_of(&self.links, id)?;
         let wait = |domain: &BareJid| {
-            let peer = self.peers.get(domain)?;
-            peer.is_held.then_some(now + HELD).or_else(|| peer.pace.wait(now))
+            let is_held = self.held.contains(domain);
+            is_held.then(|| now + self.staying()).or_else(|| self.peers.get(domain)?.pace.wait(now))
         };
         match &link.way {
             Way::In(incoming) => incoming.domains.iter().filter_map(wait).max(),

@@ -32,6 +32,8 @@ pub(super) struct Link {
     pub(super) sending: Sending,
     /// Its entry among the deadlines.
     pub(super) armed: Armed,
+    /// It is not read from. When it shows the other server next that we are there.
+    pub(super) stays_at: Option<Instant>,
     /// When it was last used, as it is listed among the [streams that may rest](super::table::Opened).
     pub(super) listed: Option<Instant>,
 }
@@ -148,7 +150,7 @@ impl Link {
             stalled: None,
             used: now,
         };
-        Link { sending, way, stage, armed: Armed::default(), listed: None }
+        Link { sending, way, stage, armed: Armed::default(), stays_at: None, listed: None }
     }
 
     /// The stream, when it is connected.
@@ -274,7 +276,7 @@ impl Link {
             _ => None,
         };
         let deadline = stream.connection.deadline().map(|deadline| deadline.at);
-        let pause = pause.filter(|_| stream.is_unread());
+        let pause = pause.filter(|_| stream.is_unread()).into_iter().chain(self.stays_at);
         let heard = self.sending.unheard.due();
         let asks = self.sending.asks_at.or_else(|| self.sending.arrived.due());
         let asks = asks.filter(|_| self.is_open() && !self.sending.is_asked);

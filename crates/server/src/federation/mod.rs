@@ -30,7 +30,7 @@
 //! ```
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -158,6 +158,8 @@ pub struct Federation {
     peers: HashMap<BareJid, Peer>,
     /// The domains that are being looked for or connected to, and those that wait for their turn.
     attempts: Attempts,
+    /// The domains that are not read from, since what they have sent has no room.
+    held: BTreeSet<BareJid>,
     bounds: Bounds,
     /// How much of the table of domains is whose, and when there was room last.
     table: Table,
@@ -206,6 +208,7 @@ impl Federation {
             opened: Opened::default(),
             peers: HashMap::new(),
             attempts: Attempts::default(),
+            held: BTreeSet::new(),
             bounds: Bounds::default(),
             table: Table::default(),
             keys: KeysOf::default(),
@@ -384,11 +387,16 @@ impl Federation {
         self.finish(now);
     }
 
-    /// What a domain has sent has no room: no more is read from its streams as long as that is so.
+    /// What a domain has sent has no room: no more is read from its streams, those to come as well, until it is said that there is. They stay:
+    /// the domain is told meanwhile what has come of it.
     pub fn hold(&mut self, now: Instant, domain: &BareJid, is_held: bool) {
-        let Some(peer) = self.peers.get_mut(domain) else { return };
-        peer.is_held = is_held;
-        self.ready.extend(peer.incoming.iter().chain(&peer.links));
+        match is_held {
+            true => _ = self.held.insert(domain.clone()),
+            false => _ = self.held.remove(domain),
+        }
+        if let Some(peer) = self.peers.get(domain) {
+            self.ready.extend(peer.incoming.iter().chain(&peer.links));
+        }
         self.finish(now);
     }
 

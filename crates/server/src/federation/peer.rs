@@ -39,8 +39,6 @@ pub(super) struct Peer {
     pub(super) incoming: VecDeque<StreamId>,
     /// How fast it sends.
     pub(super) pace: Pace,
-    /// No more is read of it: what it has sent has no room.
-    pub(super) is_held: bool,
     /// How often it asks to see somebody's presence.
     pub(super) subscriptions: Bucket,
     /// Whether it has been logged that too many of these are dropped.
@@ -210,7 +208,6 @@ impl Peer {
             keys_wait_until: None,
             incoming: VecDeque::new(),
             pace: Pace::NEW,
-            is_held: false,
             subscriptions: Bucket::FULL,
             drops_logged: false,
             counts: None,

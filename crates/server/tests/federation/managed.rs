@@ -9,7 +9,7 @@ use balcony_stanza::{IqType, PresenceType, Stanza};
 use balcony_stream::s2s::dialback_key;
 use balcony_xml::{Element, Name};
 
-use crate::world::{Trust, World, config};
+use crate::world::{Trust, World, config, jid};
 
 fn two(trust: Trust) -> World {
     World::new(1, vec![config(&["a.example"], trust), config(&["b.example"], trust)])
@@ -77,6 +77,65 @@ fn what_has_arrived_is_done() {
         world.pass(Duration::from_secs(200));
         assert_eq!((world.ids(1).len(), world.returned(0)), (40, vec![]));
     }
+}
+
+// XEP-0198 §4: a domain that is not read from, since what it has sent has no room, is told what has come of it. Nobody gives the other up, in
+// whichever direction what is held goes on the stream, and all of it comes once.
+#[test]
+fn who_is_not_read_from_does_not_give_up() {
+    for trust in [Trust::Plain, Trust::Dialback, Trust::Certificates] {
+        for opener in [0, 1] {
+            let mut world = two(trust);
+            let send = |world: &mut World, from: usize, id: &str| {
+                let people = ["romeo@a.example", "juliet@b.example"];
+                world.send(from, people[from], people[1 - from], id);
+            };
+            send(&mut world, opener, "first");
+            world.settle();
+            world.servers[1].federation.hold(world.now, &jid("a.example"), true);
+            for n in 0..200 {
+                send(&mut world, 0, &n.to_string());
+                world.pass(Duration::from_millis(100));
+            }
+            assert!(world.ids(1).len() < 200, "all was read");
+            send(&mut world, 1, "back");
+            world.settle();
+            let (connections, made) = (world.connections(), world.made);
+            for _ in 0..60 {
+                world.pass(Duration::from_secs(5));
+            }
+            assert_eq!((world.connections(), world.made), (connections, made), "a stream was given up");
+            world.servers[1].federation.hold(world.now, &jid("a.example"), false);
+            world.pass(Duration::from_secs(60));
+            let numbers: Vec<String> = (0..200).map(|n| n.to_string()).collect();
+            let got: Vec<&str> = world.ids(1).into_iter().filter(|id| *id != "first").collect();
+            assert!(got == numbers, "{trust:?}, {opener}: {got:?}");
+            assert!(world.ids(0).contains(&"back"));
+            assert_eq!(world.returned(0), []);
+        }
+    }
+}
+
+// A domain that is held stays so, whatever becomes of its streams.
+#[test]
+fn a_domain_stays_held() {
+    let mut world = two(Trust::Certificates);
+    world.servers[1].federation.hold(world.now, &jid("a.example"), true);
+    for _ in 0..3 {
+        world.send(0, "romeo@a.example", "juliet@b.example", "1");
+        world.settle();
+        world.cut_all();
+        world.pass(Duration::from_secs(1));
+    }
+    for n in 0..2_000 {
+        world.send(0, "romeo@a.example", "juliet@b.example", &n.to_string());
+    }
+    world.pass(Duration::from_secs(20));
+    let read = world.ids(1).len();
+    assert!(read < 1_000, "{read}");
+    world.servers[1].federation.hold(world.now, &jid("a.example"), false);
+    world.pass(Duration::from_secs(20));
+    assert!(world.ids(1).len() >= 2_000);
 }
 
 // RFC 6121 §3, XEP-0198 §4: an acknowledged word on a subscription is in the other server's memory, which may die before it has written it

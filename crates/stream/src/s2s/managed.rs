@@ -64,6 +64,16 @@ impl Stream<S2s> {
         self.common.request_ack(now, out)
     }
 
+    /// The owner takes nothing of the other server's for now: its silence means nothing, and where stanzas are counted it is told how many
+    /// are handled, without being heard when it asks (XEP-0198 section 4). So neither end gives the other up. Call it more often than
+    /// every [`Limits::answer`](balcony_machine::Limits::answer), as long as what is sent leaves. Does nothing unless the stream is open.
+    pub fn unread(&mut self, now: Instant, out: &mut Vec<u8>) {
+        if self.is_open() {
+            self.heard(now);
+            self.common.write_ack(out);
+        }
+    }
+
     /// What both ends have counted; `None` unless they have. Also after the end. What has come as an event counts as handled.
     #[must_use]
     pub fn counts(&self) -> Option<&Counts> {
