@@ -491,3 +491,91 @@ fn a_session_that_is_ended_while_it_finishes_is_gone_in_time() {
         assert!(matches!(said[..], [Up::Gone { session: SessionId(1) }]), "{said:?}");
     }
 }
+
+impl Part {
+    /// A client that waits for an answer until it is told that there will be none. When that is.
+    fn is_answered_too_late(&mut self, id: ConnectionId) -> Instant {
+        let now = NOW + self.connections.config().limits.answer;
+        assert!(self.connections.due(now).contains(&id));
+        assert!(self.connections.tick(now, id, &mut self.actions));
+        self.connections.advance(now, id, &mut &[][..], &mut self.actions);
+        now
+    }
+
+    /// It hears what would have been in time before, and what is delivered behind that. What is written then.
+    fn hears(&mut self, now: Instant, id: ConnectionId, late: Down) -> String {
+        self.writes(id);
+        self.connections.take(now, late, &mut self.actions);
+        self.connections.take(now, deliver(id), &mut self.actions);
+        self.writes(id)
+    }
+}
+
+// A client that was told that it has no resource has none, and the session that was begun for it is over: nothing that is for that gets to whatever the
+// client has bound meanwhile.
+#[test]
+fn a_session_that_was_bound_too_late_is_over() {
+    for has_another in [false, true] {
+        let mut part = Part::new(1);
+        let one = part.client();
+        let late = part.binds(one, 1);
+        let now = part.is_answered_too_late(one);
+        assert!(part.writes(one).contains("<internal-server-error "));
+        if has_another {
+            let bound = part.binds(one, 2);
+            part.is_told(bound);
+        }
+        let written = part.hears(now, one, late);
+        assert!(!written.contains("<message"), "{written}");
+        let said = part.says();
+        let is_over =
+            |one: u64| said.iter().any(|up| matches!(up, Up::Ended { session } if session.0 == one));
+        let is_gone = |one: u64| said.iter().any(|up| matches!(up, Up::Gone { session } if session.0 == one));
+        assert!(is_over(1) && is_gone(1), "{has_another}: {said:?}");
+        assert_eq!((is_over(2), is_gone(2)), (has_another, has_another), "{said:?}");
+    }
+}
+
+// XEP-0198 §5: a client that was told that its session can't go on may have another one on the same stream. That gets nothing that is for the first.
+#[test]
+fn a_session_that_goes_on_too_late_waits_again() {
+    for has_another in [false, true] {
+        let mut part = Part::new(1);
+        let old = part.session(1);
+        let enabled = part.enables(old);
+        part.is_told(enabled);
+        part.is_told(leave(old));
+        let Some(Up::Lost { counts, .. }) = part.says().pop() else { panic!() };
+        let one = part.client();
+        part.receives(one, "<resume xmlns='urn:xmpp:sm:3' previd='name' h='0'/>");
+        let said = part.says();
+        let [Up::Resume { ticket, .. }] = said[..] else { panic!("{said:?}") };
+        let jid = Box::new("juliet@example.com/1".parse().unwrap());
+        let late = Down::Resumed { connection: one, ticket, session: SessionId(1), jid, received: 0, counts };
+        let now = part.is_answered_too_late(one);
+        assert!(part.writes(one).contains("<failed "));
+        if has_another {
+            let bound = part.binds(one, 2);
+            part.is_told(bound);
+        }
+        let written = part.hears(now, one, late);
+        assert!(!written.contains("<message"), "{has_another}: {written}");
+        let said = part.says();
+        let is_lost = said.iter().any(|up| matches!(up, Up::Lost { session: SessionId(1), .. }));
+        assert!(is_lost, "{said:?}");
+    }
+}
+
+// XEP-0198 §3: a client that was told that nothing is counted acknowledges nothing, and is not waited for.
+#[test]
+fn who_is_to_acknowledge_too_late_has_another_stream() {
+    let mut part = Part::new(1);
+    let one = part.session(1);
+    let late = part.enables(one);
+    let now = part.is_answered_too_late(one);
+    assert!(part.writes(one).contains("<failed "));
+    let written = part.hears(now, one, late);
+    assert!(!written.contains("<message"), "{written}");
+    let said = part.says();
+    assert!(said.iter().any(|up| matches!(up, Up::Ended { session: SessionId(1) })), "{said:?}");
+}

@@ -8,7 +8,7 @@ use core::mem;
 use balcony_jid::FullJid;
 use balcony_machine::{Instant, Ticket};
 use balcony_router::SessionId;
-use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamError};
+use balcony_stanza::{ErrorCondition, Stanza, StanzaError, StreamCondition, StreamError};
 use balcony_stream::server::ServerAnswer;
 use balcony_stream::{AckPace, AckPolicy, Counts};
 use balcony_xep::sm::Enabled;
@@ -185,8 +185,10 @@ impl Connections {
                 self.bound(now, connection, ticket, session, *bound, actions);
             }
             Down::Enabled { connection, ticket, enabled } => {
+                if !self.answer(connection, ticket, ServerAnswer::Enabled(Ok((*enabled).clone()))) {
+                    return self.has_given_up(now, connection, actions);
+                }
                 self.acknowledges(connection, &enabled);
-                self.answer(connection, ticket, ServerAnswer::Enabled(Ok(*enabled)));
                 // What is delivered next counts.
                 self.say(now, connection, actions);
             }
@@ -195,6 +197,7 @@ impl Connections {
                 if !self.resumed(now, connection, ticket, session, jid, received, kept, actions) {
                     // Its client has gone again.
                     self.up.push_back(Up::Lost { session, counts });
+                    self.has_given_up(now, connection, actions);
                 }
             }
             Down::NotResumed { connection, ticket } => {
@@ -218,13 +221,21 @@ impl Connections {
         }
     }
 
-    /// Has a stream go on with an answer.
-    fn answer(&mut self, id: ConnectionId, ticket: Ticket, answer: ServerAnswer) {
-        if let Some(conn) = self.conn(id) {
-            // Misuse here means that the stream has given up waiting.
-            let _ = conn.link.connection.answer(ticket, answer);
-            self.list(id);
-        }
+    /// Has a stream go on with an answer. `false` if it has given up waiting.
+    fn answer(&mut self, id: ConnectionId, ticket: Ticket, answer: ServerAnswer) -> bool {
+        let Some(conn) = self.conn(id) else { return false };
+        let has_waited = conn.link.connection.answer(ticket, answer).is_ok();
+        self.list(id);
+        has_waited
+    }
+
+    /// A session was given to a stream that has told its client meanwhile that there is none, or that nothing is counted. The stream ends, whatever
+    /// it has bound since: what is on its way to it is for another session, or counts where nothing does.
+    fn has_given_up(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
+        let Some(conn) = self.conn(id).filter(|conn| !conn.link.has_ended()) else { return };
+        let text = "what you have been told of your session has been overtaken: log in again";
+        let why = conn.link.abort(now, StreamError::new(StreamCondition::InternalServerError, text));
+        self.end_as(now, id, why, true, actions);
     }
 
     /// The client is told before this returns, so that it can get what is delivered next.
@@ -237,27 +248,29 @@ impl Connections {
         bound: Result<(FullJid, Option<Enabled<'static>>), StanzaError>,
         actions: &mut Vec<Action>,
     ) {
-        let Some(conn) = self.conn(id).filter(|conn| !conn.link.has_ended()) else {
-            // Its client has gone again.
-            if bound.is_ok() {
-                self.up.extend([Up::Ended { session }, Up::Gone { session }]);
-            }
-            return;
+        let (is_bound, enabled) = match &bound {
+            Ok((_, enabled)) => (true, enabled.clone()),
+            Err(_) => (false, None),
         };
         let answer = match bound {
-            Ok((jid, enabled)) => {
-                conn.attached = Some(Attached { session, is_over: false, is_resumable: false });
-                if let Some(enabled) = &enabled {
-                    self.acknowledges(id, enabled);
-                }
-                match enabled {
-                    Some(enabled) => ServerAnswer::BoundEnabled(jid, enabled),
-                    None => ServerAnswer::Bound(Ok(jid)),
-                }
-            }
-            Err(error) => ServerAnswer::Bound(Err(error)),
+            Ok((jid, Some(enabled))) => ServerAnswer::BoundEnabled(jid, enabled),
+            bound => ServerAnswer::Bound(bound.map(|(jid, _)| jid)),
         };
-        self.answer(id, ticket, answer);
+        let is_there = self.conn(id).is_some_and(|conn| !conn.link.has_ended());
+        if !(is_there && self.answer(id, ticket, answer)) {
+            if is_bound {
+                // Its client has gone again, or does not wait any more.
+                self.up.extend([Up::Ended { session }, Up::Gone { session }]);
+                self.has_given_up(now, id, actions);
+            }
+            return;
+        }
+        if let Some(conn) = self.conn(id).filter(|_| is_bound) {
+            conn.attached = Some(Attached { session, is_over: false, is_resumable: false });
+        }
+        if let Some(enabled) = &enabled {
+            self.acknowledges(id, enabled);
+        }
         self.say(now, id, actions);
     }
 
