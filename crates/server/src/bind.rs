@@ -80,7 +80,7 @@ impl Hub {
         waiting.push(bind);
         for Bind { connection, .. } in before {
             let error = Box::new(StreamError::from(StreamCondition::Conflict));
-            self.say(Down::Close { connection, error });
+            self.say(Down::Close { connection, session: None, error });
         }
     }
 

@@ -449,7 +449,7 @@ impl Hub {
     pub(crate) fn revoke(&mut self, connection: ConnectionId) {
         let text = "the account has been changed since you began to log in: log in again";
         let error = StreamError::new(StreamCondition::NotAuthorized, text);
-        self.say(Down::Close { connection, error: Box::new(error) });
+        self.say(Down::Close { connection, session: None, error: Box::new(error) });
     }
 
     pub(crate) fn remove_account(&mut self, now: Instant, account: &BareJid) {
@@ -566,7 +566,7 @@ impl Hub {
 
     /// A client that wanted its session back has come again on another stream before it had it: this one ends as if it had had it.
     fn replace(&mut self, connection: ConnectionId) {
-        self.say(Down::Close { connection, error: Box::new(goes_on_elsewhere()) });
+        self.say(Down::Close { connection, session: None, error: Box::new(goes_on_elsewhere()) });
     }
 
     pub(crate) fn not_resumed(&mut self, back: Back) {
@@ -594,7 +594,9 @@ impl Hub {
     /// Ends the stream of a session with this error, if it has one.
     pub(crate) fn close(&mut self, session: SessionId, error: StreamError, actions: &mut Vec<Action>) {
         match self.sessions.connection(session) {
-            Some(connection) => self.say(Down::Close { connection, error: Box::new(error) }),
+            Some(connection) => {
+                self.say(Down::Close { connection, session: Some(session), error: Box::new(error) });
+            }
             None => self.abandon(session, actions),
         }
     }

@@ -482,7 +482,8 @@ fn a_session_that_is_ended_while_it_finishes_is_gone_in_time() {
         let (mut part, one) = finishing(closing);
         let now = NOW + Duration::from_millis(after);
         let error = Box::new(StreamCondition::ResourceConstraint.into());
-        part.connections.take(now, Down::Close { connection: one, error }, &mut part.actions);
+        let close = Down::Close { connection: one, session: Some(SessionId(1)), error };
+        part.connections.take(now, close, &mut part.actions);
         assert!(part.says().is_empty());
         let at = part.connections.deadline().unwrap();
         assert_eq!(at, NOW + closing);
@@ -578,4 +579,23 @@ fn who_is_to_acknowledge_too_late_has_another_stream() {
     assert!(!written.contains("<message"), "{written}");
     let said = part.says();
     assert!(said.iter().any(|up| matches!(up, Up::Ended { session: SessionId(1) })), "{said:?}");
+}
+
+// Who has waited too long for its session, and has another one on the same stream, keeps that when somebody else gets the first: the router knows nothing of an end.
+#[test]
+fn another_session_does_not_end_with_one_that_was_given_up() {
+    let mut part = Part::new(1);
+    let one = part.client();
+    part.receives(one, "<resume xmlns='urn:xmpp:sm:3' previd='name' h='0'/>");
+    assert!(matches!(part.says()[..], [Up::Resume { .. }]));
+    let now = part.is_answered_too_late(one);
+    let bound = part.binds(one, 2);
+    part.is_told(bound);
+    let error = Box::new(StreamCondition::Conflict.into());
+    let close = Down::Close { connection: one, session: None, error };
+    let written = part.hears(now, one, close);
+    assert!(written.contains("<message") && !written.contains("<conflict"), "{written}");
+    part.receives(one, "</stream:stream>");
+    let said = part.says();
+    assert!(said.iter().any(|up| matches!(up, Up::Ended { session: SessionId(2) })), "{said:?}");
 }

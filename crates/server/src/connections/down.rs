@@ -15,7 +15,7 @@ use balcony_xep::sm::Enabled;
 
 use super::{Connections, Up};
 use crate::action::{Action, ConnectionId};
-use crate::conn::{Attached, Unhandled};
+use crate::conn::{Attached, Conn, Unhandled};
 
 /// What is said to connections, each word to one of them. What is said to one that is gone changes nothing.
 #[derive(Debug)]
@@ -129,10 +129,12 @@ pub enum Down {
         /// The [part](ConnectionId::part) that has most likely made it: its thread is the one to free it.
         maker: u8,
     },
-    /// The router has forgotten the session: its stream ends with this error.
+    /// The router has forgotten the session, or the connection does not get the one that it has asked for: its stream ends with this error.
     Close {
         /// Which connection.
         connection: ConnectionId,
+        /// The session that it has had, if any. If it has another one by now, this is of no account.
+        session: Option<SessionId>,
         /// Why.
         error: Box<StreamError>,
     },
@@ -217,7 +219,9 @@ impl Connections {
                     self.finish(now, connection, *error, until, true, actions);
                 }
             }
-            Down::Close { connection, error } => self.close(now, connection, *error, actions),
+            Down::Close { connection, session, error } => {
+                self.close(now, connection, session, *error, actions)
+            }
         }
     }
 
@@ -416,12 +420,19 @@ impl Connections {
         }
     }
 
-    fn close(&mut self, now: Instant, id: ConnectionId, error: StreamError, actions: &mut Vec<Action>) {
-        if let Some(conn) = self.conn(id) {
-            if let Some(attached) = &mut conn.attached {
-                attached.is_over = true;
-            }
-            self.abort(now, id, error, actions);
+    fn close(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        session: Option<SessionId>,
+        error: StreamError,
+        actions: &mut Vec<Action>,
+    ) {
+        let is_its = |conn: &&mut Conn| conn.attached.map(|attached| attached.session) == session;
+        let Some(conn) = self.conn(id).filter(is_its) else { return };
+        if let Some(attached) = &mut conn.attached {
+            attached.is_over = true;
         }
+        self.abort(now, id, error, actions);
     }
 }

@@ -293,7 +293,7 @@ fn a_late_refusal_is_of_no_account() {
 #[test]
 fn who_comes_back_at_the_same_moment_is_not_told_that_it_is_over() {
     let is_told_conflict = |down: &Down, at: u64| {
-        matches!(down, Down::Close { connection: ConnectionId(to), error }
+        matches!(down, Down::Close { connection: ConnectionId(to), session: None, error }
             if *to == at && error.condition == StreamCondition::Conflict)
     };
     let mut world = World::new();
