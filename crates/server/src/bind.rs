@@ -9,6 +9,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use balcony_jid::BareJid;
 use balcony_machine::{Instant, Ticket};
 use balcony_router::SessionId;
 use balcony_stanza::{StreamCondition, StreamError};
@@ -50,6 +51,7 @@ impl Hub {
         if !self.revocations.allow(&request.account, request.proven) {
             return self.revoke(connection);
         }
+        self.waits_no_more(now, &request.account, connection);
         if let Some(session) = self.make_way(&request) {
             return self.wait_for_place(session, Bind { connection, ticket, request });
         }
@@ -69,6 +71,19 @@ impl Hub {
         }
         let bound = bound.map(|jid| (jid, enable.map(|enable| self.manage(session, enable))));
         self.say(Down::Bound { connection, ticket, session, bound: Box::new(bound) });
+    }
+
+    /// A connection that has waited for a session of the account wants another one: it has given up, and has told its client so. The session waits
+    /// on, or the stream would be given both.
+    fn waits_no_more(&mut self, now: Instant, account: &BareJid, connection: ConnectionId) {
+        let own: Vec<SessionId> = self.router.sessions(account).collect();
+        for session in own {
+            if let Some(waiting) = self.sessions.waiting(session)
+                && waiting.back.take_if(|back| back.connection == connection).is_some()
+            {
+                self.router.detach(now, session, &mut self.effects);
+            }
+        }
     }
 
     /// Somebody waits for the place of a session. Whoever waits there already and would make way for it at once ends now: it would cost the more the more

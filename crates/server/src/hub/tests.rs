@@ -23,8 +23,9 @@ struct World {
     kept: Vec<SavedSession>,
     tickets: u64,
     now: Instant,
-    /// Whether the store refuses to write anything.
+    /// Whether the store refuses to write anything, or does not answer.
     refuses: bool,
+    hangs: bool,
     /// The addresses of sessions that it never keeps.
     refused: Vec<&'static str>,
     /// How often it was asked to keep sessions.
@@ -46,6 +47,7 @@ impl World {
             tickets: 0,
             now: Instant::ZERO,
             refuses: false,
+            hangs: false,
             refused: Vec::new(),
             asked: 0,
             lines: Vec::new(),
@@ -87,6 +89,7 @@ impl World {
                     Ask::Router(balcony_router::Ask::Save { .. }) if self.refuses => {
                         Answer::Router(balcony_router::Answer::Refused)
                     }
+                    Ask::Router(balcony_router::Ask::Save { .. }) if self.hangs => continue,
                     Ask::Router(ask) => Answer::Router(self.store.answer(0, ask)),
                     Ask::Sessions { sessions, .. }
                         if self.refuses
@@ -302,6 +305,24 @@ fn who_comes_back_at_the_same_moment_is_not_told_that_it_is_over() {
     let said = world.resume(ConnectionId(3), &name);
     assert!(said.len() == 1 && is_told_conflict(&said[0], 2), "{said:?}");
     assert!(is_resumed_at(&world.lost(session), ConnectionId(3)));
+}
+
+// XEP-0198 §5: a client whose session did not go on in time has another one on the same stream. The first waits on, and is not given to that stream.
+#[test]
+fn who_has_given_up_a_session_does_not_get_it() {
+    let mut world = World::new();
+    let (session, name) = world.begin(ConnectionId(1));
+    world.hangs = true;
+    let change = b"<iq from='juliet@example.com/phone' type='set' id='1'>\
+        <query xmlns='jabber:iq:roster'><item jid='romeo@example.com'/></query></iq>";
+    world.says(Up::Stanza { session, number: 0, stanza: Box::new(Stanza::parse(change).unwrap()) });
+    world.lost(session);
+    assert!(world.resume(ConnectionId(2), &name).is_empty());
+    let (other, _) = world.begin_as(ConnectionId(2), "desk");
+    world.wait(Duration::from_secs(40));
+    assert_eq!(world.hub.sessions.connection(other), Some(ConnectionId(2)));
+    assert_eq!(world.hub.sessions.connection(session), None);
+    assert!(is_resumed_at(&world.resume(ConnectionId(3), &name), ConnectionId(3)));
 }
 
 // RFC 6120 §6.3.2: who has proven a password before it was changed does not get in, nor back.
