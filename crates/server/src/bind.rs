@@ -92,8 +92,9 @@ impl Hub {
         let waiting = self.binds.entry(session).or_default();
         let before: Vec<_> =
             waiting.extract_if(.., |before| bind.request.replaces(&before.request)).collect();
+        let by = bind.connection;
         waiting.push(bind);
-        for Bind { connection, .. } in before {
+        for Bind { connection, .. } in before.into_iter().filter(|before| before.connection != by) {
             let error = Box::new(StreamError::from(StreamCondition::Conflict));
             self.say(Down::Close { connection, session: None, error });
         }

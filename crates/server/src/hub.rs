@@ -532,7 +532,7 @@ impl Hub {
             // Its old connection is not known to be dead yet. It tells what both ends have counted.
             Some(connection) => {
                 if let Some(before) = self.sessions.comes_back(session, back) {
-                    self.replace(before.connection);
+                    self.replace(before.connection, back.connection);
                 } else {
                     self.say(Down::Leave { connection, session, error: Box::new(goes_on_elsewhere()) });
                 }
@@ -554,7 +554,7 @@ impl Hub {
         };
         // Who has come back twice gets it where it came last.
         if let Some(before) = waiting.back.replace(back) {
-            self.replace(before.connection);
+            self.replace(before.connection, back.connection);
         }
         if !self.router.resume(now, session, &account, count, &mut self.effects) {
             if let Some(waiting) = self.sessions.waiting(session) {
@@ -564,8 +564,12 @@ impl Hub {
         }
     }
 
-    /// A client that wanted its session back has come again on another stream before it had it: this one ends as if it had had it.
-    fn replace(&mut self, connection: ConnectionId) {
+    /// A client that wanted its session back has come again on another stream before it had it: this one ends as if it had had it. It may have come
+    /// again on the same stream, if that took too long.
+    fn replace(&mut self, connection: ConnectionId, by: ConnectionId) {
+        if connection == by {
+            return;
+        }
         self.say(Down::Close { connection, session: None, error: Box::new(goes_on_elsewhere()) });
     }
 

@@ -325,6 +325,29 @@ fn who_has_given_up_a_session_does_not_get_it() {
     assert!(is_resumed_at(&world.resume(ConnectionId(3), &name), ConnectionId(3)));
 }
 
+// XEP-0198 §5: a client that was told that its session does not go on yet asks for it once more, on the same stream, and is not told that it has come on
+// another one.
+#[test]
+fn who_asks_twice_for_a_session_gets_it_once() {
+    let mut world = World::new();
+    let (session, name) = world.begin(ConnectionId(1));
+    let leaves = |said: &[Down]| matches!(said, [Down::Leave { .. }]);
+    assert!(leaves(&world.resume(ConnectionId(2), &name)));
+    assert!(world.resume(ConnectionId(2), &name).is_empty());
+    let said = world.lost(session);
+    let Down::Resumed { ticket, .. } = &said[0] else { panic!("{said:?}") };
+    assert_eq!((ticket.0, said.len()), (world.tickets, 1));
+    world.hangs = true;
+    let change = b"<iq from='juliet@example.com/phone' type='set' id='1'>\
+        <query xmlns='jabber:iq:roster'><item jid='romeo@example.com'/></query></iq>";
+    world.says(Up::Stanza { session, number: 0, stanza: Box::new(Stanza::parse(change).unwrap()) });
+    world.lost(session);
+    assert!(world.resume(ConnectionId(3), &name).is_empty());
+    assert!(world.resume(ConnectionId(3), &name).is_empty());
+    world.wait(Duration::from_secs(40));
+    assert_eq!(world.hub.sessions.connection(session), Some(ConnectionId(3)));
+}
+
 // RFC 6120 §6.3.2: who has proven a password before it was changed does not get in, nor back.
 #[test]
 fn older_proofs_do_not_count() {
