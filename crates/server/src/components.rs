@@ -38,8 +38,8 @@ pub struct ComponentsConfig {
     pub components: Vec<(BareJid, Secret<String>)>,
     /// The bounds of one stream.
     pub stream: Limits,
-    /// What may wait for one component from the users of this server, in bytes as [`cost`](balcony_router::cost) counts them. From
-    /// other servers there may be half as much beside it, and from one of them an eighth.
+    /// What may wait for one component from the users of this server, in bytes as [`cost`](balcony_router::cost) counts them, and from one
+    /// of them a quarter of it. From other servers there may be half as much beside it, and from one of them an eighth.
     pub waiting_bytes: usize,
 }
 
@@ -143,7 +143,7 @@ impl Components {
         let Some(id) = component.stream else {
             return self.give_back(item, ErrorCondition::RemoteServerTimeout);
         };
-        let room = Room { of_senders: most, of_sender: most, of_domains: most / 2, of_domain: most / 8 };
+        let room = Room { of_senders: most, of_sender: most / 4, of_domains: most / 2, of_domain: most / 8 };
         if !component.queue.is_empty() && !component.bounds.has_room(&item.payer, item.bytes, room) {
             return self.give_back(item, ErrorCondition::ResourceConstraint);
         }

@@ -241,7 +241,8 @@ fn attaching_again_replaces() {
     );
 }
 
-// Other servers take neither the room nor the turns of our own users, however many users they have.
+// RFC 6120 §13.12: other servers take neither the room nor the turns of our own users, however many users they have; nor does one of ours take the room
+// of the others.
 #[test]
 fn others_leave_room_for_our_users() {
     let mut config =
@@ -287,8 +288,10 @@ fn others_leave_room_for_our_users() {
     let of_one = 200 - refused("evil.example", &mut send);
     let of_others: usize = (0..8).map(|n| 200 - refused(&format!("n{n}.evil.example"), &mut send)).sum();
     assert!(of_one > 2 && (3 * of_one - 3..=3 * of_one + 3).contains(&of_others), "{of_one} {of_others}");
+    let of_one_of_ours = (0..200).filter(|_| !send("tybalt@example.com", true)).count();
     let of_ours = 200 - refused("example.com", &mut send);
-    assert!(of_ours >= 2 * (of_one + of_others) - 8, "{of_ours}");
+    assert!(of_one_of_ours > of_one && of_ours >= 3 * of_one_of_ours - 3, "{of_one_of_ours} {of_ours}");
+    assert!(of_one_of_ours + of_ours >= 2 * (of_one + of_others) - 8, "{of_one_of_ours} {of_ours}");
     exchange(&mut components, &mut got);
     // Each of ours has a turn for one of a whole domain's.
     let first_evil = got.iter().take(20).filter(|domain| *domain == "evil.example").count();
