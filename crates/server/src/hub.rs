@@ -32,7 +32,7 @@ use crate::part::{Mail, News};
 use crate::registrations::Registrations;
 use crate::revocations::Revocations;
 use crate::saved::Saving;
-use crate::sessions::{Back, Sessions};
+use crate::sessions::{Back, Over, Sessions};
 
 /// More bytes than so many are not written while others wait for the hub.
 const SHORT: usize = 1_024;
@@ -280,7 +280,7 @@ impl Hub {
                 if self.sessions.connection(session) == Some(connection)
                     && let Some(back) = self.sessions.stays(session)
                 {
-                    self.not_resumed(back);
+                    self.not_resumed(back, None);
                 }
             }
             Up::Stanza { session, number, stanza } => {
@@ -527,7 +527,10 @@ impl Hub {
         let own = |session: &SessionId| {
             self.router.jid(*session).is_some_and(|jid| jid.bare_str() == account.as_str())
         };
-        let Some(session) = self.sessions.named(previd).filter(own) else { return self.not_resumed(back) };
+        let Some(session) = self.sessions.named(previd).filter(own) else {
+            let h = self.sessions.had_sent(&account, previd);
+            return self.not_resumed(back, h);
+        };
         match self.sessions.connection(session) {
             // Its old connection is not known to be dead yet. It tells what both ends have counted.
             Some(connection) => {
@@ -544,9 +547,9 @@ impl Hub {
     /// A client wants a session back that waits for it.
     fn resume_waiting(&mut self, now: Instant, session: SessionId, back: Back) {
         let Some(account) = self.router.jid(session).map(FullJid::to_bare) else {
-            return self.not_resumed(back);
+            return self.not_resumed(back, None);
         };
-        let Some(waiting) = self.sessions.waiting(session) else { return self.not_resumed(back) };
+        let Some(waiting) = self.sessions.waiting(session) else { return self.not_resumed(back, None) };
         let Some(count) = waiting.counts.acknowledged_by(back.h) else {
             let (jid, counts) = (Box::new(waiting.jid.clone()), Box::new(waiting.counts.clone()));
             let Back { connection, ticket, .. } = back;
@@ -560,7 +563,7 @@ impl Hub {
             if let Some(waiting) = self.sessions.waiting(session) {
                 waiting.back = None;
             }
-            self.not_resumed(back);
+            self.not_resumed(back, None);
         }
     }
 
@@ -573,14 +576,15 @@ impl Hub {
         self.say(Down::Close { connection, session: None, error: Box::new(goes_on_elsewhere()) });
     }
 
-    pub(crate) fn not_resumed(&mut self, back: Back) {
-        self.say(Down::NotResumed { connection: back.connection, ticket: back.ticket });
+    /// A client does not get the session that it wanted back. `h` is how many of its stanzas that had got, if it is over.
+    pub(crate) fn not_resumed(&mut self, back: Back, h: Option<u32>) {
+        self.say(Down::NotResumed { connection: back.connection, ticket: back.ticket, h });
     }
 
     /// There is no such session any more; whoever wanted it back hears of that.
     pub(crate) fn end_session(&mut self, session: SessionId) {
-        if let Some(back) = self.sessions.end(session).and_then(|ended| ended.back) {
-            self.not_resumed(back);
+        if let Some(Over { back: Some(back), had_sent, .. }) = self.sessions.end(session) {
+            self.not_resumed(back, had_sent);
         }
     }
 

@@ -28,6 +28,7 @@ mod connections;
 mod counted;
 
 mod deadlines;
+mod ended;
 pub mod federation;
 mod given_up;
 mod hub;

@@ -84,10 +84,10 @@ impl Hub {
 
     /// A session without a connection is over.
     pub(crate) fn abandon(&mut self, session: SessionId, actions: &mut Vec<Action>) {
-        if let Some(Over { waited, back }) = self.sessions.end(session) {
+        if let Some(Over { waited, had_sent, back }) = self.sessions.end(session) {
             actions.extend(waited.map(Action::Abandoned));
             if let Some(back) = back {
-                self.not_resumed(back);
+                self.not_resumed(back, had_sent);
             }
         }
     }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
 
-use balcony_jid::FullJid;
+use balcony_jid::{BareJid, FullJid};
 use balcony_machine::{Random, Ticket};
 use balcony_router::SessionId;
 use balcony_stream::Counts;
@@ -16,6 +16,7 @@ use slab::Slab;
 
 use crate::ConnectionId;
 use crate::connections::Via;
+use crate::ended::Ended;
 
 /// The sessions of a server, and their connections. A session has a number of its own: it is not its connection.
 #[derive(Debug, Default)]
@@ -25,6 +26,8 @@ pub(crate) struct Sessions {
     waiting: usize,
     /// The sessions of a server before this one, by the digests of their names.
     restored: BTreeMap<[u8; DIGEST], SessionId>,
+    /// What is remembered of those that are over.
+    ended: Ended,
     /// Distinguishes the sessions that have had the same place in the slab.
     generation: u32,
 }
@@ -34,6 +37,17 @@ struct Seat {
     session: SessionId,
     place: Place,
     name: Name,
+}
+
+impl Seat {
+    /// The digest of what its client calls it.
+    fn digest(&self) -> Option<[u8; DIGEST]> {
+        match self.name {
+            Name::None => None,
+            Name::Secret(secret) => Some(digest(&spelled(self.session, secret))),
+            Name::Digest(digest) => Some(digest),
+        }
+    }
 }
 
 /// What its client has to say to have a session back.
@@ -104,6 +118,8 @@ pub(crate) struct Back {
 pub(crate) struct Over {
     /// Its address, if it had no connection.
     pub(crate) waited: Option<FullJid>,
+    /// How many stanzas its client had sent, if it had no connection.
+    pub(crate) had_sent: Option<u32>,
     /// Whoever wanted it back.
     pub(crate) back: Option<Back>,
 }
@@ -172,14 +188,16 @@ impl Sessions {
         (name == spelled(session, secret)).then_some(session)
     }
 
+    /// How many stanzas a session of the account had sent that was called so, and is over (XEP-0198 section 5); `None` if that is not remembered.
+    pub(crate) fn had_sent(&self, account: &BareJid, name: &str) -> Option<u32> {
+        self.ended.h(account, name)
+    }
+
     /// The digest of what its client calls a session that waits, and what is kept of it.
     pub(crate) fn saved(&self, session: SessionId) -> Option<([u8; DIGEST], &Waiting)> {
-        let Seat { name, place: Place::Nowhere(waiting), .. } = self.find(session)? else { return None };
-        match name {
-            Name::None => None,
-            Name::Secret(secret) => Some((digest(&spelled(session, *secret)), waiting)),
-            Name::Digest(digest) => Some((*digest, waiting)),
-        }
+        let seat = self.find(session)?;
+        let Place::Nowhere(waiting) = &seat.place else { return None };
+        Some((seat.digest()?, waiting))
     }
 
     /// The client of a session that has a connection is back on another one. Whoever was so before, if any.
@@ -244,18 +262,27 @@ impl Sessions {
     /// There is no such session any more.
     pub(crate) fn end(&mut self, session: SessionId) -> Option<Over> {
         self.find(session)?;
-        let Seat { place, name, .. } = self.seats.remove(key(session));
-        self.waiting -= place.waits();
-        if let Name::Digest(digest) = name {
+        let seat = self.seats.remove(key(session));
+        self.waiting -= seat.place.waits();
+        if let Name::Digest(digest) = seat.name {
             self.restored.remove(&digest);
         }
         if self.seats.is_empty() {
             // Nothing is kept of a crowd that has gone; and the router finds sessions fastest whose places begin at 0.
             self.seats = Slab::new();
         }
-        Some(match place {
-            Place::On(.., back) => Over { waited: None, back: back.map(|back| *back) },
-            Place::Nowhere(waiting) => Over { waited: Some(waiting.jid), back: waiting.back },
+        let name = seat.digest();
+        Some(match seat.place {
+            Place::On(.., back) => Over { waited: None, had_sent: None, back: back.map(|back| *back) },
+            Place::Nowhere(mut waiting) => {
+                // What has come is dealt with, whatever becomes of the session.
+                waiting.counts.handled(u32::MAX);
+                let h = waiting.counts.h();
+                if let Some(name) = name {
+                    self.ended.add(waiting.jid.to_bare(), name, h);
+                }
+                Over { waited: Some(waiting.jid), had_sent: Some(h), back: waiting.back }
+            }
         })
     }
 
@@ -272,7 +299,7 @@ fn spelled(session: SessionId, secret: u128) -> String {
     format!("{:016x}{secret:032x}", session.0)
 }
 
-fn digest(name: &str) -> [u8; DIGEST] {
+pub(crate) fn digest(name: &str) -> [u8; DIGEST] {
     Sha256::digest(name).into()
 }
 

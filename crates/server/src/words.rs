@@ -155,7 +155,7 @@ mod tests {
                 match step {
                     Step::Say => {
                         said += 1;
-                        mail.push(Down::NotResumed { connection: ConnectionId(said), ticket: Ticket(0) });
+                        mail.push(Down::NotResumed { connection: ConnectionId(said), ticket: Ticket(0), h: None });
                     }
                     Step::Across(length) => {
                         said += 1;

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use balcony_machine::{Instant, Secret, Seed};
 use balcony_router::Memory;
 use balcony_server::{Action, Answer, Ask, ConnectionId, Server, ServerConfig, Transport};
+use balcony_stanza::{StreamCondition, StreamError};
 use balcony_stream::server::{ServerAnswer, ServerAsk};
 use balcony_tls::{Session, TlsIdentity, TlsTrust};
 
@@ -256,4 +257,29 @@ fn resumption() {
     // Who is back is who was there.
     world.writes(romeo, &jid, "<body>third</body>");
     assert!(world.heard(again).contains("third"));
+}
+
+// XEP-0198 1.6.2 §5 [SM15]: who comes too late hears how much of what was sent had come, and does not send it again.
+#[test]
+fn a_session_that_is_over_says_what_had_come() {
+    let mut world = World::new();
+    let bind = "<bind xmlns='urn:xmpp:bind:0'><enable xmlns='urn:xmpp:sm:3' resume='true'/></bind>";
+    let (phone, told) = world.login(JULIET, bind);
+    let (_, id) = told.split_once("<enabled xmlns='urn:xmpp:sm:3' ").unwrap();
+    let id = id.split_once("id='").unwrap().1.split_once('\'').unwrap().0.to_owned();
+    let jid = told.split_once("<authorization-identifier>").unwrap().1.split_once('<').unwrap().0.to_owned();
+    world.says(phone, "<presence/><message to='romeo@example.com'/>");
+    world.clients[phone].is_gone = true;
+    let place = world.clients[phone].id;
+    world.server.broken(NOW, place, &mut world.actions);
+    world.settle();
+    let ended = StreamError::new(StreamCondition::Reset, "it has waited for too long");
+    assert!(world.server.disconnect(NOW, &jid.parse().unwrap(), ended, &mut world.actions));
+    world.settle();
+    let again = world.connect();
+    world.heard(again);
+    world.tell(again, &login(JULIET, &format!("<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='0'/>{bind}")));
+    let told = world.heard(again);
+    assert!(told.contains("<failed xmlns='urn:xmpp:sm:3' h='2'><item-not-found"), "{told}");
+    assert!(told.contains("<enabled xmlns='urn:xmpp:sm:3' "), "{told}");
 }

@@ -73,6 +73,8 @@ pub enum Down {
         connection: ConnectionId,
         /// Names the question there.
         ticket: Ticket,
+        /// How many stanzas of the client it had got, modulo 2^32, if it has been and that is known.
+        h: Option<u32>,
     },
     /// The answer to [`Up::Resume`] of a client that may have the session, but says that it has got more than it was sent: its stream
     /// ends; or less than it has acknowledged before: it may bind a resource. The session goes on waiting.
@@ -202,9 +204,9 @@ impl Connections {
                     self.has_given_up(now, connection, actions);
                 }
             }
-            Down::NotResumed { connection, ticket } => {
+            Down::NotResumed { connection, ticket, h } => {
                 let condition = ErrorCondition::ItemNotFound;
-                self.answer(connection, ticket, ServerAnswer::NotResumed { condition, h: None });
+                self.answer(connection, ticket, ServerAnswer::NotResumed { condition, h });
             }
             Down::TooMuch { connection, ticket, jid, counts } => {
                 let (jid, counts) = (*jid, *counts);

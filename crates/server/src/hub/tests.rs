@@ -325,6 +325,25 @@ fn who_has_given_up_a_session_does_not_get_it() {
     assert!(is_resumed_at(&world.resume(ConnectionId(3), &name), ConnectionId(3)));
 }
 
+// XEP-0198 1.6.2 §5 [SM15]: whoever comes too late hears how much of what was sent had come, and does not send it again. Nobody else does.
+#[test]
+fn who_comes_too_late_hears_what_had_come() {
+    let mut world = World::new();
+    let (session, name) = world.begin(ConnectionId(1));
+    let said = world.lost(session);
+    assert!(said.is_empty(), "{said:?}");
+    world.wait(Duration::from_secs(10_000));
+    let h = |said: &[Down]| match said {
+        [Down::NotResumed { h, .. }] => *h,
+        said => panic!("{said:?}"),
+    };
+    assert_eq!(h(&world.resume(ConnectionId(2), &name)), Some(0));
+    assert_eq!(h(&world.resume(ConnectionId(2), &format!("{name}0"))), None);
+    let (ticket, account) = (world.ticket(), "romeo@example.com".parse().unwrap());
+    let request = Box::new(ResumeRequest { account, previd: name, h: 0, proven: 0, via: VIA });
+    assert_eq!(h(&world.says(Up::Resume { connection: ConnectionId(3), ticket, request })), None);
+}
+
 // XEP-0198 §5: a client that was told that its session does not go on yet asks for it once more, on the same stream, and is not told that it has come on
 // another one.
 #[test]
