@@ -565,6 +565,7 @@ impl Router {
         let is_told = self.shared.is_told_of(account);
         let waits = account.has_older_to_come();
         let is_known = account.known().is_some();
+        let (now, limits) = (self.asks.now(), &self.shared.config.limits);
         for resource in account.resources() {
             if let Some(session) = self.sessions.get_mut(&resource.session) {
                 session.is_plain = is_plain;
@@ -573,7 +574,7 @@ impl Router {
                 }
                 let waits = waits == Some(resource.session);
                 session.holds = waits || self.shared.tables().may_hold(resource.slots());
-                if is_known && !waits && session.outbox.behind() > 0 {
+                if is_known && !waits && session.outbox.behind() > 0 && !session.is_early(now, limits) {
                     self.caught_up.push(resource.session);
                 }
                 session.is_told = is_told;

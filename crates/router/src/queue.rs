@@ -331,7 +331,13 @@ impl Router {
             replayed.map_or((None, false), |(_, number, is_last)| (Some(number), is_last));
         let mut entry = Entry::new(stanza, now, is_answer, number, others, kept).at(when);
         entry.maker = self.spent.maker;
-        if holds && number.is_none() && self.waits_behind(id, &entry) {
+        let is_early = is_returned && entry.is_message() && session.is_early(now, &self.shared.config.limits);
+        if is_early && session.outbox.behind() == 0 {
+            // At the latest then.
+            let name = session.jid.to_bare();
+            self.retries.push_back((now + self.shared.config.limits.answer, name));
+        }
+        if is_early || holds && number.is_none() && self.waits_behind(id, &entry) {
             return self.hold_behind(id, entry, is_returned);
         }
         let offer = self.admit(id, entry, is_returned, front, effects);

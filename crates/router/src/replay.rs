@@ -316,6 +316,7 @@ impl Router {
     /// It is time to see that.
     pub(crate) fn try_again(&mut self, name: &BareJid, effects: &mut Vec<Effect>) {
         self.look_at_owed(name, effects);
+        self.refresh(name);
         self.take_turn_again(name);
         self.write_when_due(name, effects);
         let Some(account) = self.accounts.get_mut(name) else { return };

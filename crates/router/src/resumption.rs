@@ -20,12 +20,18 @@ use crate::{Effect, SessionId};
 impl Router {
     /// From now on the session [acknowledges](Router::acknowledged) what it gets, and waits so long for its client, if its connection is
     /// [lost](Router::detach): not at all if that is zero. What is among the effects that are still to be carried out counts already.
-    /// Whether there is such a session.
-    pub fn manage(&mut self, session: SessionId, wait: Duration, effects: &[Effect]) -> bool {
+    /// Whether there is such a session. Carry out the effects when its client has been told.
+    pub fn manage(&mut self, session: SessionId, wait: Duration, effects: &mut Vec<Effect>) -> bool {
         let Some(own) = self.sessions.get_mut(&session) else { return false };
         let is_for_it =
             |effect: &&Effect| matches!(effect, Effect::Deliver { session: to, .. } if *to == session);
         own.outbox.manage(wait, effects.iter().filter(is_for_it).count());
+        if own.outbox.behind() > 0 {
+            let name = own.jid.to_bare();
+            self.refresh(&name);
+            let start = effects.len();
+            self.dispatch(start, effects);
+        }
         true
     }
 

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use balcony_jid::{BareJid, FullJid, Jid};
-use balcony_machine::{Deadline, Instant, Random, Reason, Seed, Ticket};
+use balcony_machine::{Deadline, Instant, Limits, Random, Reason, Seed, Ticket};
 use balcony_stanza::{ErrorCondition, Kind, PresenceType, Stanza, StanzaError};
 
 use crate::account::{Account, Resource};
@@ -237,6 +237,14 @@ impl Session {
         before.saturating_add(now.saturating_since(self.since))
     }
 
+    /// Whether it has just been bound: its client has said nothing yet, nor that it acknowledges what it gets. It may be about to, and what is lost
+    /// before that is lost for good. Who is silent for longer does not mean to.
+    pub(crate) fn is_early(&self, now: Instant, limits: &Limits) -> bool {
+        self.received == 0
+            && self.outbox.management().managed().is_none()
+            && now.saturating_since(self.since) < limits.answer
+    }
+
     /// Since when it waits for its client, at this router, if it does.
     pub(crate) fn waits_since(&self) -> Option<Instant> {
         let management = self.outbox.management();
@@ -358,6 +366,8 @@ impl Router {
         let start = effects.len();
         let Some(session) = self.sessions.get_mut(&from) else { return true };
         let sent = Sent { session: from, number: session.received };
+        let was_awaited = session.received == 0 && session.outbox.behind() > 0;
+        let awaited = was_awaited.then(|| session.jid.to_bare());
         session.received += 1;
         session.undecided += 1;
         let mut origin = Origin::Session { sent, bytes: cost(&stanza), facts: SenderFacts::STRANGER };
@@ -386,6 +396,9 @@ impl Router {
         let is_handled = matches!(origin, Origin::Session { .. } | Origin::Refused);
         if let Some(session) = self.sessions.get_mut(&from).filter(|_| is_handled) {
             session.undecided -= 1;
+        }
+        if let Some(name) = awaited {
+            self.refresh(&name);
         }
         self.go_on(effects);
         self.dispatch(start, effects);

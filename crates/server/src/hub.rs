@@ -513,7 +513,7 @@ impl Hub {
         let most = self.resumption;
         let wanted = || enable.max.map_or(most, |seconds| most.min(Duration::from_secs(seconds.into())));
         let wait = if enable.resume { wanted() } else { Duration::ZERO };
-        let is_resumable = self.router.manage(session, wait, &self.effects) && wait > Duration::ZERO;
+        let is_resumable = self.router.manage(session, wait, &mut self.effects) && wait > Duration::ZERO;
         let resumable = is_resumable.then(|| Resumable {
             id: self.sessions.name(session, &mut self.random).into(),
             max: u32::try_from(wait.as_secs()).ok(),

@@ -24,7 +24,7 @@ fn world() -> (World, SessionId) {
     let mut world = World::with(small);
     world.befriend(JULIET, "friar@example.org", Subscription::Both);
     let phone = world.available("juliet@example.com/phone", 0);
-    assert!(world.router.manage(phone, Duration::from_secs(600), &[]));
+    assert!(world.router.manage(phone, Duration::from_secs(600), &mut Vec::new()));
     detach(&mut world, phone);
     (world, phone)
 }

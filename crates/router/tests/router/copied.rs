@@ -44,7 +44,7 @@ fn scene() -> (World, SessionId, [SessionId; 2]) {
     }
     let romeo = world.available("romeo@example.net/street", 0);
     let both = [with_copies(&mut world, NAMES[0], 5), with_copies(&mut world, NAMES[1], 0)];
-    assert!(both.iter().all(|session| world.router.manage(*session, WAIT, &[])));
+    assert!(both.iter().all(|session| world.router.manage(*session, WAIT, &mut Vec::new())));
     (world, romeo, both)
 }
 
@@ -294,7 +294,7 @@ impl Home {
                         self.see(&bound);
                         self.world
                             .send(session, request(IqType::Set, "<enable xmlns='urn:xmpp:carbons:2'/>"));
-                        assert!(self.world.router.manage(session, WAIT, &[]));
+                        assert!(self.world.router.manage(session, WAIT, &mut Vec::new()));
                         self.devices[which].session = Some(session);
                         let shown = self.world.send(session, crate::world::available([5, 0][which]));
                         self.see(&shown);

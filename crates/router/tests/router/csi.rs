@@ -294,7 +294,7 @@ fn resume(world: &mut World, phone: SessionId, count: u32) -> Vec<Effect> {
 #[test]
 fn a_session_that_goes_on() {
     let (mut world, romeo, phone) = world();
-    assert!(world.router.manage(phone, Duration::from_secs(600), &[]));
+    assert!(world.router.manage(phone, Duration::from_secs(600), &mut Vec::new()));
     world.send(romeo, available(1));
     world.at_once = false;
     assert_eq!(got(&world.send(romeo, chat(BODY)), phone), ["<priority>1<", "<body>"]);
@@ -318,7 +318,7 @@ fn a_session_that_goes_on() {
 #[test]
 fn what_is_replaced_is_not_counted() {
     let (mut world, romeo, phone) = world();
-    assert!(world.router.manage(phone, Duration::from_secs(600), &[]));
+    assert!(world.router.manage(phone, Duration::from_secs(600), &mut Vec::new()));
     for _ in 0..3 {
         world.send(romeo, available(1));
     }
@@ -410,7 +410,7 @@ proptest! {
         let mut config = config();
         (config.limits.credit, config.limits.held) = (credit, held);
         let (mut world, romeo, phone) = world_with(config);
-        prop_assert!(world.router.manage(phone, Duration::from_secs(600), &[]));
+        prop_assert!(world.router.manage(phone, Duration::from_secs(600), &mut Vec::new()));
         world.at_once = false;
         let (mut sent, mut seen, mut got, mut acknowledged) = (0, 0, Vec::new(), 0);
         // What the connection was given, and how much of that has arrived.

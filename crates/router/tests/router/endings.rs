@@ -80,7 +80,7 @@ proptest! {
             waits[1] += seconds;
         }
         for (session, wait) in sessions.iter().zip(waits) {
-            prop_assert!(world.router.manage(*session, Duration::from_secs(wait), &[]));
+            prop_assert!(world.router.manage(*session, Duration::from_secs(wait), &mut Vec::new()));
         }
         if !is_phone_first {
             sessions.reverse();

@@ -410,7 +410,7 @@ impl History {
                 };
                 let effects = self.drain(session);
                 self.take(effects)?;
-                if self.world.router.manage(session, Duration::from_secs(*wait), &[]) {
+                if self.world.router.manage(session, Duration::from_secs(*wait), &mut Vec::new()) {
                     self.own.get_mut(&session).unwrap().is_managed = true;
                 }
                 vec![]

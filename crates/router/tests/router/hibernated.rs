@@ -45,7 +45,7 @@ fn sessions_that_wait_keep_nobody_out() {
     let first = world.available("juliet@example.com/first", 1);
     let second = world.available("juliet@example.com/second", 0);
     for session in [first, second] {
-        assert!(world.router.manage(session, WAIT, &[]));
+        assert!(world.router.manage(session, WAIT, &mut Vec::new()));
     }
     detach(&mut world, first);
     detach(&mut world, second);
@@ -73,7 +73,7 @@ fn the_oldest_goes_first_when_all_is_full() {
     let names = ["a", "b", "c", "d"].map(|name| format!("{name}@example.com"));
     let phones = names.clone().map(|name| world.available(&format!("{name}/phone"), 0));
     for phone in phones {
-        assert!(world.router.manage(phone, WAIT, &[]));
+        assert!(world.router.manage(phone, WAIT, &mut Vec::new()));
     }
     for phone in [phones[2], phones[0], phones[1]] {
         detach(&mut world, phone);
@@ -99,7 +99,7 @@ fn what_was_answered_is_not_refused() {
     let mut world = World::new();
     let desk = world.available("juliet@example.com/desk", 0);
     let phone = world.available("juliet@example.com/phone", 0);
-    assert!(world.router.manage(phone, WAIT, &[]));
+    assert!(world.router.manage(phone, WAIT, &mut Vec::new()));
     let ping = |id: &str| {
         request(IqType::Get, "<ping xmlns='urn:xmpp:ping'/>")
             .with_id(id)
@@ -143,7 +143,7 @@ fn friends_of(mut world: World) -> (World, SessionId, SessionId) {
     }
     let romeo = world.available("romeo@example.net/street", 0);
     let phone = world.available("juliet@example.com/phone", 0);
-    assert!(world.router.manage(phone, WAIT, &[]));
+    assert!(world.router.manage(phone, WAIT, &mut Vec::new()));
     (world, romeo, phone)
 }
 
@@ -234,7 +234,7 @@ fn serve_and_look(world: &mut World, mut effects: Vec<Effect>, look: impl Fn(&Wo
 fn what_goes_elsewhere_is_always_written_once() {
     let (mut world, romeo, phone) = friends();
     let desk = world.available("juliet@example.com/desk", 0);
-    assert!(world.router.manage(desk, WAIT, &[]));
+    assert!(world.router.manage(desk, WAIT, &mut Vec::new()));
     for session in [phone, desk] {
         detach(&mut world, session);
     }
@@ -266,7 +266,7 @@ fn what_goes_elsewhere_is_always_written_once() {
 fn what_goes_from_queue_to_queue_stays_written() {
     let (mut world, romeo, phone) = friends();
     let desk = world.available("juliet@example.com/desk", 0);
-    assert!(world.router.manage(desk, WAIT + WAIT, &[]));
+    assert!(world.router.manage(desk, WAIT + WAIT, &mut Vec::new()));
     for session in [phone, desk] {
         detach(&mut world, session);
     }
@@ -355,7 +355,7 @@ fn what_can_not_be_deleted_for_a_while_comes_once() {
                 world.unbind(phone);
                 world.send(romeo, chat(0, 1));
                 phone = world.connect("juliet@example.com/phone");
-                assert!(world.router.manage(phone, WAIT, &[]));
+                assert!(world.router.manage(phone, WAIT, &mut Vec::new()));
                 effects = world.send(phone, crate::world::available(0));
             } else {
                 detach(&mut world, phone);
@@ -389,7 +389,7 @@ fn what_can_not_be_deleted_for_a_while_comes_once() {
 fn a_session_is_known_at_the_next_server() {
     let mut world = World::new();
     let phone = world.available("juliet@example.com/phone", 0);
-    assert!(world.router.manage(phone, WAIT, &[]));
+    assert!(world.router.manage(phone, WAIT, &mut Vec::new()));
     crate::csi::says(&mut world, phone, ClientState::Inactive);
     world.now = world.now + Duration::from_secs(5);
     let bound = world.router.bound(world.now, phone).unwrap();
@@ -448,7 +448,7 @@ fn restored(mut world: World, sessions: &[SessionId], down: Duration) -> (World,
 fn a_session_goes_on_at_the_next_process() {
     let (mut world, romeo, phone) = friends();
     let desk = world.available("juliet@example.com/desk", 0);
-    assert!(world.router.manage(desk, WAIT, &[]));
+    assert!(world.router.manage(desk, WAIT, &mut Vec::new()));
     let enable = request(IqType::Set, "<enable xmlns='urn:xmpp:carbons:2'/>");
     world.send(phone, enable);
     world.send(romeo, chat(0, 1));
@@ -524,7 +524,7 @@ fn stored_messages_are_on_their_way_still() {
         world.send(romeo, chat(0, 1));
         world.send(romeo, chat(1, 1));
         let phone = world.connect("juliet@example.com/phone");
-        assert!(world.router.manage(phone, WAIT, &[]));
+        assert!(world.router.manage(phone, WAIT, &mut Vec::new()));
         let effects = world.send(phone, crate::world::available(0));
         assert_eq!(numbers(&effects, phone), [0, 1]);
         let before = wires(&effects, phone).iter().position(|wire| number(wire) == Some(0)).unwrap() as u32;
@@ -558,7 +558,7 @@ fn stored_messages_are_deleted_when_a_client_is_back_that_has_them() {
     world.unbind(phone);
     world.send(romeo, chat(0, 1));
     let phone = world.connect("juliet@example.com/phone");
-    assert!(world.router.manage(phone, WAIT, &[]));
+    assert!(world.router.manage(phone, WAIT, &mut Vec::new()));
     let effects = world.send(phone, crate::world::available(0));
     assert_eq!(numbers(&effects, phone), [0]);
     let sent = u32::try_from(wires(&effects, phone).len()).unwrap();
@@ -587,11 +587,11 @@ fn stored_messages_do_not_wait_for_a_phone_that_is_away() {
         world.unbind(phone);
         (0..12).for_each(|number| drop(world.send(romeo, chat(number, 500))));
         let phone = world.connect("juliet@example.com/phone");
-        assert!(world.router.manage(phone, WAIT, &[]));
+        assert!(world.router.manage(phone, WAIT, &mut Vec::new()));
         let part = numbers(&world.send(phone, crate::world::available(0)), phone);
         assert!((1..12).contains(&part.len()), "{part:?}");
         let desk = world.connect("juliet@example.com/desk");
-        assert!(world.router.manage(desk, WAIT, &[]));
+        assert!(world.router.manage(desk, WAIT, &mut Vec::new()));
         let mut effects = Vec::new();
         if others > 0 && desk_is_first {
             effects.extend(world.send(desk, crate::world::available(0)));
@@ -645,7 +645,7 @@ fn stored_messages_outlive_a_session_that_ends_before_its_account_is_known() {
     world.unbind(phone);
     (0..12).for_each(|number| drop(world.send(romeo, chat(number, 500))));
     let phone = world.connect("juliet@example.com/phone");
-    assert!(world.router.manage(phone, WAIT, &[]));
+    assert!(world.router.manage(phone, WAIT, &mut Vec::new()));
     let effects = world.send(phone, crate::world::available(0));
     let first = wires(&effects, phone).iter().position(|wire| number(wire) == Some(0)).unwrap();
     let mut effects = Vec::new();
@@ -671,7 +671,7 @@ fn what_is_on_its_way_after_a_restart_holds_up_nobody() {
     world.send(romeo, chat(0, 1));
     world.send(romeo, chat(1, 1));
     let phone = world.connect("juliet@example.com/phone");
-    assert!(world.router.manage(phone, WAIT, &[]));
+    assert!(world.router.manage(phone, WAIT, &mut Vec::new()));
     world.send(phone, crate::world::available(0));
     detach(&mut world, phone);
     world.unbind(romeo);
@@ -694,7 +694,7 @@ fn many_sessions_end_at_once() {
             writers.push(world.connect(&format!("writer{number}@example.net/street")));
         }
         let phone = world.available(&format!("{name}/phone"), 0);
-        assert!(world.router.manage(phone, WAIT, &[]));
+        assert!(world.router.manage(phone, WAIT, &mut Vec::new()));
         let mut effects = Vec::new();
         assert!(world.router.detach(world.now, phone, &mut effects));
         world.send(*writers.last().unwrap(), chat(0, 1).with_to(jid(name)));

@@ -245,7 +245,7 @@ impl History {
         if self.world.router.bind(now, session, &bare(JULIET), Some(DEVICES[device]), &mut effects).is_err() {
             self.own.pop();
         } else if let Some(wait) = wait {
-            assert!(self.world.router.manage(session, Duration::from_secs(wait), &effects));
+            assert!(self.world.router.manage(session, Duration::from_secs(wait), &mut effects));
         }
         self.world.serve(&mut effects);
         self.take(effects);

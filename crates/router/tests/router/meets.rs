@@ -24,7 +24,7 @@ fn friends(config: balcony_router::Config) -> (World, SessionId) {
 
 fn phone(world: &mut World, name: &str, wait: Duration) -> SessionId {
     let phone = world.available(&format!("{JULIET}/{name}"), 0);
-    assert!(world.router.manage(phone, wait, &[]));
+    assert!(world.router.manage(phone, wait, &mut Vec::new()));
     phone
 }
 

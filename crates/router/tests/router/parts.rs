@@ -59,7 +59,7 @@ fn scene_of(to: &str, hall_priority: i8, change: impl FnOnce(&mut Limits)) -> Sc
     let romeo = world.available("romeo@example.net/street", 0);
     (0..MAIL).for_each(|number| drop(world.send(romeo, chat(number).with_to(jid(to)))));
     let phone = world.connect("juliet@example.com/phone");
-    assert!(world.router.manage(phone, WAIT, &[]));
+    assert!(world.router.manage(phone, WAIT, &mut Vec::new()));
     let mut sent = world.send(phone, available(5));
     let desk = world.connect("juliet@example.com/desk");
     sent.extend(world.send(desk, request(IqType::Set, "<enable xmlns='urn:xmpp:carbons:2'/>")));
@@ -363,7 +363,7 @@ fn what_others_hear_of_one_that_catches_up_and_is_full_is_counted() {
     for most in (24_000..48_000).step_by(500) {
         let mut scene = scene_with(|limits| (limits.queue_bytes, limits.credit) = (most, 4_000));
         let (phone, hall) = (scene.phone, scene.hall);
-        assert!(scene.world.router.manage(hall, WAIT, &[]));
+        assert!(scene.world.router.manage(hall, WAIT, &mut Vec::new()));
         for number in MAIL..MAIL + BEHIND {
             scene.world.send(scene.romeo, chat(number).with_to(jid("juliet@example.com/phone")));
         }
@@ -400,7 +400,7 @@ fn much_comes_back_before_much_that_waits_behind_mail() {
     const EACH: usize = 2_000;
     let mut scene = scene();
     let cellar = scene.world.connect("juliet@example.com/cellar");
-    assert!(scene.world.router.manage(cellar, WAIT, &[]));
+    assert!(scene.world.router.manage(cellar, WAIT, &mut Vec::new()));
     let mut shown = scene.world.send(cellar, available(-1));
     for session in [scene.hall, scene.desk] {
         shown.extend(scene.world.unbound(session));

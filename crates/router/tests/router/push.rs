@@ -113,7 +113,7 @@ fn world_with(push: Push) -> (World, SessionId, SessionId) {
     let mut world = World::with(config);
     let romeo = world.available("romeo@example.net/street", 0);
     let phone = world.available("juliet@example.com/phone", 0);
-    assert!(world.router.manage(phone, WAIT, &[]));
+    assert!(world.router.manage(phone, WAIT, &mut Vec::new()));
     let effects = world.send(phone, enable(SERVICE, "x", ""));
     assert!(wires(&effects, phone)[0].contains("type='result'"), "{effects:?}");
     let (_, line) = &lines(&effects)[0];
@@ -314,7 +314,7 @@ fn noise_wakes_nobody() {
 fn who_has_it_is_not_told() {
     let (mut world, romeo, phone) = world();
     let tablet = world.available("juliet@example.com/tablet", 0);
-    assert!(world.router.manage(tablet, WAIT, &[]));
+    assert!(world.router.manage(tablet, WAIT, &mut Vec::new()));
     let effects = world.send(romeo, chat("one"));
     assert!(remote(&effects).is_empty() && lines(&effects).is_empty());
     detach(&mut world, tablet);
@@ -731,7 +731,7 @@ proptest! {
                 }
                 Op::Reconnect if !is_connected && world.router.jid(phone).is_none() => {
                     phone = world.available("juliet@example.com/phone", 0);
-                    prop_assert!(world.router.manage(phone, WAIT, &[]));
+                    prop_assert!(world.router.manage(phone, WAIT, &mut Vec::new()));
                     is_connected = true;
                     Vec::new()
                 }

@@ -153,7 +153,7 @@ fn who_acknowledges_is_listened_to_again() {
     small.limits.window_bytes = 600;
     let mut world = World::with(small);
     let romeo = world.available("romeo@example.net/street", 0);
-    assert!(world.router.manage(romeo, Duration::from_secs(60), &[]));
+    assert!(world.router.manage(romeo, Duration::from_secs(60), &mut Vec::new()));
     world.at_once = false;
     let mut effects: Vec<Effect> = (0..3).flat_map(|_| world.send(romeo, roster_get())).collect();
     let count = effects.iter().filter(|effect| matches!(effect, Effect::Deliver { .. })).count();

@@ -423,7 +423,7 @@ fn a_burst_for_a_session_without_a_connection_is_written() {
         let mut world = world();
         let sender = world.connect("romeo@example.net/street");
         let phone = world.available("juliet@example.com/phone", 0);
-        assert!(world.router.manage(phone, Duration::from_secs(600), &[]));
+        assert!(world.router.manage(phone, Duration::from_secs(600), &mut Vec::new()));
         let mut effects = Vec::new();
         assert!(world.router.detach(world.now, phone, &mut effects));
         world.serve(&mut effects);

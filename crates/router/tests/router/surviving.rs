@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use balcony_router::{Effect, SessionId};
-use balcony_stanza::{Kind, MessageType, Stanza};
+use balcony_stanza::{Kind, MessageType, PresenceType, Stanza};
 use proptest::prelude::*;
 
 use crate::histories::{
@@ -171,7 +171,12 @@ impl Pair {
         match *life {
             Life::Op(ref op) => {
                 let expected = model_step(&mut self.model, self.sessions, op);
-                let effects = step(&mut self.world, &mut self.sessions, self.number, op);
+                let mut effects = step(&mut self.world, &mut self.sessions, self.number, op);
+                if matches!(op, Op::Bind(..)) {
+                    // What another session has left waits for the client to say something; this changes nothing.
+                    let word = Stanza::presence(PresenceType::Unavailable);
+                    effects.append(&mut self.world.send(SessionId(self.sessions - 1), word));
+                }
                 self.compare(effects, expected)?;
             }
             Life::Typing(place, to) => {
@@ -188,7 +193,11 @@ impl Pair {
             Life::Manage(place, wait) => {
                 let Some((session, _)) = at(place) else { return Ok(()) };
                 self.model.manage(session, wait);
-                assert!(self.world.router.manage(SessionId(session), Duration::from_secs(wait), &[]));
+                assert!(self.world.router.manage(
+                    SessionId(session),
+                    Duration::from_secs(wait),
+                    &mut Vec::new()
+                ));
             }
             Life::Acknowledge(place, percent) => {
                 let Some((session, _)) = at(place) else { return Ok(()) };

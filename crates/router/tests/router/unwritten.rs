@@ -28,7 +28,7 @@ fn worlds_of(config: Config) -> (World, SessionId, SessionId) {
     world.befriend(JULIET, "mercutio@verona.lit", Subscription::Both);
     let romeo = world.available("romeo@example.com/street", 0);
     let juliet = world.available("juliet@example.com/phone", 0);
-    assert!(world.router.manage(juliet, Duration::from_secs(3_600), &[]));
+    assert!(world.router.manage(juliet, Duration::from_secs(3_600), &mut Vec::new()));
     detach(&mut world, juliet);
     (world, juliet, romeo)
 }
@@ -279,7 +279,7 @@ fn what_goes_to_another_session_is_written_there() {
     world.send(romeo, chat(0).with_to(jid("juliet@example.com/phone")));
     let desk = world.connect("juliet@example.com/desk");
     world.send(desk, available(0));
-    assert!(world.router.manage(desk, Duration::from_secs(3_600), &[]));
+    assert!(world.router.manage(desk, Duration::from_secs(3_600), &mut Vec::new()));
     detach(&mut world, desk);
     world.unbound(juliet);
     assert_eq!(in_memory_only(&world, desk), 1);
@@ -298,7 +298,7 @@ fn what_is_on_its_way_to_another_session_is_written_there() {
     resume(&mut world, phone, 0);
     let desk = world.available("juliet@example.com/desk", 0);
     for (session, seconds) in [(phone, 60), (desk, 3_600)] {
-        assert!(world.router.manage(session, Duration::from_secs(seconds), &[]));
+        assert!(world.router.manage(session, Duration::from_secs(seconds), &mut Vec::new()));
         detach(&mut world, session);
     }
     world.send(romeo, chat(0).with_to(jid("juliet@example.com/phone")));
@@ -437,7 +437,7 @@ fn a_message_that_waits_for_several_sessions_comes_back_once() {
     let desk = world.available("juliet@example.com/desk", -1);
     let enable = request(IqType::Set, "<enable xmlns='urn:xmpp:carbons:2'/>");
     world.send(desk, enable);
-    assert!(world.router.manage(desk, Duration::from_secs(3_600), &[]));
+    assert!(world.router.manage(desk, Duration::from_secs(3_600), &mut Vec::new()));
     detach(&mut world, desk);
     let effects = world.send(romeo, chat(0));
     assert!(errors_to(&effects, romeo).is_empty());
