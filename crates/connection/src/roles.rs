@@ -315,6 +315,11 @@ impl Connection<S2s> {
 }
 
 impl Connection<Component> {
+    /// Nothing of the component's is taken for now, so it is not silent.
+    pub fn unread(&mut self, now: Instant) {
+        self.stream.heard(now);
+    }
+
     /// A component on its stream to a server (XEP-0114).
     #[must_use]
     pub fn initiating(config: Arc<ComponentInitiatingConfig>, seed: Seed, now: Instant) -> Self {

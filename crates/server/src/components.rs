@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
 
-use balcony_connection::ComponentConnection;
+use balcony_connection::{ComponentConnection, Error};
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::{Instant, Limits, Progress, Random, Secret, Seed};
 use balcony_stanza::{ErrorCondition, Stanza, StreamCondition, StreamError};
@@ -291,7 +291,17 @@ impl Components {
         }
     }
 
+    /// Whether no more is read of this stream.
+    fn is_held(&self, id: StreamId) -> bool {
+        let name = self.streams.get(id).and_then(|stream| stream.component.as_ref());
+        name.and_then(|name| self.components.get(name)).is_some_and(|component| component.is_held)
+    }
+
     fn advance(&mut self, now: Instant, id: StreamId, mut fresh: &[u8]) {
+        let is_held = self.is_held(id);
+        if let Some(stream) = self.streams.get_mut(id).filter(|stream| is_held && stream.link.is_unread()) {
+            stream.link.connection.unread(now);
+        }
         while let Some(stream) = self.streams.get_mut(id).filter(|stream| !stream.link.has_ended()) {
             match stream.link.step(now, &mut fresh) {
                 Ok(Progress::Event(event)) => self.event(now, id, event),
@@ -348,19 +358,23 @@ impl Components {
             Ended::Failed(error) => format!("{error}"),
         };
         let Some(stream) = self.streams.get_mut(id).filter(|stream| !stream.link.has_ended()) else { return };
+        // As of a client that fails to log in.
+        let is_refused = matches!(&why, Ended::Failed(Error::Stream(balcony_stream::Error::Local(error)))
+            if error.condition == StreamCondition::NotAuthorized);
+        let level = if is_refused { Level::Warn } else { Level::Info };
         stream.link.end(now, why, closing);
         let line = match &stream.component {
             Some(component) => format!("component {component} is gone: {reason}"),
             None => format!("the stream of a component at {} has ended: {reason}", stream.address),
         };
-        self.events.push_back(FederationEvent::Log(Level::Info, one_line(line)));
+        self.events.push_back(FederationEvent::Log(level, one_line(line)));
     }
 
     /// Brings the owner and the deadlines up to date about one stream.
     fn settle(&mut self, id: StreamId) {
+        let is_held = self.is_held(id);
         let Some(stream) = self.streams.get_mut(id) else { return };
-        let component = stream.component.as_ref().and_then(|name| self.components.get(name));
-        match stream.link.settle(component.is_none_or(|component| !component.is_held)) {
+        match stream.link.settle(!is_held) {
             Next::Forget => return self.forget(id),
             Next::Close => {
                 self.forget(id);

@@ -9,7 +9,9 @@ use balcony_connection::ComponentConnection;
 use balcony_jid::BareJid;
 use balcony_machine::{Instant, Progress, Secret, Seed};
 use balcony_server::federation::FederationEvent;
-use balcony_server::{Action, Components, ComponentsConfig, ConnectionId, Server, ServerConfig, Transport};
+use balcony_server::{
+    Action, Components, ComponentsConfig, ConnectionId, Level, Server, ServerConfig, Transport,
+};
 use balcony_stanza::{ErrorCondition, MessageType, Stanza, StanzaError, StreamCondition};
 use balcony_stream::component::{ComponentEvent, ComponentInitiatingConfig};
 use proptest::prelude::*;
@@ -39,7 +41,7 @@ struct World {
     server: Server,
     components: Vec<Component>,
     actions: VecDeque<Action>,
-    log: Vec<String>,
+    log: Vec<(Level, String)>,
 }
 
 impl World {
@@ -110,7 +112,7 @@ impl World {
                         None => self.tell(|server, actions| server.written(NOW, id, actions)),
                     }
                 }
-                Action::Log(_, line) => self.log.push(line),
+                Action::Log(level, line) => self.log.push((level, line)),
                 Action::Read(_) | Action::Close(_) => {}
                 other => panic!("{other:?}"),
             }
@@ -179,7 +181,9 @@ fn components_talk_to_each_other_and_to_accounts() {
     // Without federation there is nobody else.
     world.send(chat, &message("room@chat.example.com", "x@elsewhere.example", "4"));
     assert_eq!(condition(&world.components[chat].got[2]), ErrorCondition::RemoteServerNotFound);
-    assert!(world.log.iter().any(|line| line == "component chat.example.com is attached from 127.0.0.1:1"));
+    assert!(
+        world.log.iter().any(|(_, line)| line == "component chat.example.com is attached from 127.0.0.1:1")
+    );
 }
 
 // XEP-0114 §3: who does not know the secret, or is not known, does not attach; who attached before stays
@@ -192,6 +196,9 @@ fn a_wrong_secret_attaches_nobody() {
     assert_eq!(world.components[thief].ended, Some(Some(StreamCondition::NotAuthorized)));
     assert_eq!(world.components[unknown].ended, Some(Some(StreamCondition::HostUnknown)));
     assert_eq!(world.components[chat].ended, None);
+    // As a client that fails to log in.
+    let warnings: Vec<_> = world.log.iter().filter(|(level, _)| *level == Level::Warn).collect();
+    assert!(warnings.len() == 1 && warnings[0].1.contains("not-authorized"), "{:?}", world.log);
 }
 
 // A component speaks for its own domain only.
@@ -296,6 +303,49 @@ fn others_leave_room_for_our_users() {
     // Each of ours has a turn for one of a whole domain's.
     let first_evil = got.iter().take(20).filter(|domain| *domain == "evil.example").count();
     assert!(first_evil <= 2, "{got:?}");
+}
+
+// A component that is not read from, since what it has sent has no room, is not silent, and is read from again when there is.
+#[test]
+fn who_is_not_read_from_stays() {
+    let config = ComponentsConfig::new(jid("example.com"), vec![(jid("chat.example.com"), secret("pencil"))]);
+    let (mut components, mut now) = (Components::new(config, &Seed::from_u64(1)), NOW);
+    let id = components.accept(now, "127.0.0.1:1".into());
+    let theirs = Arc::new(ComponentInitiatingConfig::new(jid("chat.example.com"), secret("pencil")));
+    let mut theirs = ComponentConnection::initiating(theirs, Seed::from_u64(2), now);
+    let (mut up, mut down, mut attached) = (Vec::new(), Vec::new(), false);
+    while !attached {
+        let mut input = down.as_slice();
+        while let Ok(Progress::Event(event)) = theirs.advance(now, &mut input, &mut up) {
+            attached |= matches!(event, ComponentEvent::Attached(_));
+        }
+        down.clear();
+        let _ = theirs.flush(&mut up);
+        components.receive(now, id, &core::mem::take(&mut up));
+        while components.next().is_some() {}
+        components.take_output(id, &mut down);
+        components.written(now, id);
+    }
+    let delivered = |components: &mut Components| {
+        core::iter::from_fn(|| components.next()).fold((0, false), |(count, reads), event| match event {
+            FederationEvent::Deliver(_) => (count + 1, reads),
+            FederationEvent::Read(_) => (count, true),
+            FederationEvent::Close(_) => panic!("the stream was given up"),
+            _ => (count, reads),
+        })
+    };
+    components.hold(now, &jid("chat.example.com"), true);
+    let bytes = "<message from='room@chat.example.com' to='romeo@example.com'/>";
+    components.receive(now, id, bytes.as_bytes());
+    assert_eq!(delivered(&mut components), (1, false));
+    let end = now + Duration::from_secs(7_200);
+    while let Some(at) = components.deadline().filter(|at| *at <= end) {
+        now = at;
+        components.tick(now);
+        assert_eq!(delivered(&mut components), (0, false));
+    }
+    components.hold(now, &jid("chat.example.com"), false);
+    assert_eq!(delivered(&mut components), (0, true));
 }
 
 /// What may happen to the streams of components.
