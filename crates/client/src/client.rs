@@ -25,13 +25,15 @@ use crate::requests::{RequestId, RequestOutcome, Requests};
 use crate::send_error::SendError;
 use crate::services;
 use crate::session::Session;
+use crate::unhandled::Unhandled;
 
 /// One account's connection to its server. See the [crate]. `Debug` shows nothing of what was sent or has come.
 ///
 /// 1. **What has happened goes in**: bytes with [`advance`](ClientMachine::advance), their end with [`eof`](ClientMachine::eof),
 ///    [`tick`](ClientMachine::tick) at the [`deadline`](ClientMachine::deadline), and the [`answer`](ClientMachine::answer) to what was asked.
 /// 2. **What the owner wants**: [`send`](ClientMachine::send), [`request`](ClientMachine::request), [`close`](ClientMachine::close), and
-///    [`wake`](ClientMachine::wake) and [`set_active`](ClientMachine::set_active) on devices.
+///    [`wake`](ClientMachine::wake) and [`set_active`](ClientMachine::set_active) on devices; [`handled`](ClientMachine::handled), for an owner who
+///    [says so](ClientMachine::tell_handled).
 /// 3. **What comes of it**: bytes to be written, which each of these appends to the owner's buffer, and events. One is returned at a time:
 ///    call `advance` again, with no more bytes too, until it wants input.
 /// 4. **Looking**: [`jid`](ClientMachine::jid), [`features`](ClientMachine::features), [`is_resumable`](ClientMachine::is_resumable);
@@ -113,6 +115,8 @@ pub struct ClientMachine {
     unread: Option<Instant>,
     /// The owner's TLS is up.
     has_owners_tls: bool,
+    /// What is not handled, if the owner [says](ClientMachine::tell_handled) what is. Otherwise what it was told is.
+    unhandled: Option<Unhandled>,
 }
 
 /// What a [`ClientMachine`] tells its owner.
@@ -173,6 +177,7 @@ impl ClientMachine {
             told: VecDeque::new(),
             unread: None,
             has_owners_tls: false,
+            unhandled: None,
             config,
         }
     }
@@ -216,6 +221,11 @@ impl ClientMachine {
         (client.outbox, client.requests, client.told) = (session.outbox, session.requests, session.told);
         client.knows_scram = session.knows_scram;
         client.connection.set_active(session.is_active);
+        if session.tells_handled {
+            client.tell_handled();
+            // They come again.
+            client.told.retain(|event| !matches!(event, MachineEvent::Stanza(_)));
+        }
         Ok(client)
     }
 
@@ -256,6 +266,7 @@ impl ClientMachine {
             told: self.told,
             knows_scram: self.knows_scram,
             is_active: self.connection.is_active(),
+            tells_handled: self.unhandled.is_some(),
         }
     }
 
@@ -402,30 +413,73 @@ impl ClientMachine {
                 return Ok(None);
             }
             ClientEvent::Stanza(stanza) => {
-                // Whatever becomes of the connection, the owner has it.
-                self.connection.handled(1);
-                if self.connection.answers_ping(&stanza) {
-                    return Ok(None);
+                if self.unhandled.is_none() {
+                    // Whatever becomes of the connection, the owner has it.
+                    self.connection.handled(1);
                 }
-                if let Some(request) = self.connection.jid().and_then(|own| self.requests.close(&stanza, own))
-                {
-                    return Ok(Some(MachineEvent::Response(request, outcome(*stanza))));
-                }
-                let own = self.connection.jid();
-                let is_push = own.is_some_and(|own| services::is_push(&stanza, own));
-                if let Some(answer) = services::answer(&stanza, is_push, &self.config) {
-                    // While the stream is closing there is nobody left to answer to; nor does a server get answers that says nothing
-                    // of what it has got.
-                    let _ = self.put(now, &answer);
-                    // A TLS failure shows at the next advance: what has come counts as handled, and is told.
-                    let _ = self.connection.flush(out);
-                    if !is_push {
-                        return Ok(None);
+                let event = self.take(now, stanza, out);
+                if let Some(unhandled) = &mut self.unhandled {
+                    match event {
+                        Some(MachineEvent::Stanza(_)) => unhandled.tell(),
+                        _ => self.connection.handled(unhandled.took()),
                     }
                 }
-                MachineEvent::Stanza(stanza)
+                return Ok(event);
             }
         }))
+    }
+
+    /// Deals with a stanza of the server's, as far as that is not left to the owner.
+    fn take(&mut self, now: Instant, stanza: Box<Stanza>, out: &mut Vec<u8>) -> Option<MachineEvent> {
+        if self.connection.answers_ping(&stanza) {
+            return None;
+        }
+        let own = self.connection.jid();
+        if let Some(request) = own.and_then(|own| self.requests.close(&stanza, own)) {
+            return Some(MachineEvent::Response(request, outcome(*stanza)));
+        }
+        let is_push = own.is_some_and(|own| services::is_push(&stanza, own));
+        if let Some(answer) = services::answer(&stanza, is_push, &self.config) {
+            // While the stream is closing there is nobody left to answer to; nor does a server get answers that says nothing
+            // of what it has got.
+            let _ = self.put(now, &answer);
+            // A TLS failure shows at the next advance.
+            let _ = self.connection.flush(out);
+            if !is_push {
+                return None;
+            }
+        }
+        Some(MachineEvent::Stanza(stanza))
+    }
+
+    /// The owner says from now on which stanzas it has [handled](ClientMachine::handled), on this connection and on those that
+    /// [go on](ClientMachine::resuming) from it: for one that must not lose what it is told, whatever becomes of itself. Say it before there
+    /// is anything to handle: before initial presence (RFC 6121 section 4.2) at the latest.
+    ///
+    /// Otherwise a stanza that it is told of counts as handled.
+    pub fn tell_handled(&mut self) {
+        self.unhandled.get_or_insert_default();
+    }
+
+    /// Whether the owner says what it has handled.
+    pub(crate) fn tells_handled(&self) -> bool {
+        self.unhandled.is_some()
+    }
+
+    /// So many more of the [stanzas](MachineEvent::Stanza) that the owner was told of are handled, in the order in which they came: where
+    /// that is counted (XEP-0198 section 4) the server learns it when it asks, or when the stream is [closed](ClientMachine::close), and
+    /// forgets them. All others it has for the next client, or sends again in this session; so what comes after `close` is not to be
+    /// dealt with. No more count than there are. An owner who has promised to [say so](ClientMachine::tell_handled) has to say it of each, of
+    /// those that mean nothing to it as well.
+    ///
+    /// It may be said after the connection has ended, too, until the [next one](ClientMachine::resuming): there the server begins with the
+    /// first that is not handled.
+    pub fn handled(&mut self, count: u32, out: &mut Vec<u8>) {
+        if let Some(unhandled) = &mut self.unhandled {
+            self.connection.handled(unhandled.handled(count));
+            // A TLS failure shows at the next advance.
+            let _ = self.connection.flush(out);
+        }
     }
 
     /// The transport has ended.
@@ -607,8 +661,10 @@ impl ClientMachine {
             if entry.sessions > MOST_SESSIONS {
                 let text = "the server has not taken it in any of several sessions";
                 let error = StanzaError::new(ErrorCondition::UndefinedCondition, text);
-                self.told
-                    .extend(entry.stanza.error(&error).map(|error| MachineEvent::Stanza(Box::new(error))));
+                if let Some(error) = entry.stanza.error(&error) {
+                    self.told.push_back(MachineEvent::Stanza(Box::new(error)));
+                    self.unhandled.iter_mut().for_each(Unhandled::tell_own);
+                }
                 continue;
             }
             // The stream has just been opened.

@@ -62,6 +62,7 @@ mod send_error;
 mod services;
 mod session;
 mod sorted;
+mod unhandled;
 #[cfg(feature = "websocket")]
 pub mod web;
 

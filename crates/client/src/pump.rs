@@ -35,7 +35,8 @@ const INPUT: usize = 65_536;
 ///    for its end; how much of the output was [`wrote`](Pump::wrote) to the transport; the [`answer`](Pump::answer) to what was asked, and
 ///    [`secured`](Pump::secured) where the owner brings TLS. Time is told with each step, and one is due at the [`deadline`](Pump::deadline).
 /// 2. **What the owner wants**: [`send`](Pump::send), [`request`](Pump::request), [`close`](Pump::close), and
-///    [`wake`](Pump::wake) and [`set_active`](Pump::set_active) on devices.
+///    [`wake`](Pump::wake) and [`set_active`](Pump::set_active) on devices; [`handled`](Pump::handled), for an owner who
+///    [says so](Pump::tell_handled).
 /// 3. **What comes of it**: [`step`](Pump::step), again and again until it says [`PumpStep::Wait`]; then there is [`output`](Pump::output) to be
 ///    written. Whoever takes no events now calls [`absorb`](Pump::absorb) instead, and [`outcome`](Pump::outcome) if an answer is all they wait for.
 /// 4. **Looking**: the [`client`](Pump::client), [`is_closed`](Pump::is_closed), [`is_full`](Pump::is_full),
@@ -375,6 +376,16 @@ impl Pump {
         Ok(self.client.secured(security)?)
     }
 
+    /// The owner says from now on which stanzas it has [handled](Pump::handled); see [`ClientMachine::tell_handled`].
+    pub fn tell_handled(&mut self) {
+        self.client.tell_handled();
+    }
+
+    /// So many more of the stanzas that came as events are handled; see [`ClientMachine::handled`]. One that is kept is not.
+    pub fn handled(&mut self, count: u32) {
+        self.client.handled(count, &mut self.out);
+    }
+
     /// Closes the stream in good order; see [`ClientMachine::close`]. Step until it says [`PumpStep::Closed`].
     pub fn close(&mut self, now: Instant) {
         self.client.close(now, &mut self.out);
@@ -406,6 +417,10 @@ impl Pump {
         let session = core::mem::replace(&mut self.client, next).into_session();
         self.client = ClientMachine::resuming(config, session, seed, now)?;
         self.client.tell_written();
+        if self.client.tells_handled() {
+            // They come again.
+            self.kept.retain(|event| !matches!(event, MachineEvent::Stanza(_)));
+        }
         (self.input, self.taken, self.eof, self.closed) = (Vec::new(), 0, false, false);
         (self.out, self.written) = (Vec::new(), 0);
         Ok(())

@@ -33,6 +33,8 @@ pub struct Session {
     pub(crate) told: VecDeque<MachineEvent>,
     /// Somebody uses the client (XEP-0352).
     pub(crate) is_active: bool,
+    /// The owner says what it has handled (XEP-0198).
+    pub(crate) tells_handled: bool,
 }
 
 impl Session {

@@ -540,6 +540,87 @@ fn ids<'a>(unacknowledged: impl Iterator<Item = &'a Stanza>) -> Vec<String> {
 }
 
 proptest! {
+    // XEP-0198 1.6.3 §4 [SM8] [SM9] [SM11], §5 [SM13]: what the owner has not handled is not acknowledged, however the stream ends, and comes again; what it has handled is,
+    // and so is what the client has dealt with by itself, as far as nothing before it waits.
+    #[test]
+    fn only_what_is_handled_is_acknowledged(steps in prop::collection::vec((0..4_u8, 0..4_usize), 0..60), closes in any::<bool>()) {
+        let now = Instant::ZERO;
+        let mut client = ClientMachine::new(config(), &Seed::from_u64(1), now);
+        client.tell_handled();
+        let mut pump = pump(client, &[BEFORE, BOUND, ENABLED]);
+        // Whether each stanza that has come is handled; which of them the owner is told of; which it has got.
+        let (mut came, mut told, mut got) = (Vec::new(), Vec::new(), Vec::new());
+        let mut handled = 0;
+        for (step, count) in steps {
+            match step {
+                0 => for _ in 0..count {
+                    let id = came.len();
+                    pump.received(format!("<message id='{id}'/>").as_bytes());
+                    told.push(id);
+                    came.push(false);
+                },
+                1 => {
+                    let ping = "<iq type='get' id='p' from='example.com'><ping xmlns='urn:xmpp:ping'/></iq>";
+                    pump.received((ping.repeat(count) + " ").as_bytes());
+                    came.resize(came.len() + count, true);
+                }
+                2 => {
+                    let stanzas = core::iter::from_fn(|| pump.next_kept()).filter_map(MachineEvent::into_stanza);
+                    got.extend(stanzas.take(count).map(|stanza| stanza.head.id.unwrap().parse::<usize>().unwrap()));
+                }
+                _ => {
+                    let count = count.min(got.len() - handled);
+                    pump.handled(u32::try_from(count).unwrap());
+                    got[handled..handled + count].iter().for_each(|id| came[*id] = true);
+                    handled += count;
+                }
+            }
+            pump.absorb(now).unwrap();
+            pump.wrote(usize::MAX);
+            pump.received(R.as_bytes());
+            pump.absorb(now).unwrap();
+            let h = u32::try_from(came.iter().take_while(|is_handled| **is_handled).count()).unwrap();
+            let said = String::from_utf8(pump.output().to_vec()).unwrap();
+            prop_assert!(said.ends_with(&a(h)), "{said}: {came:?}");
+        }
+        prop_assert!(told.starts_with(&got));
+        pump.wrote(usize::MAX);
+        let h = u32::try_from(came.iter().take_while(|is_handled| **is_handled).count()).unwrap();
+        if closes {
+            pump.close(now);
+            let said = String::from_utf8(pump.output().to_vec()).unwrap();
+            prop_assert_eq!(said, a(h) + "</stream:stream>");
+            return Ok(());
+        }
+        pump.received(&[]);
+        pump.absorb(now).unwrap_err();
+        // The owner may hear of the end later than that.
+        let late = u32::from(handled < got.len());
+        pump.handled(late);
+        got[handled..].iter().take(1).for_each(|id| came[*id] = true);
+        let h = came.iter().take_while(|is_handled| **is_handled).count();
+        pump.resume(config(), &Seed::from_u64(2), now).unwrap();
+        pump.secured(Security::default()).unwrap();
+        pump.received(BEFORE.as_bytes());
+        pump.absorb(now).unwrap();
+        let said = String::from_utf8(pump.output().to_vec()).unwrap();
+        let resume = format!("<resume xmlns='urn:xmpp:sm:3' h='{h}' previd='s'/>");
+        prop_assert!(said.ends_with(&resume), "{said}: {came:?}");
+        // The rest comes again, once, and counts on.
+        pump.wrote(usize::MAX);
+        let again: String = (h..came.len()).map(|id| format!("<message id='{id}'/>")).collect();
+        pump.received(format!("<resumed xmlns='urn:xmpp:sm:3' h='0' previd='s'/>{again}").as_bytes());
+        pump.absorb(now).unwrap();
+        let stanzas = core::iter::from_fn(|| pump.next_kept()).filter_map(MachineEvent::into_stanza);
+        let ids: Vec<usize> = stanzas.map(|stanza| stanza.head.id.unwrap().parse().unwrap()).collect();
+        prop_assert_eq!(&ids, &(h..came.len()).collect::<Vec<_>>());
+        pump.handled(u32::MAX);
+        pump.received(R.as_bytes());
+        pump.absorb(now).unwrap();
+        let said = String::from_utf8(pump.output().to_vec()).unwrap();
+        prop_assert!(said.ends_with(&a(u32::try_from(came.len()).unwrap())), "{said}");
+    }
+
     // XEP-0198 1.6.3 §3 [SM6]: who was told that it is taken, while the server might have counted, loses nothing that has not left when the server refuses.
     #[test]
     fn what_has_not_been_written_outlives_a_refusal(sizes in prop::collection::vec(1..200_usize, 0..12), before in 0..3_000_usize, after in 0..3_000_usize) {

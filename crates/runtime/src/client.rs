@@ -46,6 +46,20 @@ impl<R: Runtime> ConnectedClient<R> {
         self.wire.pump.set_active(is_active);
     }
 
+    /// From now on it is said which stanzas are [handled](ConnectedClient::handled), also after [`reconnect`](ConnectedClient::reconnect): for
+    /// somebody who must not lose what [`next`](ConnectedClient::next) has brought. Say it before initial presence; see
+    /// [`balcony_client::ClientMachine::tell_handled`].
+    pub fn tell_handled(&mut self) {
+        self.wire.pump.tell_handled();
+    }
+
+    /// So many more of the stanzas that [`next`](ConnectedClient::next) has brought are handled, so that the server may forget them; see
+    /// [`balcony_client::ClientMachine::handled`]. Those that are not when the stream is closed the server has for the next client, and those that
+    /// are not when `reconnect` is called come again.
+    pub fn handled(&mut self, count: u32) {
+        self.wire.pump.handled(count);
+    }
+
     /// The JID that the server has bound.
     #[must_use]
     pub fn jid(&self) -> &FullJid {
