@@ -317,7 +317,8 @@ pub(crate) struct ListenArgs {
     /// comes (XEP-0352). The server need not do so
     #[arg(long)]
     pub(crate) inactive: bool,
-    /// Exit after so many messages, and whatever else has come by then
+    /// Exit after so many messages. Those behind them are left to the next client; a server that does not count what it sends (XEP-0198)
+    /// has none of them any more, and what has come by then is printed
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,
     /// Print a line of JSON for each message, and for each change of a contact

@@ -1,4 +1,7 @@
 //! `balcony listen`: messages, and who is online, as it happens.
+//!
+//! The server is told that a message is handled (XEP-0198) when its line has left. Until then the message is the server's, which has it for
+//! whoever comes next: if nobody reads what is printed, or enough has been.
 
 use core::time::Duration;
 use std::time::Instant;
@@ -14,6 +17,7 @@ use balcony_tokio::Error;
 use balcony_xep::push::{Disable, Enable, Request};
 use rustix::system::uname;
 use serde::Serialize;
+use tokio::task::spawn_blocking;
 
 use crate::args::ListenArgs;
 use crate::connect::{Connector, runtime};
@@ -22,8 +26,8 @@ use crate::message::Message;
 use crate::news::Notice;
 use crate::output::{self, note, now};
 use crate::random::random;
-use crate::session::Session;
-use crate::stop::Stop;
+use crate::session::{SOON, Session};
+use crate::stop::{Stop, interrupted};
 
 pub(crate) fn run(args: ListenArgs) -> Result<(), Failure> {
     let push = push(&args);
@@ -49,7 +53,11 @@ pub(crate) fn run(args: ListenArgs) -> Result<(), Failure> {
     };
     // RFC 6120 section 3.3 wants a minute; who knows that nobody else connects may be quicker.
     let backoff = Backoff::new(Duration::from_secs(args.retry), Duration::from_secs(3600));
-    runtime()?.block_on(async { listener.listen(&connector, backoff, &mut Stop::new()?).await })
+    let runtime = runtime()?;
+    let done = runtime.block_on(async { listener.listen(&connector, backoff, &mut Stop::new()?).await });
+    // A line that nobody reads keeps its thread for ever.
+    runtime.shutdown_background();
+    done
 }
 
 /// The request that enables or disables a push service, if one is to be.
@@ -76,7 +84,7 @@ struct Listener {
     /// The answer that shows that it knows.
     ready: Option<RequestId>,
     /// What is to be told of others when it has come: whoever reads along knows by then that we listen.
-    held: Vec<(Notice, String)>,
+    held: Vec<String>,
 }
 
 /// So many notices wait for that line; with more it is not waited for.
@@ -135,12 +143,14 @@ impl Listener {
                     let end = match self.attend(session, stop).await {
                         Ok(end) => end,
                         Err(failure) => {
-                            // The stream may be over, which the failure says then.
-                            let _ = session.close(stop).await;
+                            if stop.times() < 2 {
+                                // The stream may be over, which the failure says then.
+                                let _ = session.close(stop).await;
+                            }
                             return Err(failure);
                         }
                     };
-                    self.tell_held()?;
+                    self.tell_held(session, stop).await?;
                     backoff.lasted(begin.elapsed());
                     match end {
                         End::Done => return Ok(()),
@@ -163,14 +173,16 @@ impl Listener {
                 Pause::ShutDown => backoff.shut_down(&mut random),
             };
             note(&format!("{reason}; connecting again in {} s", wait.as_secs() + 1));
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = stop.asked() => {
-                    if let Some(session) = &mut session {
-                        session.end(stop).await;
-                    }
-                    return Ok(());
+            let is_told_to_stop = stop.times() > 0
+                || tokio::select! {
+                    () = tokio::time::sleep(wait) => false,
+                    () = stop.asked() => true,
+                };
+            if is_told_to_stop {
+                if let Some(session) = &mut session {
+                    session.end(stop).await;
                 }
+                return Ok(());
             }
         }
     }
@@ -183,6 +195,7 @@ impl Listener {
     ) -> Result<(), ConnectError> {
         let Some(session) = before else {
             let mut client = connector.connect().await?;
+            client.tell_handled();
             client.set_active(!self.inactive);
             let contacts = Contacts::new(client.jid().to_bare());
             *before = Some(Session::new(client, contacts));
@@ -202,8 +215,8 @@ impl Listener {
         Ok(())
     }
 
-    /// Prints what comes, up to the end of the stream, whatever has brought that about. Whoever asks a second time to stop does not
-    /// want to wait for that.
+    /// Prints what comes, up to the end of the stream, whatever has brought that about; but nothing that comes again, once we leave. Whoever
+    /// asks a second time to stop does not want to wait for that.
     async fn attend(&mut self, session: &mut Session, stop: &mut Stop) -> Result<End, Failure> {
         // Why we leave once we do.
         let mut end = None;
@@ -212,12 +225,12 @@ impl Listener {
                 announced = self.announce(session) => if let Err(failure) = announced {
                     end = Some(End::Lost(Lost::over(failure.to_string())));
                 },
-                () = stop.asked() => end = Some(End::Done),
+                () = stop.asked() => {}
             }
         }
         let mut is_leaving = false;
         loop {
-            if self.left == Some(0) {
+            if self.left == Some(0) || stop.times() > 0 {
                 end = Some(End::Done);
             }
             if end.is_some() && !is_leaving {
@@ -233,13 +246,15 @@ impl Listener {
                     if is_leaving {
                         return Ok(End::Done);
                     }
-                    end = Some(End::Done);
                     continue;
                 }
             };
             match next {
+                // The last acknowledgement has been sent.
+                Ok(Some((MachineEvent::Stanza(_), _))) if is_leaving && session.is_counted() => {}
                 Ok(Some((MachineEvent::Stanza(stanza), news))) => {
-                    self.print(session, &stanza, news)?;
+                    self.print(session, stop, &stanza, news).await?;
+                    session.client.handled(1);
                 }
                 Ok(Some((MachineEvent::Response(answered, outcome), _))) if self.ready == Some(answered) => {
                     if outcome == RequestOutcome::TimedOut {
@@ -249,7 +264,7 @@ impl Listener {
                         note(&format!("listening as {jid} with priority {priority}"));
                         self.ready = None;
                     }
-                    self.tell_held()?;
+                    self.tell_held(session, stop).await?;
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => {
@@ -282,31 +297,72 @@ impl Listener {
         Ok(())
     }
 
-    fn print(&mut self, session: &Session, stanza: &Stanza, news: Option<News>) -> Result<(), Failure> {
+    /// Prints what a stanza says, or keeps that for later if it is presence: the next client is told of that anew.
+    async fn print(
+        &mut self,
+        session: &mut Session,
+        stop: &mut Stop,
+        stanza: &Stanza,
+        news: Option<News>,
+    ) -> Result<(), Failure> {
         let time = now();
         if let Some(message) = Message::read(stanza, session.jid(), time) {
+            put(session, stop, vec![self.text(&message, message.line())?]).await?;
             self.left = self.left.map(|left| left.saturating_sub(1));
-            return self.put(&message, message.line());
+            return Ok(());
         }
         let own = session.jid().to_bare();
-        match news.and_then(|news| Notice::of(&news, &session.contacts, &own, time)) {
-            Some(notice) => {
-                let line = notice.line(&own);
-                self.held.push((notice, line));
-                if self.ready.is_none() || self.held.len() > HELD { self.tell_held() } else { Ok(()) }
-            }
-            None => Ok(()),
+        let Some(notice) = news.and_then(|news| Notice::of(&news, &session.contacts, &own, time)) else {
+            return Ok(());
+        };
+        self.held.push(self.text(&notice, notice.line(&own))?);
+        if self.ready.is_none() || self.held.len() > HELD {
+            self.tell_held(session, stop).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_held(&mut self, session: &mut Session, stop: &mut Stop) -> Result<(), Failure> {
+        match core::mem::take(&mut self.held) {
+            held if held.is_empty() => Ok(()),
+            held => put(session, stop, held).await,
         }
     }
 
-    fn tell_held(&mut self) -> Result<(), Failure> {
-        core::mem::take(&mut self.held).into_iter().try_for_each(|(notice, line)| self.put(&notice, line))
-    }
-
-    fn put(&self, what: &impl Serialize, line: String) -> Result<(), Failure> {
-        output::print(&if self.json { output::json(what)? } else { line })
+    fn text(&self, what: &impl Serialize, line: String) -> Result<String, Failure> {
+        if self.json { output::json(what) } else { Ok(line) }
     }
 }
+
+/// Prints lines, and goes on with the connection until they have left, however long that takes; but not for long when somebody has asked to
+/// stop.
+async fn put(session: &mut Session, stop: &mut Stop, lines: Vec<String>) -> Result<(), Failure> {
+    let mut printing = spawn_blocking(move || lines.iter().try_for_each(|line| output::print(line)));
+    let mut is_connected = true;
+    let failure = loop {
+        tokio::select! {
+            biased;
+            printed = &mut printing => match printed {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(failure)) if failure.message().is_empty() => break Failure::new(UNREAD),
+                Ok(Err(failure)) => break failure,
+                Err(panic) => break Failure::new(panic.to_string()),
+            },
+            () = stop.asked() => if stop.times() > 1 {
+                break interrupted();
+            },
+            // Why it has ended shows when all has been printed.
+            _ = session.client.hold(), if is_connected => is_connected = false,
+            () = tokio::time::sleep(SOON), if stop.times() > 0 => break Failure::new(UNREAD),
+        }
+    };
+    Err(match session.is_counted() {
+        true => failure.with("what has not been printed comes to the next client"),
+        false => failure,
+    })
+}
+
+const UNREAD: &str = "nobody reads what is printed";
 
 /// A connection has ended. Coming back would only take it away again from whoever has it now, or is of no use.
 fn lost(error: Error, machine: &ClientMachine) -> Result<Lost, Failure> {

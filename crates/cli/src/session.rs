@@ -18,7 +18,7 @@ use crate::stop::{Stop, interrupted};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long one may wait for those whose answer is not needed.
-const SOON: Duration = Duration::from_secs(5);
+pub(crate) const SOON: Duration = Duration::from_secs(5);
 
 /// How long an answer may take that comes without anybody's doing.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -82,6 +82,11 @@ impl Session {
 
     pub(crate) fn jid(&self) -> &FullJid {
         self.client.jid()
+    }
+
+    /// Whether the server counts what it sends, and has what we have not acknowledged for whoever comes next (XEP-0198).
+    pub(crate) fn is_counted(&self) -> bool {
+        self.client.machine().counts_sent()
     }
 
     /// Sends a stanza.

@@ -8,12 +8,17 @@ use crate::failure::{Failure, io};
 pub(crate) struct Stop {
     interrupt: Signal,
     terminate: Signal,
+    times: u32,
 }
 
 impl Stop {
     pub(crate) fn new() -> Result<Stop, Failure> {
         let catch = |kind| signal(kind).map_err(io("cannot catch signals"));
-        Ok(Stop { interrupt: catch(SignalKind::interrupt())?, terminate: catch(SignalKind::terminate())? })
+        Ok(Stop {
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+            times: 0,
+        })
     }
 
     /// Waits until it is asked for, once more with each call.
@@ -22,6 +27,12 @@ impl Stop {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+        self.times = self.times.saturating_add(1);
+    }
+
+    /// How often it has been asked for, as far as somebody has waited for that.
+    pub(crate) fn times(&self) -> u32 {
+        self.times
     }
 }
 

@@ -258,26 +258,6 @@ fn messages_wait_for_those_who_are_offline() {
     assert!(listener.is_silent());
 }
 
-// The server deletes what it has delivered, so whatever has come is printed.
-#[test]
-fn a_listener_that_wants_one_message_prints_all_that_come_with_it() {
-    let world = World::new();
-    let server = world.serve(&[]);
-    world.account("juliet");
-    world.account("romeo");
-    for text in ["one", "two", "three"] {
-        world.send(&server, "romeo@localhost", "juliet@localhost", text, &[]).succeeded();
-    }
-    let listen = ["listen", "--as", "juliet@localhost", "--connect", &server.address, "--count", "1"];
-    let ended = world.run_as(PASSWORD, &listen);
-    ended.succeeded();
-    let lines: Vec<_> = ended.stdout.lines().collect();
-    assert_eq!(lines.len(), 3, "{ended:?}");
-    for (line, text) in lines.iter().zip([": one (sent ", ": two (sent ", ": three (sent "]) {
-        assert!(line.contains(text), "{line}");
-    }
-}
-
 #[test]
 fn text_is_kept_as_it_is_and_printed_on_one_line() {
     let world = World::new();

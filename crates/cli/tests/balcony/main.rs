@@ -35,6 +35,7 @@ mod network;
 mod order;
 mod packet;
 mod people;
+mod printed;
 mod push;
 mod rebind;
 mod registration;

@@ -125,9 +125,20 @@ impl World {
 
     /// A listener that may never come online.
     pub fn listener(&self, address: &str, jid: &str, options: &[&str]) -> Process {
+        self.listener_into(Stdio::piped(), address, jid, options)
+    }
+
+    /// The same with another stdout, which nobody reads but whoever has its other end.
+    pub fn listener_into(
+        &self,
+        stdout: impl Into<Stdio>,
+        address: &str,
+        jid: &str,
+        options: &[&str],
+    ) -> Process {
         let mut command = Command::new(PROGRAM);
         command.args(["listen", "--as", jid, "--connect", address]).args(options);
-        Process::start(command.env("BALCONY_PASSWORD", PASSWORD), self.folder.path())
+        Process::start_into(stdout.into(), command.env("BALCONY_PASSWORD", PASSWORD), self.folder.path())
     }
 
     pub fn send(&self, server: &Server, from: &str, to: &str, text: &str, options: &[&str]) -> Ended {
@@ -186,9 +197,13 @@ pub struct Process {
 
 impl Process {
     fn start(command: &mut Command, folder: &Path) -> Process {
-        command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Process::start_into(Stdio::piped(), command, folder)
+    }
+
+    fn start_into(stdout: Stdio, command: &mut Command, folder: &Path) -> Process {
+        command.current_dir(folder).stdin(Stdio::piped()).stdout(stdout).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let stdout = lines(child.stdout.take().unwrap());
+        let stdout = child.stdout.take().map_or_else(|| channel().1, lines);
         let stderr = lines(child.stderr.take().unwrap());
         Process { child, stdout, stderr }
     }
