@@ -1,6 +1,7 @@
 //! How a client of this program gets online: whom it trusts, and what a person is told if it fails. Passwords come from
 //! `password.rs`.
 
+use core::time::Duration;
 use std::path::{Path, PathBuf};
 
 use balcony_client::{ClientConfig, ConnectError, Endpoint, Error};
@@ -94,7 +95,10 @@ impl Connector {
                 "{said}: `{account}`: an account such as {example} is wanted"
             )));
         }
-        Connector::new(&account, &args.or_environment()?)
+        let mut connector = Connector::new(&account, &args.or_environment()?)?;
+        // Longer than a command waits, so that it hears whether the server has said goodbye.
+        connector.config.stream.limits.closing = Duration::from_secs(60);
+        Ok(connector)
     }
 
     /// Reads certificates and asks for the password.

@@ -32,6 +32,7 @@ use crate::stop::{Stop, interrupted};
 pub(crate) fn run(args: ListenArgs) -> Result<(), Failure> {
     let push = push(&args);
     let mut connector = Connector::of_client(args.account, args.connect)?;
+    connector.config.stream.limits.closing = SOON;
     // It comes back.
     connector.config.stream.management = Management::Resume { max: None };
     connector.config.stream.request_token = true;

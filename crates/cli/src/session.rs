@@ -56,7 +56,7 @@ impl Session {
     }
 
     /// Connects for one command, does it, and closes the stream, whatever has become of it: also when somebody asks to stop. Who asks once
-    /// more does not want to wait for that.
+    /// more does not want to wait for that. What has been done is no failure, however the stream ends.
     pub(crate) async fn run(
         connector: &Connector,
         command: impl AsyncFnOnce(&mut Session) -> Result<(), Failure>,
@@ -72,12 +72,23 @@ impl Session {
             done = command(&mut session) => done,
             () = stop.asked() => Err(interrupted()),
         };
-        let done = done.map_err(|failure| match session.doubt {
+        let closed = session.close(&mut stop).await;
+        let failure = match (done, closed) {
+            (Ok(()), Ok(())) => return Ok(()),
+            // Whoever is told of a failure does it again.
+            (Ok(()), Err(failure)) if session.doubt.is_none() => {
+                note(&format!("{failure}; all had been done before that"));
+                return Ok(());
+            }
+            (Ok(()), Err(failure)) => failure,
+            // It is not whoever was asked that is silent, as far as can be known: the server does not even say goodbye.
+            (Err(failure), Err(silence)) if failure.is_silence() && silence.is_silence() => silence,
+            (Err(failure), _) => failure,
+        };
+        Err(match session.doubt {
             Some(doubt) => failure.with(doubt),
             None => failure,
-        });
-        let closed = session.close(&mut stop).await;
-        done.and(closed)
+        })
     }
 
     pub(crate) fn jid(&self) -> &FullJid {
@@ -307,6 +318,12 @@ pub(crate) fn ended(error: Error) -> Failure {
             if of.condition == StreamCondition::PolicyViolation =>
         {
             Failure::of_policy(error.to_string())
+        }
+        // We have ended it, since nothing came.
+        Error::Ended(balcony_client::Error::Stream(balcony_stream::Error::Local(of)))
+            if of.condition == StreamCondition::ConnectionTimeout =>
+        {
+            Failure::new(silent("the server").message())
         }
         _ => Failure::new(error.to_string()),
     }

@@ -4,10 +4,10 @@ use std::ops::ControlFlow::Continue;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use balcony_stanza::{Kind, PresenceType};
+use balcony_stanza::{Kind, PresenceType, Stanza};
 
 use crate::network::Cable;
-use crate::witness::witness;
+use crate::witness::{polite, witness};
 use crate::world::{PASSWORD, PATIENCE, World};
 
 /// Waits until nobody is connected any more.
@@ -109,4 +109,58 @@ fn a_listener_that_waits_ends_its_session() {
     listener.signal("INT");
     listener.wait().succeeded();
     nobody_is_left(&world);
+}
+
+/// Says nothing for longer than anybody waits.
+fn hangs() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+fn is_goodbye(stanza: &Stanza) -> bool {
+    stanza.head.kind == Kind::Presence(PresenceType::Unavailable)
+}
+
+// Who is told that it has failed does it again.
+#[test]
+fn a_server_that_does_not_say_goodbye_undoes_nothing() {
+    let commands = [&["send", "juliet@localhost", "But soft!"][..], &["roster"]];
+    let running = commands.map(|command| {
+        let (address, _server) =
+            witness(|stanza, out| if is_goodbye(stanza) { hangs() } else { polite(stanza, out) });
+        let world = World::new();
+        let options = ["--as", "romeo@localhost", "--allow-plaintext", "--connect", &address];
+        (world.start_as(PASSWORD, &[command, &options[..]].concat()), world)
+    });
+    for (process, _world) in running {
+        let ended = process.wait();
+        ended.succeeded();
+        assert!(
+            ended.stderr.contains("the server does not answer; all had been done before that"),
+            "{ended:?}"
+        );
+    }
+}
+
+// A connection that has fallen silent says nothing of whom a message is for.
+#[test]
+fn who_does_not_answer_is_named() {
+    let is_message = |stanza: &Stanza| matches!(stanza.head.kind, Kind::Message(_));
+    let is_to = |stanza: &Stanza, whom: &str| stanza.head.to.as_ref().is_some_and(|to| to.as_str() == whom);
+    let silent = witness(move |stanza, out| if is_message(stanza) { hangs() } else { polite(stanza, out) });
+    let friendly = witness(move |stanza, out| match is_to(stanza, "juliet@localhost") {
+        true => Continue(()),
+        false => polite(stanza, out),
+    });
+    let running = [(silent.0, "the server"), (friendly.0, "juliet@localhost")].map(|(address, whom)| {
+        let world = World::new();
+        let options = ["--as", "romeo@localhost", "--allow-plaintext", "--connect", &address];
+        let send = [&["send", "juliet@localhost", "But soft!"], &options[..]].concat();
+        (world.start_as(PASSWORD, &send), whom, world)
+    });
+    for (process, whom, _world) in running {
+        let said = format!("balcony: {whom} does not answer: the message may or may not have arrived");
+        process.wait().failed(1, &[&said]);
+    }
 }
