@@ -285,12 +285,10 @@ async fn serve(
                     Ok((settings, certificate, Offer::of(&store)))
                 }));
             }
-            read = finished(&mut reading) => match read {
-                Ok((new, new_certificate, offer)) => {
-                    (settings, certificate) = (new, new_certificate);
-                    offer.configure(&mut config);
+            read = finished(&mut reading) => match read.and_then(|read| configured(read, &config)) {
+                Ok((new, new_settings, new_certificate)) => {
+                    (config, settings, certificate) = (new, new_settings, new_certificate);
                     log.set_level(settings.log.unwrap_or_default());
-                    configure(&mut config, &settings, &certificate)?;
                     federate(&mut config, &settings, &certificate, &secret);
                     reload(&server, &config).await;
                     tracing::info!(target: "balcony", "read {}the certificate {} again", options.source(), certificate.path.display());
@@ -402,6 +400,18 @@ fn configure(
     config.certificate = Some(certificate.config.clone());
     config.registration = settings.allow_registration;
     settings.bound(config)
+}
+
+/// The configuration that comes of what has been read again. Settings that do not go together, one of them perhaps new and the other one that
+/// cannot change, are found here, when nothing has changed yet.
+fn configured(
+    (settings, certificate, offer): (Settings, Certificate, Offer),
+    before: &ServerConfig,
+) -> Result<(ServerConfig, Settings, Certificate), Failure> {
+    let mut config = before.clone();
+    offer.configure(&mut config);
+    configure(&mut config, &settings, &certificate)?;
+    Ok((config, settings, certificate))
 }
 
 /// What streams to and from other servers get that begin from now on. Whether there are any can't change while the server runs.

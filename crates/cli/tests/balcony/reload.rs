@@ -138,6 +138,15 @@ fn a_broken_configuration_or_certificate_changes_nothing() {
             "allow-registration = true\ncert = 'c.pem'\nkey = 'k.pem'",
             "cannot read the certificate c.pem: no such file",
         ),
+        (
+            "allow-registration = true\nmax-stanza-bytes = 10000000",
+            "`max-stanza-bytes` may be half of `session-bytes`",
+        ),
+        // They would go together, but what waits for sessions cannot change.
+        (
+            "allow-registration = true\nmax-stanza-bytes = 10000000\n[queues]\nsession-bytes = 30000000",
+            "`max-stanza-bytes` may be half of `session-bytes`",
+        ),
     ] {
         let line = reload(&world, &server, config, "everything stays as it was");
         assert!(line.contains("ERROR") && line.contains(expected), "{line}");
