@@ -1,5 +1,15 @@
 //! A server of the front door with a store: sessions outlive it.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::std_instead_of_core,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
+
+#[path = "../../runtime/tests/world/relay.rs"]
+#[allow(dead_code, reason = "others use the rest")]
+mod relay;
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -13,6 +23,8 @@ use balcony_jid::BareJid;
 use balcony_router::Content;
 use balcony_sasl::{Credentials, MIN_ITERATIONS, Mechanism};
 use balcony_store::{Reply, Request, Store, Worker};
+
+use relay::Relay;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -167,6 +179,62 @@ fn who_logs_out_ends_its_token() {
         let second = client("wrong").token(token.clone()).start().await.unwrap();
         second.log_out().await.unwrap();
         assert!(client("wrong").token(token).start().await.is_err());
+        server.shutdown().await;
+    });
+}
+
+// XEP-0484 §3.6, XEP-0198 §5: who logs out while the connection is away takes nothing along of what waits in the session for a client that
+// comes back: the next one gets it.
+#[test]
+fn who_logs_out_while_the_connection_is_away_takes_no_messages_along() {
+    const MESSAGES: usize = 100;
+    balcony::block_on(async {
+        let (_folder, store) = store();
+        let (certificate, key) = test_certificate("localhost").unwrap();
+        let pem = (certificate, key.expose().clone());
+        let server = serve(&store, &pem, "127.0.0.1:0".parse().unwrap());
+        let relay = Relay::to(server.local_addrs()[0].port());
+        let client = |port: u16| {
+            let client = Client::builder("juliet@localhost").password("j");
+            client.connect(format!("localhost:{port}")).trust_pem(pem.0.as_bytes())
+        };
+        let direct = server.local_addrs()[0].port();
+        let mut first = client(relay.port).start().await.unwrap();
+        let token = loop {
+            if let Event::Token(token) = event(&mut first).await {
+                break *token;
+            }
+        };
+        // Its session can go on.
+        first.send(Message::chat("juliet@localhost".parse().unwrap()).body("x")).await.unwrap();
+        while !matches!(event(&mut first).await, Event::Message(_)) {}
+        let session = first.jid().unwrap().to_jid();
+        // However often it tries, it does not come back.
+        relay.is_silent(true);
+        relay.cut();
+        while !matches!(event(&mut first).await, Event::Offline { .. }) {}
+        // Not available, so that nothing comes to it in place of the first.
+        let second = client(direct).without_presence().start().await.unwrap();
+        for number in 0..MESSAGES {
+            let message = Message::chat(session.clone()).body(number.to_string());
+            second.send(message).await.unwrap();
+        }
+        second.close().await.unwrap();
+        relay.is_silent(false);
+        // What it has sent is not acknowledged, which is all that may be left.
+        assert!(matches!(first.log_out().await, Ok(()) | Err(Error::Unsent(_))));
+        let mut third = client(direct).start().await.unwrap();
+        for number in 0..MESSAGES {
+            let message = loop {
+                match event(&mut third).await {
+                    // The first has had it, and the server may not know.
+                    Event::Message(message) if message.body() != Some("x") => break message,
+                    _ => {}
+                }
+            };
+            assert_eq!(message.body(), Some(&*number.to_string()));
+        }
+        assert!(client(direct).password("wrong").token(token).start().await.is_err());
         server.shutdown().await;
     });
 }
