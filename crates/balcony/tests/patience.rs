@@ -355,6 +355,51 @@ fn a_stanza_that_has_left_is_not_sent_again() {
     });
 }
 
+/// Asks twice, and takes no answer well.
+struct Fragile;
+
+impl Extension for Fragile {
+    fn online(&mut self, context: &mut Context<'_>) {
+        let ping = || Iq::get(balcony::xep::ping::Ping.to_element());
+        context.request(ping()).unwrap();
+        context.request(ping().to("juliet@localhost/x".parse().unwrap())).unwrap();
+    }
+
+    fn answered(
+        &mut self,
+        _: &mut Context<'_>,
+        _: balcony_client::RequestId,
+        outcome: Result<balcony_client::Response, RequestError>,
+    ) {
+        panic!("{outcome:?}");
+    }
+}
+
+// An extension that panics takes its client with it and nobody else, though it panics once more when it is told of the end; whoever waits for
+// that client is told.
+#[test]
+fn an_extension_that_panics_again_and_again_ends_its_client_alone() {
+    run(async {
+        let (server, network) = (serve(), Network::default());
+        let mut juliet = online(builder("juliet"), &network, &server).await;
+        let mut romeo = builder("romeo").with(Fragile).over(network.connect(&server)).await.unwrap();
+        let sender = romeo.sender();
+        let asked = tokio::spawn(async move {
+            let mood = Element::new(Name::from_static("mood"), "urn:mood");
+            sender.request(Iq::get(mood).to("juliet@localhost/x".parse().unwrap())).await
+        });
+        while let Ok(Some(_)) = romeo.next().await {}
+        assert!(asked.await.unwrap().is_err());
+        assert!(romeo.close().await.is_ok());
+        juliet.send(Message::chat("juliet@localhost/x".parse().unwrap()).body("still here")).await.unwrap();
+        loop {
+            if let Event::Message(message) = juliet.next().await.unwrap().unwrap() {
+                break assert_eq!(message.body(), Some("still here"));
+            }
+        }
+    });
+}
+
 /// Counts what it is shown.
 struct Counter(Arc<AtomicUsize>);
 

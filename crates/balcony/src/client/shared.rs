@@ -447,6 +447,17 @@ impl Shared {
             state.is_over = true;
         });
     }
+
+    /// The task has ended, and so badly that not even the extensions could be told.
+    pub(super) fn abandon(&self) {
+        let waiting = {
+            let mut state = self.lock();
+            state.is_over = true;
+            core::mem::take(&mut state.waiting)
+        };
+        waiting.into_values().for_each(Waker::wake);
+        self.change_here(|_, _| {});
+    }
 }
 
 /// The answer to a request or call that is to come. Dropped, nobody waits for it.

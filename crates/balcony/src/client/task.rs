@@ -1,9 +1,11 @@
 //! The task of a client: it connects, carries stanzas to and fro, and waits.
 
 use core::future::poll_fn;
+use core::panic::AssertUnwindSafe;
 use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use balcony_client::{
@@ -433,7 +435,10 @@ pub(super) struct Over(pub(super) Arc<Shared>);
 
 impl Drop for Over {
     fn drop(&mut self) {
-        self.0.end(Vec::new());
+        // An extension that has panicked may do so again when it is told, which would end the whole program.
+        if catch_unwind(AssertUnwindSafe(|| self.0.end(Vec::new()))).is_err() {
+            self.0.abandon();
+        }
     }
 }
 
