@@ -138,10 +138,19 @@ impl Opened {
         let result = self.once(write);
         self.state().forget();
         if has_failed && result.is_ok() {
-            self.state.write().unwrap_or_else(PoisonError::into_inner).outage = None;
-            tracing::warn!("the database can be written again");
+            self.is_written_again();
         }
         result
+    }
+
+    /// The outage is over, unless whoever reads has found the disk failing once more since, and the database is closed: without an outage
+    /// nobody would open it again.
+    fn is_written_again(&self) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if state.database.is_some() {
+            state.outage = None;
+            tracing::warn!("the database can be written again");
+        }
     }
 
     fn state(&self) -> RwLockReadGuard<'_, State> {
@@ -183,4 +192,29 @@ impl Opened {
 fn now() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "an adapter may ask for the time")]
     Instant::now()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    // A write has worked again, and before that is noted a reader finds the disk failing once more, so that the database cannot be opened.
+    #[test]
+    fn a_failure_behind_a_write_that_has_worked_is_not_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = Opened::new(folder.path(), open::database(folder.path()).unwrap());
+        let failed = StoreError::Io("a failure".into());
+        opened.open_again(0, &failed);
+        opened.state.write().unwrap().outage.as_mut().unwrap().until = now();
+        let (here, elsewhere) = (folder.path().join(open::FILE), folder.path().join("elsewhere"));
+        std::fs::rename(&here, &elsewhere).unwrap();
+        opened.open_again(1, &failed);
+        opened.is_written_again();
+        std::fs::rename(&elsewhere, &here).unwrap();
+        if let Some(outage) = &mut opened.state.write().unwrap().outage {
+            outage.until = now();
+        }
+        assert!(opened.once(|_| Ok(())).is_ok());
+    }
 }
