@@ -24,6 +24,8 @@ const REQUEST: usize = 65_536;
 pub(crate) struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
+    /// The file at the path: its device, and its number there.
+    file: (u64, u64),
     /// The user who runs the server.
     owner: u32,
 }
@@ -46,8 +48,8 @@ impl ControlSocket {
         }
         let listener = UnixListener::bind(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-        let owner = std::fs::metadata(&path)?.uid();
-        Ok(ControlSocket { listener, path, owner })
+        let found = std::fs::symlink_metadata(&path)?;
+        Ok(ControlSocket { listener, path, file: (found.dev(), found.ino()), owner: found.uid() })
     }
 
     /// Serves everybody who connects, for ever.
@@ -82,8 +84,12 @@ impl ControlSocket {
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        // The next server removes what is left.
-        let _ = std::fs::remove_file(&self.path);
+        // Accounts in a database may have been taken over by another server, whose socket is there now.
+        let is_own = |found: std::fs::Metadata| (found.dev(), found.ino()) == self.file;
+        if std::fs::symlink_metadata(&self.path).is_ok_and(is_own) {
+            // The next server removes what is left.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -187,6 +193,22 @@ async fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // A server whose accounts another one has taken over, in a database, ends when that one has its socket.
+    #[test]
+    fn only_the_own_socket_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let old = ControlSocket::open(folder.path()).unwrap();
+            let new = ControlSocket::open(folder.path()).unwrap();
+            drop(old);
+            let path = control::socket(folder.path());
+            assert!(UnixStream::connect(&path).await.is_ok());
+            drop(new);
+            assert!(!path.exists());
+        });
+    }
 
     #[test]
     fn a_line_has_a_bound() {
