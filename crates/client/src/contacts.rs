@@ -58,6 +58,8 @@ pub struct Contacts {
     account: BareJid,
     /// The version of the roster; only the server knows what it means.
     ver: Box<str>,
+    /// The roster has come in this session, so that each push leads from the version before it to its own.
+    is_loaded: bool,
     items: BTreeMap<BareJid, Item>,
     /// Bytes of these.
     item_bytes: usize,
@@ -100,6 +102,7 @@ impl Contacts {
         Contacts {
             account,
             ver: Box::default(),
+            is_loaded: false,
             items: BTreeMap::new(),
             item_bytes: 0,
             present: Present::default(),
@@ -141,6 +144,7 @@ impl Contacts {
     /// pushes that follow are here (section 2.6.3).
     pub fn load(&mut self, result: &Stanza) {
         let Ok(content) = result.payload.parse() else { return };
+        self.is_loaded = true;
         let Some(query) = content.root().child("query", ns::ROSTER) else { return };
         self.ver = query.attr("ver").unwrap_or_default().into();
         (self.items, self.item_bytes) = (BTreeMap::new(), 0);
@@ -193,7 +197,10 @@ impl Contacts {
                 self.requests.remove(contact);
             }
         }
-        if let Some(ver) = query.attr("ver") {
+        // Without what came before it the roster is not yet of this version: with that the server would say of it next time that it is right.
+        if self.is_loaded
+            && let Some(ver) = query.attr("ver")
+        {
             self.ver = ver.into();
         }
         Some(change)
@@ -251,6 +258,7 @@ impl Contacts {
     pub fn offline(&mut self) {
         self.present = Present::default();
         self.requests.clear();
+        self.is_loaded = false;
     }
 
     /// The version of the roster, to be kept with its [`items`](Contacts::items); empty if there is none.

@@ -82,6 +82,24 @@ fn a_result_without_a_query_leaves_what_is_known_and_pushes_follow() {
 
 // RFC 6121 §2.1.2.5 [R7]
 #[test]
+fn pushes_without_the_roster_before_them_do_not_make_it_newer() {
+    let mut kept = contacts();
+    kept.offline();
+    let items = kept.items().cloned().collect::<Vec<_>>();
+    for mut contacts in [Contacts::new(bare(OWN)), Contacts::cached(bare(OWN), "7", items), kept] {
+        let before = bytes(&contacts, true);
+        let paris = push("jid='paris@example.com' subscription='from'");
+        assert!(contacts.take(&paris).is_some());
+        // The result has not come, or too late: what has changed before the push is still to be asked for.
+        assert_eq!(bytes(&contacts, true), before);
+        contacts.offline();
+        contacts.load(&stanza("<iq type='result' id='1'/>"));
+        assert!(contacts.take(&paris).is_some());
+        assert!(bytes(&contacts, true).contains("ver='8'"));
+    }
+}
+
+#[test]
 fn a_result_shows_only_what_a_result_may() {
     let mut contacts = contacts();
     let items = "<item jid='a@b' subscription='remove'/><item jid='c@d' subscription='x'/><item jid='e@f'/><x xmlns='other'/>";
