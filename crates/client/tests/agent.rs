@@ -396,6 +396,24 @@ fn the_roster_is_loaded_whenever_a_session_begins() {
     }
 }
 
+// RFC 6121 §2.2: whoever is slow to give the roster, as a server may be to which all come back at once, gives it all the same.
+#[test]
+fn a_roster_that_takes_minutes_is_loaded() {
+    let mut agent = agent((Roster::new(),));
+    agent.online(Instant::ZERO, jid(), Default::default());
+    let id = agent.next_stanza().unwrap().head.id.unwrap();
+    let later = Instant::ZERO + Duration::from_secs(120);
+    agent.tick(later);
+    let xml = format!("<iq type='result' id='{id}'><query xmlns='jabber:iq:roster'/></iq>");
+    agent.stanza(later, stanza(&xml));
+    assert!(agent.ext::<Roster>().unwrap().is_loaded());
+    // And one that gives none is not waited for for ever.
+    agent.online(later, jid(), Default::default());
+    let deadline = agent.deadline().unwrap();
+    agent.tick(deadline);
+    assert!(agent.deadline().is_none() && !agent.ext::<Roster>().unwrap().is_loaded());
+}
+
 /// Answers the request for the roster, with these items.
 fn answer_roster<X: balcony_client::Extensions>(agent: &mut Agent<X>, get: &str, items: &str) {
     let id = stanza(get).head.id.unwrap();

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_roster::Item;
@@ -10,6 +11,10 @@ use balcony_xep::ping::Ping;
 
 use super::{Context, Extension};
 use crate::{Contacts, Iq, RequestError, RequestId, Response};
+
+/// How long the roster may take. It is asked for once in a session, and what comes later is not taken: a server to which all of its clients come
+/// back at once may be slow, and a session may last for days.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Keeps the [`Contacts`] of the account up to date, and tells what is new about them: [`News`](crate::News), as notes.
 ///
@@ -79,7 +84,8 @@ impl Extension for Roster {
     fn online(&mut self, context: &mut Context<'_>) {
         let features = context.server_features();
         let ask = self.of(context.jid().to_bare()).get(features);
-        self.progress = context.request(Iq::get(ask)).map_or(Progress::None, Progress::Asked);
+        self.progress =
+            context.request(Iq::get(ask).timeout(PATIENCE)).map_or(Progress::None, Progress::Asked);
     }
 
     fn offline(&mut self) {
