@@ -89,7 +89,8 @@ fn a_listener_without_a_reader_says_goodbye() {
     nobody_is_left(&world);
 }
 
-// XEP-0198 §5: a listener that waits to connect again, and is told to end, ends the session that waits for it.
+// XEP-0198 §5: a listener that waits to connect again, and is told to end, ends the session that waits for it. What has waited there it does not print,
+// and the next client gets it.
 #[test]
 fn a_listener_that_waits_ends_its_session() {
     let world = World::new();
@@ -105,10 +106,21 @@ fn a_listener_that_waits_ends_its_session() {
     };
     while !is_long(&listener.stderr_with("connecting again in ")) {}
     assert!(world.run(&["user", "sessions"]).stdout.contains("romeo@localhost/x"));
+    for number in 0..8 {
+        let text = format!("number {number}");
+        world.send(&server, "romeo@localhost/y", "romeo@localhost/x", &text, &[]).succeeded();
+    }
     cable.mend();
     listener.signal("INT");
-    listener.wait().succeeded();
+    let ended = listener.wait();
+    ended.succeeded();
+    assert_eq!(ended.stdout, "", "{ended:?}");
     nobody_is_left(&world);
+    let next = world.listen(&server, "romeo@localhost/x", &[]);
+    for number in 0..8 {
+        let line = next.stdout();
+        assert!(line.contains(&format!(": number {number} (sent ")), "{line}");
+    }
 }
 
 /// Says nothing for longer than anybody waits.
