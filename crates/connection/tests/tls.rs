@@ -1,7 +1,11 @@
 //! A stream on TLS: the order of things at its begin (RFC 6120 section 5.4.3) and at its end (section 4.4).
 
 #![cfg(feature = "tls")]
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "these are tests, and one peer is a plain rustls"
+)]
 
 mod common;
 

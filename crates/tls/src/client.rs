@@ -14,6 +14,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::TLS12;
 
+use crate::clock::Clock;
 use crate::identity::Service;
 use crate::server::unusable;
 use crate::verify::{Anyone, Trust, Trusted};
@@ -257,7 +258,7 @@ impl TlsTrustBuilder {
             _ => Arc::new(Anyone(provider.signature_verification_algorithms)),
         };
         let versions = if self.tls12_only { &[&TLS12][..] } else { rustls::DEFAULT_VERSIONS };
-        let builder = rustls::ClientConfig::builder_with_provider(provider)
+        let builder = rustls::ClientConfig::builder_with_details(provider, Arc::new(Clock))
             .with_protocol_versions(versions)
             .map_err(|error| Error::from_rustls(error, None))?
             .dangerous()

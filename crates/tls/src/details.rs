@@ -8,14 +8,14 @@ use core::ops::Range;
 
 use balcony_machine::Tlsa;
 use rustls::client::danger::ServerCertVerifier as _;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 
 use crate::identity::{Identity, Service};
 use crate::verify::Trusted;
-use crate::{ConfigError, Error, TlsIdentity, TlsTrust, name, pem, vouchers};
+use crate::{ConfigError, Error, TlsIdentity, TlsTrust, clock, name, pem, vouchers};
 
 /// What stands in a certificate (RFC 5280 section 4.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl TlsTrust {
         };
         let vouchers = self.vouchers.clone().unwrap_or_default();
         Trusted { trust, service: self.service, vouchers, accept_unproven: false }
-            .verify_server_cert(own, others, &reference, &[], UnixTime::now())
+            .verify_server_cert(own, others, &reference, &[], clock::now())
             .map(drop)
             .map_err(|error| Error::from_rustls(error, Some(domain)))
     }

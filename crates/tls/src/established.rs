@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use rustls::pki_types::UnixTime;
 use rustls::{CommonState, ProtocolVersion};
 
+use crate::clock;
 use crate::end_point::server_end_point;
 use crate::session::Ours;
 use crate::verify::Proven;
@@ -49,7 +49,7 @@ impl Established {
         let own = ours.certificates.as_ref().map(|own| own.of(server_name.as_deref()));
         let chain = connection.peer_certificates().unwrap_or_default();
         let proven = match &ours.trust {
-            Some(trust) => ours.proven(trust, chain, UnixTime::now()),
+            Some(trust) => ours.proven(trust, chain, clock::now()),
             None => Proven::default(),
         };
         Established {

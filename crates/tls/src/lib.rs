@@ -50,6 +50,7 @@ extern crate alloc;
 mod authority;
 mod certificates;
 mod client;
+mod clock;
 mod connection;
 mod details;
 mod end_point;

@@ -8,13 +8,14 @@ use core::fmt;
 use core::ops::Range;
 
 use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::CertificateDer;
 use rustls::server::ResolvesServerCert;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 
 use crate::certificates::{Certificates, Own};
+use crate::clock::{self, Clock, Tickets};
 use crate::identity::Service;
 use crate::verify::{Anyone, Trust};
 use crate::vouchers::Shown;
@@ -46,14 +47,14 @@ impl TlsIdentity {
         let chain = pem::certificates(cert_chain_pem)?;
         let key = pem::private_key(key_pem)?;
         let provider = Arc::new(ring::default_provider());
-        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        let mut tls = rustls::ServerConfig::builder_with_details(provider, Arc::new(Clock))
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::from_rustls(error, None))?
             .with_no_client_auth()
             .with_single_cert(chain.clone(), key)
             .map_err(unusable)?;
         tls.alpn_protocols = [ALPN_CLIENT.into()].into();
-        tls.ticketer = ring::Ticketer::new().map_err(|error| Error::from_rustls(error, None))?;
+        tls.ticketer = Tickets::new()?;
         tls.require_ems = true;
         // Whoever uses it up gets another one; a second would be for two connections at the same time.
         tls.send_tls13_tickets = 1;
@@ -91,13 +92,13 @@ impl TlsIdentity {
     pub fn federation(&self, trust: &TlsTrust) -> Result<TlsIdentity, Error> {
         let provider = Arc::new(ring::default_provider());
         let verifier = Arc::new(Anyone(provider.signature_verification_algorithms));
-        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        let mut tls = rustls::ServerConfig::builder_with_details(provider, Arc::new(Clock))
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::from_rustls(error, None))?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::clone(&self.tls.cert_resolver));
         tls.alpn_protocols = [ALPN_SERVER.into()].into();
-        tls.ticketer = ring::Ticketer::new().map_err(|error| Error::from_rustls(error, None))?;
+        tls.ticketer = Tickets::new()?;
         tls.require_ems = true;
         Ok(TlsIdentity {
             tls: Arc::new(tls),
@@ -117,7 +118,7 @@ impl TlsIdentity {
         else {
             return false;
         };
-        let shown = Shown { own, others, name: &name, service: Service::Server, now: UnixTime::now() };
+        let shown = Shown { own, others, name: &name, service: Service::Server, now: clock::now() };
         vouchers.judge(trust, &shown).is_ok()
     }
 
@@ -212,5 +213,25 @@ mod tests {
         }
         let client = crate::TlsTrust::builder().roots_pem(certificate.as_bytes()).unwrap().build().unwrap();
         assert!(!client.tls.enable_early_data);
+    }
+
+    // The clock that rustls has by itself panics before 1970.
+    #[test]
+    fn all_configurations_have_the_clock_that_may_be_before_1970() {
+        let (certificate, key) = crate::self_signed(&["localhost"]).unwrap();
+        let server = TlsIdentity::from_pem(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
+        let trust = crate::TlsTrust::builder().roots_pem(certificate.as_bytes()).unwrap();
+        let client = trust.clone().build().unwrap();
+        let vouched = client.clone().vouched(Vouchers { port: 1, ..Vouchers::default() });
+        let federation = trust.federation(certificate.as_bytes(), key.expose().as_bytes()).unwrap();
+        let federation = federation.build().unwrap();
+        let named = server.with_domain("example.org", &server).unwrap();
+        for config in [&server, &server.web(), &named, &server.federation(&federation).unwrap()] {
+            assert_eq!(alloc::format!("{:?}", config.tls.time_provider), "Clock");
+            assert!(alloc::format!("{:?}", config.tls.ticketer).starts_with("Tickets"));
+        }
+        for config in [&client.tls, &federation.tls, &vouched.of_connection()] {
+            assert_eq!(alloc::format!("{:?}", config.time_provider), "Clock");
+        }
     }
 }

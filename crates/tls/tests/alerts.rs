@@ -1,6 +1,10 @@
 //! Whatever a peer does wrong, it hears an alert before the connection ends (RFC 8446 section 6.2, RFC 5246 section 7.2.2). What is encrypted
 //! comes from plain rustls, of which the keys are taken, so that records can be made that it would not make.
-#![allow(clippy::unwrap_used, reason = "these are tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "these are tests, and the peer is a plain rustls"
+)]
 
 mod common;
 

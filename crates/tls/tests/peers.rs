@@ -1,5 +1,9 @@
 //! Sessions beside plain rustls with other settings: TLS 1.2, foreign ALPN, no extended master secret.
-#![allow(clippy::unwrap_used, reason = "these are tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "these are tests, and the peers are plain rustls"
+)]
 
 extern crate alloc;
 

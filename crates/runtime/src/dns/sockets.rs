@@ -6,6 +6,7 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::io::{self, ErrorKind, IoSlice};
+use std::time::SystemTime;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use hickory_resolver::net::runtime::{DnsTcpStream, DnsUdpSocket, RuntimeProvider, Spawn, Time};
@@ -96,6 +97,11 @@ impl<R: Lookup> Time for Clock<R> {
         R::sleep(length).await;
     }
 
+    /// The trait's own panics if the clock is before 1970; it is asked for each question that is sent.
+    fn current_time() -> u64 {
+        since_1970(SystemTime::now())
+    }
+
     async fn timeout<F: Future + Send + 'static>(most: Duration, future: F) -> io::Result<F::Output> {
         let (mut late, mut future) = (pin!(R::sleep(most)), pin!(future));
         poll_fn(|cx| match future.as_mut().poll(cx) {
@@ -104,6 +110,11 @@ impl<R: Lookup> Time for Clock<R> {
         })
         .await
     }
+}
+
+/// Seconds, by which signatures of the DNS are judged. Before 1970 none is valid yet.
+fn since_1970(now: SystemTime) -> u64 {
+    now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Datagrams to and from DNS servers.
@@ -167,5 +178,17 @@ impl<R: Lookup> AsyncWrite for Tcp<R> {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll(cx, Interest::Write, Socket::try_shutdown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_before_1970_is_one_at_1970() {
+        let second = Duration::from_secs(1);
+        assert_eq!(since_1970(SystemTime::UNIX_EPOCH - second), 0);
+        assert_eq!(since_1970(SystemTime::UNIX_EPOCH + second), 1);
     }
 }
