@@ -19,6 +19,8 @@ use x509_parser::prelude::FromDer as _;
 use crate::{ConfigError, Error, name, pem};
 
 const DAY: Duration = Duration::from_secs(86_400);
+/// The last second that stands in a certificate, that of the year 9999, from the start of 1970 (RFC 5280 section 4.1.2.5).
+const LAST: Duration = Duration::from_secs(253_402_300_799);
 /// How long an authority is valid.
 const AUTHORITY: Duration = Duration::from_secs(86_400 * 3_652);
 /// How long a certificate of it is: some clients take none that is valid for much more than a year.
@@ -57,17 +59,49 @@ impl Authority {
     ///
     /// [`Error::Config`] if there is no randomness.
     pub fn new(now: SystemTime) -> Result<Authority, Error> {
-        let mut params = CertificateParams::new([]).map_err(failed)?;
         // Clients look authorities up by their names.
         let tag: String = random::<4>()?.iter().map(|byte| format!("{byte:02x}")).collect();
-        params.distinguished_name.push(DnType::CommonName, format!("Balcony development authority {tag}"));
+        let key = KeyPair::generate().map_err(failed)?;
+        Authority::of(&format!("Balcony development authority {tag}"), key, now)
+    }
+
+    /// The same authority, with the same name and key, valid for ten years from now: what either has signed is believed by who trusts the
+    /// other, as long as that is valid.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if it is not one that [`new`](Authority::new) has made, or if there is no randomness.
+    pub fn renewed(&self, now: SystemTime) -> Result<Authority, Error> {
+        let bad = |reason: &str| ConfigError::BadCertificate(reason.into());
+        let before = pem::certificates(self.certificate.as_bytes())?;
+        let (_, before) = X509Certificate::from_der(&before[0]).map_err(|error| bad(&format!("{error}")))?;
+        let name = before.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+        let key =
+            KeyPair::from_pem(self.key.expose()).map_err(|error| ConfigError::BadKey(format!("{error}")))?;
+        let renewed = Authority::of(name.unwrap_or_default(), key, now)?;
+        let after = pem::certificates(renewed.certificate.as_bytes())?;
+        let (_, after) = X509Certificate::from_der(&after[0]).map_err(|error| bad(&format!("{error}")))?;
+        // The name has to be the same byte by byte, and somebody else's authority may not sign itself or may say more.
+        let is_same = before.issuer().as_raw() == after.issuer().as_raw()
+            && before.subject().as_raw() == after.subject().as_raw()
+            && before.extensions() == after.extensions();
+        if !is_same {
+            return Err(bad(
+                "it is an authority that was not made here, and only who has made it can renew it",
+            )
+            .into());
+        }
+        Ok(renewed)
+    }
+
+    fn of(name: &str, key: KeyPair, now: SystemTime) -> Result<Authority, Error> {
+        let mut params = CertificateParams::new([]).map_err(failed)?;
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.serial_number = Some(serial()?);
-        // A day of grace for clocks that are behind.
-        params.not_before = (now - DAY).into();
-        params.not_after = (now + AUTHORITY).into();
-        let key = KeyPair::generate().map_err(failed)?;
+        let [start, end] = valid(now, AUTHORITY);
+        (params.not_before, params.not_after) = (start.into(), end.into());
         let certificate = params.self_signed(&key).map_err(failed)?.pem();
         let secret = Secret::new(key.serialize_pem());
         Ok(Authority { certificate, key: secret, issuer: Issuer::new(params, key) })
@@ -117,8 +151,8 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         // That of another certificate of this authority would be an error to clients that know both.
         params.serial_number = Some(serial()?);
-        params.not_before = (now - DAY).into();
-        params.not_after = (now + LEAF).into();
+        let [start, end] = valid(now, LEAF);
+        (params.not_before, params.not_after) = (start.into(), end.into());
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
         Ok((certificate.pem(), Secret::new(key.serialize_pem())))
     }
@@ -134,6 +168,14 @@ impl Authority {
     pub fn key_pem(&self) -> &Secret<String> {
         &self.key
     }
+}
+
+/// From when until when a certificate is valid that is made now, with a day of grace for clocks that are behind. It does not begin before
+/// 1970: who reads years of two digits takes 69 for 1969 or 2069, or refuses it. And it does not end after the year 9999.
+pub(crate) fn valid(now: SystemTime, length: Duration) -> [SystemTime; 2] {
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().min(LAST);
+    let end = now.saturating_add(length).min(LAST);
+    [now.saturating_sub(DAY), end].map(|since| SystemTime::UNIX_EPOCH + since)
 }
 
 /// A certificate for a server with these names and `localhost`, without dates.

@@ -8,7 +8,7 @@ use balcony_machine::Secret;
 use rcgen::KeyPair;
 
 use crate::Error;
-use crate::authority::{failed, leaf};
+use crate::authority::{failed, leaf, valid};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -25,9 +25,8 @@ pub fn self_signed(domains: &[&str]) -> Result<(String, Secret<String>), Error> 
     let mut params = leaf(domains)?;
     #[expect(clippy::disallowed_methods, reason = "a certificate is made for a time of the calendar")]
     let now = SystemTime::now();
-    // A day of grace for clocks that are behind.
-    params.not_before = (now - DAY).into();
-    params.not_after = (now + DAY * 3_652).into();
+    let [start, end] = valid(now, DAY * 3_652);
+    (params.not_before, params.not_after) = (start.into(), end.into());
     let key = KeyPair::generate().map_err(failed)?;
     let certificate = params.self_signed(&key).map_err(failed)?;
     Ok((certificate.pem(), Secret::new(key.serialize_pem())))

@@ -11,7 +11,7 @@ use core::time::Duration;
 use std::time::SystemTime;
 
 use balcony_machine::Secret;
-use balcony_tls::{Authority, ConfigError, Error, Session, TlsIdentity, TlsTrust};
+use balcony_tls::{Authority, ConfigError, Error, Refusal, Session, TlsIdentity, TlsTrust};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
@@ -127,4 +127,63 @@ fn what_is_no_authority_is_not_taken_for_one() {
     assert_eq!(refused("nothing", authority.key_pem().expose()), ConfigError::NoCertificate);
     assert_eq!(format!("{authority:?}"), "Authority { .. }");
     assert!(matches!(authority.issue(&["no such name"], None, now), Err(Error::Domain(_))));
+}
+
+// RFC 5280 §4.1.2.5: what is made by a clock that is not set, or is far off, can be read.
+#[test]
+fn certificates_of_any_clock_can_be_read() {
+    let (epoch, last) = (SystemTime::UNIX_EPOCH, 253_402_300_799);
+    let second = Duration::from_secs(1);
+    for (now, start, end) in [
+        (epoch - 400 * DAY, 0, 397 * 86_400),
+        (epoch, 0, 397 * 86_400),
+        (epoch + 20 * second, 0, 397 * 86_400 + 20),
+        (epoch + 10 * DAY, 9 * 86_400, 407 * 86_400),
+        // 2050, where the form of the year changes.
+        (epoch + 29_219 * DAY, 29_218 * 86_400, 29_616 * 86_400),
+        (epoch + Duration::from_secs(last), last - 86_400, last),
+        (epoch + Duration::from_secs(last + 1), last - 86_400, last),
+    ] {
+        let authority = Authority::new(now).unwrap();
+        let issued = authority.issue(&["example.org"], None, now).unwrap();
+        assert_eq!(server(&issued).validity(), Some(start..end));
+        // It is read, and that it is not valid today is what is wrong.
+        let trust = TlsTrust::builder().roots_pem(authority.certificate_pem().as_bytes()).unwrap().build();
+        match trust.unwrap().judge_server(&server(&issued), "example.org") {
+            Err(Error::Certificate { refusal: Refusal::Expired | Refusal::NotYetValid, .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+// RFC 5280 §6.1.1: a trust anchor is a name and a key.
+#[test]
+fn a_renewed_authority_and_the_one_before_vouch_for_the_same() {
+    let now = SystemTime::now();
+    let before = Authority::new(now - 3_700 * DAY).unwrap();
+    // As the program does, from its files.
+    let read = Authority::from_pem(before.certificate_pem(), before.key_pem().expose()).unwrap();
+    let after = read.renewed(now).unwrap();
+    assert_eq!(after.key_pem().expose(), before.key_pem().expose());
+    let dates = |authority: &Authority| {
+        balcony_tls::CertificateDetails::read_pem(authority.certificate_pem().as_bytes()).unwrap().validity
+    };
+    assert_eq!(dates(&after).end - dates(&before).end, 3_700 * 86_400);
+    for signer in [&before, &after] {
+        let served = server(&signer.issue(&["example.org"], None, now).unwrap());
+        for trusted in [&before, &after] {
+            assert!(is_accepted(&served, trusted.certificate_pem(), "example.org"));
+            assert!(served.is_issued_by(trusted.certificate_pem().as_bytes()));
+        }
+    }
+    let again = after.renewed(now + DAY).unwrap();
+    assert_eq!(dates(&again).end - dates(&after).end, 86_400);
+
+    // Somebody else's may say what this one cannot.
+    let mut params = rcgen::CertificateParams::new(["example.org".to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let other = params.self_signed(&key).unwrap().pem();
+    let other = Authority::from_pem(&other, &key.serialize_pem()).unwrap();
+    assert!(matches!(other.renewed(now), Err(Error::Config(ConfigError::BadCertificate(_)))));
 }
