@@ -16,6 +16,8 @@ pub const MOST_CLIENTS: usize = 16;
 pub const LONGEST_AGENT: usize = 128;
 /// The longest name of a client that is kept, in bytes.
 pub const LONGEST_NAME: usize = 64;
+/// In seconds.
+const DAY: u64 = 86_400;
 
 /// What is kept of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,11 +47,12 @@ impl KeptToken {
         now >= self.expires
     }
 
-    /// Whether its client should get another one: after a day, or half of its time if that is shorter.
+    /// Whether its client should get another one: after a day, or half of its time if that is shorter. One that is given more than a day
+    /// from now, by a clock that was ahead, would not end for too long.
     #[must_use]
     pub fn is_due(&self, now: u64) -> bool {
         let half = self.expires.saturating_sub(self.given) / 2;
-        now.saturating_sub(self.given) >= half.min(86_400)
+        now.saturating_sub(self.given) >= half.min(DAY) || self.given.saturating_sub(now) > DAY
     }
 }
 

@@ -241,4 +241,7 @@ fn a_token_is_due_after_a_day() {
     let month = token(30 * 86_400);
     assert!(!month.is_due(1_000) && !month.is_due(1_000 + 86_399) && month.is_due(1_000 + 86_400));
     assert!(!token(100).is_due(1_049) && token(100).is_due(1_050));
+    // One of a clock that was ahead is changed, and is good until then: a clock that is set back locks nobody out.
+    let ahead = KeptToken { given: 400 * 86_400, expires: 430 * 86_400, ..month };
+    assert!(!ahead.is_due(399 * 86_400) && ahead.is_due(399 * 86_400 - 1) && !ahead.has_expired(0));
 }
