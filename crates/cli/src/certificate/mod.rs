@@ -13,8 +13,8 @@ use balcony_jid::BareJid;
 use balcony_tls::{Authority, Error, Refusal, TlsIdentity, TlsTrust};
 use balcony_xep::datetime;
 
-pub(crate) use development::{AUTHORITY, CERTIFICATE, Made};
-use development::{Files, RENEWAL};
+use development::Files;
+pub(crate) use development::{AUTHORITY, CERTIFICATE, Made, Outdated, is_set, seconds};
 use fault::has_ended;
 pub(crate) use fault::{Fault, names};
 use file::{Pem, is_whole, left, pem, read};
@@ -135,13 +135,27 @@ impl Certificate {
             return Ok(None);
         }
         let certificate = Certificate::existing(settings)?;
-        let is_ours = Files::of(settings).has_issued(&certificate.config);
-        match is_ours && left(&certificate.config, now) < RENEWAL {
-            // Without the key of the authority it stays as it is.
-            true => {
-                Ok(Some(Certificate::of(settings, domains, now)?).filter(|new| new.made != Made::Nothing))
+        if !Files::of(settings).has_issued(&certificate.config) {
+            return Ok(None);
+        }
+        // Without the key of the authority it stays as it is.
+        Ok(Some(Certificate::of(settings, domains, now)?).filter(|new| new.made != Made::Nothing))
+    }
+
+    /// Reads the certificate of a server that runs again, and renews it if it is time for that.
+    pub(crate) fn again(
+        settings: &Settings,
+        domains: &[BareJid],
+        now: SystemTime,
+    ) -> Result<Certificate, Failure> {
+        let existing = Certificate::existing(settings)?;
+        match Certificate::renewed(settings, domains, now) {
+            Ok(renewed) => Ok(renewed.unwrap_or(existing)),
+            // The one that is there may be good for weeks.
+            Err(failure) => {
+                tracing::error!(target: "balcony", "cannot renew the development certificate: {failure}");
+                Ok(existing)
             }
-            false => Ok(None),
         }
     }
 

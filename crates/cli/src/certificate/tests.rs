@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use balcony_tls::Authority;
 
-use super::development::{AUTHORITY_KEY, KEY};
+use super::development::{AUTHORITY_KEY, KEY, RENEWAL};
 use super::*;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -67,6 +67,129 @@ fn it_is_renewed_before_it_ends_and_the_authority_stays() {
     std::fs::remove_file(folder.path().join(KEY)).unwrap();
     assert_eq!(Certificate::of(&settings, &names, now).unwrap().made, Made::Certificate);
     assert_eq!(content(&folder)[..2], before[..2]);
+}
+
+/// The dates of a certificate in the folder.
+fn validity(folder: &tempfile::TempDir, name: &str) -> core::ops::Range<u64> {
+    validity_of(&std::fs::read(folder.path().join(name)).unwrap())
+}
+
+/// Nobody who looks at the dates, which not all do of an authority, finds anything wrong.
+fn is_good(folder: &tempfile::TempDir, now: SystemTime) -> bool {
+    let [authority, own] = [AUTHORITY, CERTIFICATE].map(|name| validity(folder, name));
+    authority.contains(&seconds(now)) && own.contains(&seconds(now)) && own.end <= authority.end
+}
+
+fn of_2026() -> SystemTime {
+    SystemTime::UNIX_EPOCH + 20_700 * DAY
+}
+
+// RFC 5280 §6.1.3 (a)(2): all that stands between a trust anchor and a server has to be valid, and many look at the anchor, too.
+#[test]
+fn an_authority_does_not_outlive_itself() {
+    let (names, made) = (domains(&["example.org"]), of_2026());
+    for days in [3_700, 3_652, 3_623, 3_300] {
+        let (folder, settings) = folder();
+        Certificate::of(&settings, &names, made).unwrap();
+        let (before, later) = (content(&folder), made + days * DAY);
+        let renewed = match days {
+            // It ends before what it would sign, and is not waited for.
+            3_300 => Certificate::of(&settings, &names, later),
+            _ => Certificate::again(&settings, &names, later),
+        };
+        let end = validity_of(&before[0]).end;
+        let expected = if days > 3_651 { Outdated::Ended(end) } else { Outdated::EndsSoon(end) };
+        assert_eq!(renewed.unwrap().made, Made::Renewed(expected));
+        assert!(is_good(&folder, later));
+        let after = content(&folder);
+        assert_eq!((&after[1], &after[3]), (&before[1], &before[3]), "the keys stay");
+        assert_eq!(Certificate::of(&settings, &names, later).unwrap().made, Made::Nothing);
+    }
+    // It ends soon, and what it has signed does not.
+    let (folder, settings) = folder();
+    Certificate::of(&settings, &names, made).unwrap();
+    let authority = |file| std::fs::read_to_string(folder.path().join(file)).unwrap();
+    let (pem, key) = (authority(AUTHORITY), authority(AUTHORITY_KEY));
+    let later = made + 3_640 * DAY;
+    let (leaf, key) = Authority::from_pem(&pem, &key).unwrap().issue(&["example.org"], None, later).unwrap();
+    std::fs::write(folder.path().join(CERTIFICATE), leaf).unwrap();
+    std::fs::write(folder.path().join(KEY), key.expose()).unwrap();
+    let renewed = Certificate::renewed(&settings, &names, later).unwrap().unwrap();
+    assert!(matches!(renewed.made, Made::Renewed(Outdated::EndsSoon(_))), "{:?}", renewed.made);
+    assert!(is_good(&folder, later + RENEWAL));
+}
+
+fn validity_of(pem: &[u8]) -> core::ops::Range<u64> {
+    balcony_tls::CertificateDetails::read_pem(pem).unwrap().validity
+}
+
+#[test]
+fn what_a_clock_that_was_ahead_has_made_is_made_anew() {
+    let (names, now) = (domains(&["example.org"]), of_2026());
+    for ahead in [10, 300, 3_650] {
+        // The server itself, or the authority as well.
+        for both in [false, true] {
+            let (folder, settings) = folder();
+            if !both {
+                Certificate::of(&settings, &names, now).unwrap();
+                std::fs::remove_file(folder.path().join(CERTIFICATE)).unwrap();
+                std::fs::remove_file(folder.path().join(KEY)).unwrap();
+            }
+            Certificate::of(&settings, &names, now + ahead * DAY).unwrap();
+            assert!(!is_good(&folder, now));
+            let before = content(&folder);
+            let made = Certificate::renewed(&settings, &names, now).unwrap().unwrap().made;
+            assert!(is_good(&folder, now));
+            let is_authority = matches!(made, Made::Renewed(Outdated::NotYetValid(_)));
+            assert_eq!(is_authority, both || ahead == 3_650, "{made:?}");
+            assert_eq!([&content(&folder)[1], &content(&folder)[3]], [&before[1], &before[3]]);
+        }
+    }
+    // A day is nothing.
+    let (_folder, settings) = folder();
+    Certificate::of(&settings, &names, now).unwrap();
+    assert!(Certificate::renewed(&settings, &names, now - DAY / 2).unwrap().is_none());
+}
+
+#[test]
+fn a_clock_that_is_not_set_makes_what_is_missing_and_nothing_anew() {
+    let (names, now) = (domains(&["example.org"]), of_2026());
+    let unset =
+        [SystemTime::UNIX_EPOCH - 400 * DAY, SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + 40 * DAY];
+    for unset in unset {
+        let (folder, settings) = folder();
+        let first = Certificate::of(&settings, &names, unset).unwrap();
+        assert_eq!(first.made, Made::Authority);
+        assert!(is_good(&folder, unset.max(SystemTime::UNIX_EPOCH)));
+        assert!(Certificate::renewed(&settings, &names, unset).unwrap().is_none());
+        // It is set while the server runs, or is told to read all again.
+        let made = Certificate::again(&settings, &names, now).unwrap().made;
+        assert!(matches!(made, Made::Renewed(Outdated::Ended(_))), "{made:?}");
+        assert!(is_good(&folder, now));
+        // The next start of the machine is in 1970 again: what there is has been given to clients, and is good for those that know the time.
+        let before = content(&folder);
+        assert_eq!(Certificate::of(&settings, &names, unset).unwrap().made, Made::Nothing);
+        assert_eq!(content(&folder), before);
+    }
+}
+
+// Whoever has put their own authority there renews it.
+#[test]
+fn an_authority_that_was_not_made_here_stays() {
+    let (folder, settings) = folder();
+    let (names, now) = (domains(&["example.org"]), of_2026());
+    let mut params = rcgen::CertificateParams::new([]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.not_after = (now + 100 * DAY).into();
+    let key = rcgen::KeyPair::generate().unwrap();
+    std::fs::write(folder.path().join(AUTHORITY), params.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(folder.path().join(AUTHORITY_KEY), key.serialize_pem()).unwrap();
+    for days in [0, 99] {
+        assert!(Certificate::of(&settings, &names, now + days * DAY).is_ok());
+        let before = content(&folder);
+        assert_eq!(Certificate::of(&settings, &names, now + days * DAY).unwrap().made, Made::Nothing);
+        assert_eq!(content(&folder), before);
+    }
 }
 
 #[test]

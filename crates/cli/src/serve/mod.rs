@@ -2,6 +2,7 @@
 
 mod given_up;
 mod http;
+mod looks;
 mod offer;
 mod options;
 mod started;
@@ -22,14 +23,14 @@ use balcony_stream::TlsPolicy;
 use balcony_tokio::{GivenUp, SavedSession, Server, ServerConfig, ServerHandle, Transport};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior};
 
 use given_up::judge;
 use http::Http;
+use looks::Looks;
 use offer::Offer;
 use options::{Options, domains};
 use started::Started;
-use warnings::{warn, warn_of_end};
+use warnings::{tell_of_renewal, warn, warn_of_authority, warn_of_end};
 
 use crate::args::ServeArgs;
 use crate::certificate::Certificate;
@@ -49,8 +50,6 @@ use crate::values::{Address, LogLevel};
 const CLOSING: Duration = Duration::from_secs(5);
 /// Connections at most, unless it is said otherwise.
 const MOST_CONNECTIONS: u32 = 10_000;
-/// How often a server looks whether its certificate ends soon.
-const LOOK: Duration = Duration::from_secs(43_200);
 
 pub(crate) fn run(args: ServeArgs, log: Option<LogLevel>) -> Result<(), Failure> {
     let options = Options { typed: args.settings, config: args.config, log, demo: args.demo };
@@ -168,6 +167,8 @@ async fn serve(
             None
         }
     };
+    // Before the certificate is made, since the clock may be set from now on.
+    let mut looks = Looks::new();
     let mut certificate = Certificate::of(&settings, &domains, SystemTime::now())?;
     let mut config = ServerConfig::new(domains.to_vec(), storage.store.secret());
     config.tls = if settings.allow_plaintext { TlsPolicy::Optional } else { TlsPolicy::Required };
@@ -260,11 +261,9 @@ async fn serve(
             "federation is off, since {reason}; [federation] in the configuration file can turn it on"
         ),
     }
+    warn_of_authority(&certificate);
     warn(&settings, &domains, &certificate);
 
-    // A machine that has slept looks late, not many times at once.
-    let mut look = tokio::time::interval_at(Instant::now() + LOOK, LOOK);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut hold = Hold::watch(settings.database.is_some().then(|| storage.store.clone()));
     // There while the settings are being read again, which must not keep anything else waiting.
     let mut reading: Option<JoinHandle<Read>> = None;
@@ -280,8 +279,9 @@ async fn serve(
             // Another one meanwhile waits, since the file may have changed.
             _ = hangup.recv(), if reading.is_none() => {
                 let (options, before, store) = (options.clone(), settings.clone(), storage.store.clone());
+                let domains = Arc::clone(&domains);
                 reading = Some(tokio::task::spawn_blocking(move || {
-                    let (settings, certificate) = options.read_again(&before)?;
+                    let (settings, certificate) = options.read_again(&before, &domains)?;
                     Ok((settings, certificate, Offer::of(&store)))
                 }));
             }
@@ -295,17 +295,18 @@ async fn serve(
                     for line in certificate.lines() {
                         tracing::info!(target: "balcony", "{line}");
                     }
+                    tell_of_renewal(&certificate);
                     warn(&settings, &domains, &certificate);
                 }
                 Err(failure) => tracing::error!(target: "balcony", "everything stays as it was: {failure}"),
             },
-            _ = look.tick() => match Certificate::renewed(&settings, &domains, SystemTime::now()) {
+            () = looks.next() => match Certificate::renewed(&settings, &domains, SystemTime::now()) {
                 Ok(Some(renewed)) => {
                     certificate = renewed;
                     configure(&mut config, &settings, &certificate)?;
                     federate(&mut config, &settings, &certificate, &secret);
                     reload(&server, &config).await;
-                    tracing::info!(target: "balcony", "renewed the development certificate {}", certificate.path.display());
+                    tell_of_renewal(&certificate);
                 }
                 Ok(None) => warn_of_end(&certificate),
                 Err(failure) => tracing::error!(target: "balcony", "cannot renew the development certificate: {failure}"),

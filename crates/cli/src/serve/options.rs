@@ -3,6 +3,7 @@
 use core::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use balcony_jid::BareJid;
 
@@ -37,11 +38,15 @@ impl Options {
         Ok((settings, is_default))
     }
 
-    /// Reads the settings and the certificate again, as that is renewed every few months. What cannot change while the
+    /// Reads the settings and the certificate again, as that is renewed every few months; one for development is renewed here if it is time. What cannot change while the
     /// server runs stays, and is named.
-    pub(super) fn read_again(&self, before: &Settings) -> Result<(Settings, Certificate), Failure> {
+    pub(super) fn read_again(
+        &self,
+        before: &Settings,
+        domains: &[BareJid],
+    ) -> Result<(Settings, Certificate), Failure> {
         let (settings, fixed) = self.read()?.0.with_fixed_of(before);
-        let certificate = Certificate::existing(&settings)?;
+        let certificate = Certificate::again(&settings, domains, SystemTime::now())?;
         if !fixed.is_empty() {
             let fixed = fixed.join(", ");
             tracing::warn!(target: "balcony", "a change of {fixed} needs a restart: that stays as it was");

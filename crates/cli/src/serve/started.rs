@@ -59,6 +59,11 @@ impl Started<'_> {
                 Made::Certificate => {
                     format!("  development certificate {certificate}, signed by {trust} just now")
                 }
+                Made::Renewed(_) => {
+                    format!(
+                        "  development certificate {certificate}, signed by {trust}, both renewed just now"
+                    )
+                }
                 Made::Authority => {
                     format!("  development certificate {certificate}, signed by {trust}, both made just now")
                 }

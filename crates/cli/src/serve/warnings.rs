@@ -5,9 +5,47 @@ use std::time::SystemTime;
 use balcony_jid::BareJid;
 use balcony_tls::Refusal;
 
-use crate::certificate::{AUTHORITY, Certificate, Fault, Refused};
+use crate::certificate::{AUTHORITY, Certificate, Fault, Made, Outdated, Refused, is_set, seconds};
+use crate::check::date;
 use crate::config::Settings;
 use crate::counted::counted;
+
+/// Says what of a development certificate was made anew while the server runs.
+pub(super) fn tell_of_renewal(certificate: &Certificate) {
+    if certificate.made != Made::Nothing {
+        tracing::info!(target: "balcony", "renewed the development certificate {}", certificate.path.display());
+    }
+    warn_of_authority(certificate);
+}
+
+/// Clients have to be given an authority that was renewed, which nobody does unless they hear of it.
+pub(super) fn warn_of_authority(certificate: &Certificate) {
+    let (Made::Renewed(outdated), Some(path)) = (certificate.made, &certificate.trust) else { return };
+    let until = match outdated {
+        Outdated::EndsSoon(end) => format!("those that have the former one take it until {}", date(end)),
+        Outdated::Ended(_) | Outdated::NotYetValid(_) => {
+            "those that have the former one, and look at its dates, refuse this server".into()
+        }
+    };
+    tracing::warn!(
+        target: "balcony",
+        "the development authority {path} {outdated} by the clock of this machine, and was renewed; its key is the same. Clients have to \
+         be given the new {AUTHORITY}: {until}",
+        path = path.display(),
+    );
+}
+
+/// A certificate that is made by a clock that is not set is refused by all whose clocks are.
+fn warn_of_clock(certificate: &Certificate, now: SystemTime) {
+    if certificate.trust.is_some() && !is_set(seconds(now)) {
+        tracing::warn!(
+            target: "balcony",
+            "the clock of this machine is not set, it says {}: clients refuse a certificate that is made now. This server makes such a one \
+             anew when the clock is set",
+            date(seconds(now)),
+        );
+    }
+}
 
 /// Clients refuse a certificate that has ended, and some say no more than that.
 pub(super) fn warn_of_end(certificate: &Certificate) {
@@ -81,6 +119,7 @@ pub(super) fn warn(settings: &Settings, domains: &[BareJid], certificate: &Certi
             certificate.path.display(),
         );
     }
+    warn_of_clock(certificate, SystemTime::now());
     warn_of_refusals(settings, domains, certificate);
     warn_of_end(certificate);
     if settings.allow_plaintext {

@@ -123,6 +123,59 @@ fn a_certificate_that_ends_is_renewed_and_clients_trust_it_still() {
     send(&world, &["--connect", &server.address]).succeeded();
 }
 
+// RFC 5280 §6.1: many clients look at the dates of what they trust, too.
+#[test]
+fn an_authority_that_has_ended_is_renewed_with_its_key() {
+    let world = World::new();
+    world.serve(&[]).stop();
+    let read = |file: &str| std::fs::read_to_string(world.path("balcony-data").join(file)).unwrap();
+    let then = SystemTime::now() - Duration::from_secs(86_400 * 3_700);
+    let authority = balcony_tls::Authority::new(then).unwrap();
+    let (certificate, key) = authority.issue(&["localhost"], None, then).unwrap();
+    let written = |files: &[(&str, &str)]| {
+        for (file, content) in files {
+            world.write(&format!("balcony-data/{file}"), content);
+        }
+    };
+    let ended = [("ca.pem", authority.certificate_pem()), ("cert.pem", &*certificate)];
+    written(&ended);
+    written(&[("ca-key.pem", authority.key_pem().expose()), ("key.pem", key.expose())]);
+    let former = world.write("former.pem", authority.certificate_pem());
+
+    let server = world.serve(&[]);
+    let line = server.process.stderr_with("the development authority ./balcony-data/ca.pem has ended on ");
+    assert!(line.contains("WARN") && line.contains("Clients have to be given the new ca.pem"), "{line}");
+    assert!(
+        server
+            .greeting
+            .iter()
+            .any(|line| line.ends_with("signed by ./balcony-data/ca.pem, both renewed just now"))
+    );
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let is_valid = |file: &str| {
+        let details = balcony_tls::CertificateDetails::read_pem(read(file).as_bytes()).unwrap();
+        details.validity.contains(&now)
+    };
+    assert!(is_valid("ca.pem") && is_valid("cert.pem"));
+    assert_eq!(
+        (read("ca-key.pem"), read("key.pem")),
+        (authority.key_pem().expose().clone(), key.expose().clone())
+    );
+    world.account("romeo");
+    send(&world, &["--connect", &server.address]).succeeded();
+
+    // And at a hangup, as when the clock was set after the start.
+    written(&ended);
+    server.process.signal("HUP");
+    server.process.stderr_with("renewed the development certificate ./balcony-data/cert.pem");
+    server.process.stderr_with("the development authority ./balcony-data/ca.pem has ended on ");
+    assert!(is_valid("ca.pem") && is_valid("cert.pem"));
+    // Who has the former one, and does not look at its dates, trusts the server still.
+    for trusted in [world.path("balcony-data/ca.pem"), former] {
+        send(&world, &["--connect", &server.address, "--ca", trusted.to_str().unwrap()]).succeeded();
+    }
+}
+
 #[test]
 fn channel_binding_is_a_choice() {
     let world = World::new();
