@@ -164,8 +164,9 @@ impl Federation {
         };
         match &link.way {
             Way::In(incoming) => incoming.domains.iter().filter_map(wait).max(),
-            // One that does not go both ways brings answers only, to what this server has asked and sent.
-            Way::Out(out) => wait(&out.to).filter(|_| out.proof.is_some() && link.is_bidirectional()),
+            // One that does not go both ways brings answers only, to what this server has asked and sent. On the others it is waited for the answer
+            // whether stanzas count: before that this server sends none.
+            Way::Out(out) => wait(&out.to).filter(|_| out.proof.is_some() && link.carries_stanzas()),
         }
     }
 }

@@ -216,6 +216,11 @@ impl Link {
         self.connected().is_some_and(|stream| stream.connection.is_bidirectional())
     }
 
+    /// Whether stanzas go both ways on it, and it is known whether they count.
+    pub(super) fn carries_stanzas(&self) -> bool {
+        self.is_bidirectional() && self.connected().is_some_and(|stream| !stream.connection.is_settling())
+    }
+
     /// Whether it is open, or has ended, and nothing is under way on it.
     pub(super) fn is_resting(&self) -> bool {
         if self.has_ended() {

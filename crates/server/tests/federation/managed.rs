@@ -116,6 +116,38 @@ fn who_is_not_read_from_does_not_give_up() {
     }
 }
 
+// The same of a stream that is opened to a domain which is not read from: what that answers there is heard, so that stanzas are counted.
+#[test]
+fn a_stream_to_a_domain_that_is_held_counts() {
+    for trust in [Trust::Plain, Trust::Dialback, Trust::Certificates] {
+        let mut world = two(trust);
+        world.servers[1].federation.hold(world.now, &jid("a.example"), true);
+        world.send(1, "juliet@b.example", "romeo@a.example", "first");
+        world.settle();
+        for n in 0..20 {
+            world.send(0, "romeo@a.example", "juliet@b.example", &n.to_string());
+            world.pass(Duration::from_millis(100));
+        }
+        let (connections, made) = (world.connections(), world.made);
+        for n in 0..60 {
+            world.pass(Duration::from_secs(5));
+            world.send(1, "juliet@b.example", "romeo@a.example", &format!("back {n}"));
+        }
+        world.pass(Duration::from_secs(5));
+        assert_eq!(
+            (world.connections(), world.made),
+            (connections, made),
+            "{trust:?}: a stream was given up"
+        );
+        assert_eq!(world.ids(0).len(), 61, "{trust:?}: {:?}", world.ids(0));
+        world.servers[1].federation.hold(world.now, &jid("a.example"), false);
+        world.pass(Duration::from_secs(60));
+        let numbers: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+        assert!(world.ids(1) == numbers, "{trust:?}: {:?}", world.ids(1));
+        assert_eq!((world.returned(0), world.returned(1)), (vec![], vec![]));
+    }
+}
+
 // A domain that is held stays so, whatever becomes of its streams.
 #[test]
 fn a_domain_stays_held() {
