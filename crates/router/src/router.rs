@@ -389,6 +389,10 @@ impl Router {
             }
             _ => {
                 let name = session.jid.to_bare();
+                if was_awaited {
+                    // If it is available from now on it gets what is stored as well, and that came later.
+                    self.refresh(&name);
+                }
                 self.depart(from, stanza, &mut origin, effects);
                 self.settle(&name, effects);
             }

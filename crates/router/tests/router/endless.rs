@@ -410,10 +410,11 @@ impl History {
                 };
                 let effects = self.drain(session);
                 self.take(effects)?;
-                if self.world.router.manage(session, Duration::from_secs(*wait), &mut Vec::new()) {
+                let mut effects = vec![];
+                if self.world.router.manage(session, Duration::from_secs(*wait), &mut effects) {
                     self.own.get_mut(&session).unwrap().is_managed = true;
                 }
-                vec![]
+                effects
             }
             Event::Acknowledge(session, percent) => {
                 at(*session).map(|session| self.acknowledge(session, *percent)).unwrap_or_default()

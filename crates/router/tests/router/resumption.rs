@@ -459,6 +459,27 @@ fn what_is_left_waits_for_a_first_word() {
     }
 }
 
+// RFC 6120 §10.1: what was sent to the full address and waits for the client's first word comes before what was sent to the account later and is stored
+// until the client is available, also if that is its first word.
+#[test]
+fn what_is_left_comes_before_what_is_stored_later() {
+    for first in [vec![], vec![Stanza::presence(PresenceType::Unavailable)]] {
+        let (mut world, romeo, phone) = world();
+        assert!(detach(&mut world, phone));
+        world.send(romeo, chat(0).with_to(jid(PHONE)));
+        let other = SessionId(7);
+        let mut effects = world.bind(other, JULIET, "phone");
+        world.send(romeo, chat(1));
+        world.send(romeo, chat(2).with_to(jid(PHONE)));
+        for word in first.into_iter().chain([available(0)]) {
+            effects.append(&mut world.send(other, word));
+        }
+        let got: Vec<_> = wires(&effects, other).iter().filter_map(|wire| number(wire)).collect();
+        assert_eq!(got, [0, 2, 1]);
+        assert!(kept(&world).is_empty());
+    }
+}
+
 // [SM9] [SM14]: a session that acknowledges from its first stanza on, and gets what another one of the same resource has left.
 #[test]
 fn what_is_left_counts_from_the_first_on() {
