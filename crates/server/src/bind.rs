@@ -73,15 +73,16 @@ impl Hub {
         self.say(Down::Bound { connection, ticket, session, bound: Box::new(bound) });
     }
 
-    /// A connection that has waited for a session of the account wants another one: it has given up, and has told its client so. The session waits
-    /// on, or the stream would be given both.
+    /// A connection that has waited for a session of the account, or for the place of one, wants another one: it has given up, and has told its client so.
+    /// The session waits on, or the stream would be given both.
     fn waits_no_more(&mut self, now: Instant, account: &BareJid, connection: ConnectionId) {
         let own: Vec<SessionId> = self.router.sessions(account).collect();
         for session in own {
-            if let Some(waiting) = self.sessions.waiting(session)
-                && waiting.back.take_if(|back| back.connection == connection).is_some()
-            {
+            if self.sessions.gives_up(session, connection) && self.sessions.waiting(session).is_some() {
                 self.router.detach(now, session, &mut self.effects);
+            }
+            if let Some(binds) = self.binds.get_mut(&session) {
+                binds.retain(|bind| bind.connection != connection);
             }
         }
     }

@@ -216,6 +216,16 @@ impl Sessions {
         }
     }
 
+    /// This connection does not want the session back any more. Whether it did.
+    pub(crate) fn gives_up(&mut self, session: SessionId, connection: ConnectionId) -> bool {
+        let is_its = |back: &Back| back.connection == connection;
+        match self.seat_of(session).map(|seat| &mut seat.place) {
+            Some(Place::On(.., back)) => back.take_if(|back| is_its(back)).is_some(),
+            Some(Place::Nowhere(waiting)) => waiting.back.take_if(|back| is_its(back)).is_some(),
+            None => false,
+        }
+    }
+
     /// The session has lost its connection, and waits. Where its client is back, if it is.
     pub(crate) fn lose(&mut self, session: SessionId, jid: FullJid, counts: Counts) -> Option<Back> {
         let back = self.stays(session);

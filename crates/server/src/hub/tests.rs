@@ -325,6 +325,30 @@ fn who_has_given_up_a_session_does_not_get_it() {
     assert!(is_resumed_at(&world.resume(ConnectionId(3), &name), ConnectionId(3)));
 }
 
+// The same if the session has yet to leave its connection, and if it was a place that was waited for: who has given that up does not get it.
+#[test]
+fn who_has_given_up_what_is_yet_to_come_does_not_get_it() {
+    let mut world = World::new();
+    let (session, name) = world.begin(ConnectionId(1));
+    assert!(matches!(&world.resume(ConnectionId(2), &name)[..], [Down::Leave { .. }]));
+    world.begin_as(ConnectionId(2), "desk");
+    let said = world.lost(session);
+    assert!(said.is_empty(), "{said:?}");
+    assert!(is_resumed_at(&world.resume(ConnectionId(3), &name), ConnectionId(3)));
+
+    let bind = |world: &mut World, number: u64, resource: &str| {
+        let (ticket, account) = (world.ticket(), JULIET.parse().unwrap());
+        let (resource, installation, inline, enable) = (Some(resource.into()), None, None, None);
+        let request = BindRequest { account, resource, installation, inline, enable, proven: 0, via: VIA };
+        world.says(Up::Bind { connection: ConnectionId(number), ticket, request: Box::new(request) })
+    };
+    assert!(matches!(&bind(&mut world, 4, "phone")[..], [Down::Finish { .. }]));
+    assert!(matches!(&bind(&mut world, 4, "hall")[..], [Down::Bound { .. }]));
+    let said = world.says(Up::Ended { session });
+    assert!(said.is_empty(), "{said:?}");
+    assert_eq!(world.hub.router.sessions(&JULIET.parse().unwrap()).count(), 2);
+}
+
 // XEP-0198 1.6.2 §5 [SM15]: whoever comes too late hears how much of what was sent had come, and does not send it again. Nobody else does.
 #[test]
 fn who_comes_too_late_hears_what_had_come() {
