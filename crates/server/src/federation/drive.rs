@@ -43,7 +43,10 @@ impl Federation {
             }
             S2sEvent::Ask(ticket, S2sAsk::Vouch(domain)) => self.asked_to_vouch(now, id, ticket, domain),
             S2sEvent::Earlier { h } => self.told_about(now, id, h),
-            S2sEvent::Managed => self.managed(now, id),
+            S2sEvent::Managed => {
+                self.has_begun(id);
+                self.managed(now, id);
+            }
             S2sEvent::Acked(count) => self.acked(now, id, count),
             S2sEvent::AuthenticationFailed { reason } => self.log(id, Level::Info, reason),
             S2sEvent::Authorized { from, to, proof } => {
@@ -59,9 +62,16 @@ impl Federation {
                 if let Some(link) = self.link(id) {
                     link.sending.used = now;
                 }
+                self.has_begun(id);
                 self.is_not_managed(now, id);
                 self.deliver(now, stanza);
             }
+        }
+    }
+
+    fn has_begun(&mut self, id: StreamId) {
+        if let Some(incoming) = self.link(id).and_then(Link::incoming) {
+            incoming.has_begun = true;
         }
     }
 

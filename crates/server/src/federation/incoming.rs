@@ -158,8 +158,10 @@ impl Federation {
     /// latter case it is looked at again then, or when there is.
     pub(super) fn pause(&self, now: Instant, id: StreamId) -> Option<Instant> {
         let link = super::link_of(&self.links, id)?;
+        // It is heard whether stanzas are to be counted: the other server would go on without that, and this one would have them counted later.
+        let may_be_held = !matches!(&link.way, Way::In(incoming) if !incoming.has_begun);
         let wait = |domain: &BareJid| {
-            let is_held = self.held.contains(domain);
+            let is_held = may_be_held && self.held.contains(domain);
             is_held.then(|| now + self.staying()).or_else(|| self.peers.get(domain)?.pace.wait(now))
         };
         match &link.way {

@@ -129,6 +129,8 @@ pub(super) struct Incoming {
     pub(super) vouched: &'static str,
     /// Where we may send on it, if it goes both ways: domains of ours, and theirs.
     pub(super) back: Vec<(BareJid, BareJid)>,
+    /// Whether its stanzas count is settled, as far as can be known: whoever has them counted says so before it sends some.
+    pub(super) has_begun: bool,
 }
 
 impl Link {

@@ -148,6 +148,30 @@ fn a_stream_to_a_domain_that_is_held_counts() {
     }
 }
 
+// The same of a stream that such a domain opens, which counts nothing if it is not answered in time.
+#[test]
+fn a_stream_of_a_domain_that_is_held_counts() {
+    for trust in [Trust::Plain, Trust::Dialback, Trust::Certificates] {
+        for piece in [1, 20, 100_000] {
+            let mut world = two(trust);
+            world.piece = piece;
+            world.servers[1].federation.hold(world.now, &jid("a.example"), true);
+            world.send(0, "romeo@a.example", "juliet@b.example", "first");
+            world.pass(Duration::from_secs(100));
+            let (connections, made) = (world.connections(), world.made);
+            world.servers[1].federation.hold(world.now, &jid("a.example"), false);
+            let numbers: Vec<String> = (0..60).map(|n| n.to_string()).collect();
+            for number in &numbers {
+                world.send(1, "juliet@b.example", "romeo@a.example", number);
+                world.pass(Duration::from_secs(7));
+            }
+            assert!(world.ids(0) == numbers, "{trust:?}, {piece}: {:?}", world.ids(0));
+            assert_eq!((world.ids(1), world.returned(1)), (vec!["first"], vec![]));
+            assert_eq!((world.connections(), world.made), (connections, made), "a stream was given up");
+        }
+    }
+}
+
 // A domain that is held stays so, whatever becomes of its streams.
 #[test]
 fn a_domain_stays_held() {
