@@ -14,6 +14,7 @@ mod contacts;
 mod copied;
 mod csi;
 mod csi_model;
+mod early;
 mod endings;
 mod endless;
 mod hibernated;
