@@ -198,7 +198,7 @@ impl Components {
 
     /// What [`take_output`](Components::take_output) gave has been written, all of it.
     pub fn written(&mut self, now: Instant, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(id) else { return };
+        let Some(stream) = self.streams.get_mut(id).filter(|stream| !stream.link.is_broken()) else { return };
         stream.link.written();
         // A component is a process of the operator's.
         let word = stream.batch.take().and_then(|item| item.word());

@@ -250,8 +250,8 @@ impl Server {
         self.go_on(now, actions);
     }
 
-    /// The transport is broken: nothing can be written any more. The connection is forgotten without `Close`, as soon as the
-    /// stanzas are routed that had come before.
+    /// The transport is broken: nothing can be written any more, and nothing that is said to be from now on has been. The connection is forgotten without
+    /// `Close`, as soon as the stanzas are routed that had come before.
     pub fn broken(&mut self, now: Instant, id: ConnectionId, actions: &mut Vec<Action>) {
         if let Some(place) = Place::of(id) {
             self.hub.elsewhere(now, place, What::Broken);

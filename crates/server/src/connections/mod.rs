@@ -240,7 +240,8 @@ impl Connections {
     /// What [`take_output`](Connections::take_output) gave has been written. [`advance`](Connections::advance) next: the connection may
     /// have been waiting for room.
     pub fn written(&mut self, id: ConnectionId) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
+        // On a connection that is broken nothing is written any more.
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.link.is_broken()) else { return };
         conn.link.written();
         if let Some(attached) = &conn.attached {
             self.up.push_back(Up::Drained { session: attached.session, through: conn.taken });

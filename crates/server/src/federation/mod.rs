@@ -385,7 +385,8 @@ impl Federation {
 
     /// What [`take_output`](Federation::take_output) gave has been written, all of it.
     pub fn written(&mut self, now: Instant, id: StreamId) {
-        let Some(stream) = self.link(id).and_then(Link::stream) else { return };
+        let stream = self.link(id).and_then(Link::stream).filter(|stream| !stream.is_broken());
+        let Some(stream) = stream else { return };
         stream.written();
         self.batch_written(now, id);
         self.close_if_done(now, id);
