@@ -117,7 +117,13 @@ impl Tokens {
     }
 
     /// Gives a client a token, in place of one that it was given and has not used (section 3.5).
-    pub fn put(&mut self, token: KeptToken) {
+    ///
+    /// If the client has one that was given more than a day later the clock was ahead then, or is behind now, as one that is not set yet. Nobody
+    /// knows which, and so the new one ends no earlier: otherwise it might end as soon as the clock is set, and the one before is gone by then.
+    pub fn put(&mut self, mut token: KeptToken) {
+        let of_client = self.0.iter().filter(|other| other.agent == token.agent);
+        let ahead = of_client.filter(|other| other.given.saturating_sub(token.given) > DAY);
+        token.expires = ahead.map(|other| other.expires).fold(token.expires, u64::max);
         self.0.retain(|other| other.agent != token.agent || other.is_used != token.is_used);
         let is_known = self.0.iter().any(|other| other.agent == token.agent);
         while !is_known && self.clients() >= MOST_CLIENTS {

@@ -245,3 +245,40 @@ fn a_token_is_due_after_a_day() {
     let ahead = KeptToken { given: 400 * 86_400, expires: 430 * 86_400, ..month };
     assert!(!ahead.is_due(399 * 86_400) && ahead.is_due(399 * 86_400 - 1) && !ahead.has_expired(0));
 }
+
+// A machine without a battery begins at 1970 until its clock is set: whoever logs in meanwhile, as often as may be, still can after that.
+#[test]
+fn a_clock_that_is_not_set_yet_ends_no_tokens() {
+    let (today, month) = (20_600 * 86_400, 30 * 86_400);
+    let token = |id: u64, given: u64| KeptToken {
+        id,
+        agent: "phone".into(),
+        name: String::new(),
+        mechanism: Mechanism::HtSha256None,
+        random: [0; 16],
+        given,
+        expires: given + month,
+        is_used: false,
+    };
+    for logins in 1..4 {
+        let mut tokens = Tokens::default();
+        tokens.put(token(1, today));
+        let mut has = 1;
+        let mut login = |tokens: &mut Tokens, now: u64| {
+            assert!(tokens.use_one("phone", TokenUse { id: has, invalidate: false }, now), "{has} at {now}");
+            let used = tokens.of_client("phone").find(|token| token.id == has).unwrap();
+            if used.is_due(now) {
+                has += 1;
+                tokens.put(token(has, now));
+            }
+        };
+        login(&mut tokens, today);
+        (1..=logins).for_each(|minute| login(&mut tokens, minute * 60));
+        // The clock is set.
+        login(&mut tokens, today + 600);
+        login(&mut tokens, today + 700);
+        // If it had been ahead instead, what it has given would not last: it is changed as ever.
+        let latest = tokens.of_client("phone").map(|token| token.expires).max();
+        assert_eq!(latest, Some(today + 600 + month));
+    }
+}
