@@ -201,6 +201,18 @@ impl ClientMachine {
         seed: &Seed,
         now: Instant,
     ) -> Result<Self, ApiMisuse> {
+        let mut session = session;
+        session.leave_to_server(&mut Queue::new(0, 0));
+        ClientMachine::going_on(config, session, seed, now)
+    }
+
+    /// The same, where it is clear already which events are the server's to tell again.
+    pub(crate) fn going_on(
+        config: ClientConfig,
+        session: Session,
+        seed: &Seed,
+        now: Instant,
+    ) -> Result<Self, ApiMisuse> {
         let mut config = config;
         #[cfg(feature = "fast")]
         if let Some(token) = &session.token {
@@ -221,11 +233,7 @@ impl ClientMachine {
         (client.outbox, client.requests, client.told) = (session.outbox, session.requests, session.told);
         client.knows_scram = session.knows_scram;
         client.connection.set_active(session.is_active);
-        if session.tells_handled {
-            client.tell_handled();
-            // They come again.
-            client.told.retain(|event| !matches!(event, MachineEvent::Stanza(_)));
-        }
+        client.unhandled = session.unhandled;
         Ok(client)
     }
 
@@ -266,7 +274,7 @@ impl ClientMachine {
             told: self.told,
             knows_scram: self.knows_scram,
             is_active: self.connection.is_active(),
-            tells_handled: self.unhandled.is_some(),
+            unhandled: self.unhandled,
         }
     }
 
@@ -420,7 +428,7 @@ impl ClientMachine {
                 let event = self.take(now, stanza, out);
                 if let Some(unhandled) = &mut self.unhandled {
                     match event {
-                        Some(MachineEvent::Stanza(_)) => unhandled.tell(),
+                        Some(MachineEvent::Stanza(_)) => unhandled.tell(self.kept == Kept::UntilAcknowledged),
                         _ => self.connection.handled(unhandled.took()),
                     }
                 }
@@ -459,11 +467,6 @@ impl ClientMachine {
     /// Otherwise a stanza that it is told of counts as handled.
     pub fn tell_handled(&mut self) {
         self.unhandled.get_or_insert_default();
-    }
-
-    /// Whether the owner says what it has handled.
-    pub(crate) fn tells_handled(&self) -> bool {
-        self.unhandled.is_some()
     }
 
     /// So many more of the [stanzas](MachineEvent::Stanza) that the owner was told of are handled, in the order in which they came: where

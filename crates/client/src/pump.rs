@@ -414,13 +414,10 @@ impl Pump {
     /// [`ApiMisuse`] if the configuration is another account's. The session is lost then.
     pub fn resume(&mut self, config: ClientConfig, seed: &Seed, now: Instant) -> Result<(), ApiMisuse> {
         let next = ClientMachine::new(config.clone(), seed, now);
-        let session = core::mem::replace(&mut self.client, next).into_session();
-        self.client = ClientMachine::resuming(config, session, seed, now)?;
+        let mut session = core::mem::replace(&mut self.client, next).into_session();
+        session.leave_to_server(&mut self.kept);
+        self.client = ClientMachine::going_on(config, session, seed, now)?;
         self.client.tell_written();
-        if self.client.tells_handled() {
-            // They come again.
-            self.kept.retain(|event| !matches!(event, MachineEvent::Stanza(_)));
-        }
         (self.input, self.taken, self.eof, self.closed) = (Vec::new(), 0, false, false);
         (self.out, self.written) = (Vec::new(), 0);
         Ok(())

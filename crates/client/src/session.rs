@@ -14,6 +14,7 @@ use crate::MachineEvent;
 use crate::outbox::Entry;
 use crate::queue::Queue;
 use crate::requests::Requests;
+use crate::unhandled::Unhandled;
 
 /// What outlives the connection of a [`ClientMachine`](crate::ClientMachine): its session, if the server lets it go on, what it has sent and the
 /// server has not acknowledged, and the requests that wait for an answer.
@@ -33,11 +34,18 @@ pub struct Session {
     pub(crate) told: VecDeque<MachineEvent>,
     /// Somebody uses the client (XEP-0352).
     pub(crate) is_active: bool,
-    /// The owner says what it has handled (XEP-0198).
-    pub(crate) tells_handled: bool,
+    /// What is not handled, if the owner says what is (XEP-0198).
+    pub(crate) unhandled: Option<Unhandled>,
 }
 
 impl Session {
+    /// Forgets what the owner has not been told and the server tells again: of `first`, and of what comes behind that.
+    pub(crate) fn leave_to_server(&mut self, first: &mut Queue<MachineEvent>) {
+        if let Some(unhandled) = &mut self.unhandled {
+            unhandled.go_on(first, &mut self.told);
+        }
+    }
+
     /// The resource that the client may come back to; `None` if it has to begin a new session.
     #[must_use]
     pub fn resumable(&self) -> Option<&FullJid> {

@@ -535,6 +535,58 @@ fn pump(client: ClientMachine, server: &[&str]) -> Pump {
     pump
 }
 
+// XEP-0198 1.6.3 §4 [SM9]: where nothing is counted nothing comes again, and what is made here the server does not have.
+#[test]
+fn what_does_not_come_again_is_told_on_the_next_connection() {
+    let (now, uncounted) = (Instant::ZERO, BEFORE.replace("<sm xmlns='urn:xmpp:sm:3'/>", ""));
+    let again = |pump: &mut Pump, seed: u64, said: &[&str]| {
+        pump.received(&[]);
+        pump.absorb(now).unwrap_err();
+        pump.resume(config(), &Seed::from_u64(seed), now).unwrap();
+        pump.secured(Security::default()).unwrap();
+        pump.received(said.concat().as_bytes());
+        pump.absorb(now).unwrap();
+        pump.wrote(usize::MAX);
+    };
+    let told = |pump: &mut Pump| -> Vec<String> {
+        let stanzas = core::iter::from_fn(|| pump.next_kept()).filter_map(MachineEvent::into_stanza);
+        stanzas.map(|stanza| stanza.head.id.as_deref().unwrap().to_owned()).collect()
+    };
+    let mut client = ClientMachine::new(config(), &Seed::from_u64(1), now);
+    client.tell_handled();
+    let mut pump = pump(client, &[&uncounted, BOUND, "<message id='1'/><message id='2'/>"]);
+    assert!(pump.next_kept().is_some_and(|event| matches!(event, MachineEvent::Authenticated { .. })));
+    assert!(pump.next_kept().is_some_and(|event| matches!(event, MachineEvent::Online(_))));
+    assert_eq!(pump.next_kept().unwrap().into_stanza().unwrap().head.id.as_deref(), Some("1"));
+    pump.handled(1);
+    again(&mut pump, 2, &[BEFORE]);
+    // Now it is counted, and what has come before that is not.
+    again(&mut pump, 3, &[BEFORE, BOUND, ENABLED, "<message id='3'/>"]);
+    assert_eq!(told(&mut pump), ["2", "3"]);
+    pump.handled(1);
+    pump.received(R.as_bytes());
+    pump.absorb(now).unwrap();
+    assert_eq!(pump.output(), a(0).as_bytes(), "3 is not handled");
+    pump.handled(1);
+    assert!(pump.output().ends_with(a(1).as_bytes()));
+    pump.wrote(usize::MAX);
+
+    // One that no server has taken comes back; of the others the server has those that are not handled.
+    pump.send(now, &message("mine")).unwrap();
+    for seed in 4..9 {
+        again(&mut pump, seed, &[BEFORE, FAILED, BOUND, ENABLED, "<message id='4'/>"]);
+    }
+    again(&mut pump, 9, &[BEFORE]);
+    again(&mut pump, 10, &[BEFORE, FAILED, BOUND, ENABLED, "<message id='4'/>"]);
+    assert_eq!(told(&mut pump), ["mine", "4"]);
+    pump.handled(1);
+    pump.received(R.as_bytes());
+    pump.absorb(now).unwrap();
+    assert_eq!(pump.output(), a(0).as_bytes());
+    pump.handled(1);
+    assert!(pump.output().ends_with(a(1).as_bytes()));
+}
+
 fn ids<'a>(unacknowledged: impl Iterator<Item = &'a Stanza>) -> Vec<String> {
     unacknowledged.map(|stanza| stanza.head.id.as_deref().unwrap().to_owned()).collect()
 }

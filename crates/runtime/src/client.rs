@@ -54,8 +54,8 @@ impl<R: Runtime> ConnectedClient<R> {
     }
 
     /// So many more of the stanzas that [`next`](ConnectedClient::next) has brought are handled, so that the server may forget them; see
-    /// [`balcony_client::ClientMachine::handled`]. Those that are not when the stream is closed the server has for the next client, and those that
-    /// are not when `reconnect` is called come again.
+    /// [`balcony_client::ClientMachine::handled`]. Where that is counted (XEP-0198) those that are not when the
+    /// stream is closed the server has for the next client, and those that are not when `reconnect` is called come again.
     pub fn handled(&mut self, count: u32) {
         self.wire.pump.handled(count);
     }

@@ -155,6 +155,9 @@ impl<R: Runtime> ConnectedClient<R> {
     async fn go_on(&mut self, socket: impl Socket, config: ClientConfig) -> Result<bool, ConnectError> {
         let wire = &mut self.wire;
         wire.socket = Box::new(socket);
+        // An attempt that was cancelled has left them here.
+        let later: Vec<MachineEvent> = core::iter::from_fn(|| wire.pump.next_kept()).collect();
+        wire.early.drain(..).chain(later).for_each(|event| wire.pump.keep(event));
         let now = wire.now();
         wire.pump.resume(config, &seed(), now).map_err(|error| ConnectError::Broken(error.to_string()))?;
         let online = wire.negotiate().await;
