@@ -172,6 +172,7 @@ impl Router {
             is_told: false,
             outbox: Outbox::default(),
             received: 0,
+            has_spoken: false,
             undecided: 0,
             recent: None,
             recent_to: None,

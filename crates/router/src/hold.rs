@@ -7,7 +7,7 @@
 //! Messages wait there as well while older ones come for their session from the store, in parts: they go when the last of these has. What else their
 //! senders send waits behind them.
 //!
-//! So do messages from the queue of a session in whose place there is another one, until the client of this has said something: what has waited, or
+//! So do messages from the queue of a session in whose place there is another one, until the client of this has shown itself, sent a message, or counts: what has waited, or
 //! is not known to have come, is not to be lost on a stream on which nothing is counted yet (XEP-0198).
 
 use alloc::boxed::Box;

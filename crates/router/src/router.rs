@@ -4,6 +4,7 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 use core::time::Duration;
 
 use balcony_jid::{BareJid, FullJid, Jid};
@@ -209,6 +210,8 @@ pub struct Router {
 pub(crate) struct Session {
     /// How many stanzas it has sent.
     pub(crate) received: u64,
+    /// It has shown presence, or sent a message.
+    pub(crate) has_spoken: bool,
     /// How many of these are not handled.
     pub(crate) undecided: u32,
     /// Its messages go past its account: that waits for nothing, blocks nobody and copies nothing.
@@ -237,10 +240,10 @@ impl Session {
         before.saturating_add(now.saturating_since(self.since))
     }
 
-    /// Whether it has just been bound: its client has said nothing yet, nor that it acknowledges what it gets. It may be about to, and what is lost
-    /// before that is lost for good. Who is silent for longer does not mean to.
+    /// Whether it has just been bound: its client has shown no presence and sent no message yet, nor said that it acknowledges what it gets. It may be
+    /// about to, and what is lost before that is lost for good. Who does not for longer does not mean to.
     pub(crate) fn is_early(&self, now: Instant, limits: &Limits) -> bool {
-        self.received == 0
+        !self.has_spoken
             && self.outbox.management().managed().is_none()
             && now.saturating_since(self.since) < limits.answer
     }
@@ -366,7 +369,10 @@ impl Router {
         let start = effects.len();
         let Some(session) = self.sessions.get_mut(&from) else { return true };
         let sent = Sent { session: from, number: session.received };
-        let was_awaited = session.received == 0 && session.outbox.behind() > 0;
+        // Requests come before a client has stanzas counted, and after.
+        let is_word =
+            !matches!(stanza.head.kind, Kind::Iq(_)) && !mem::replace(&mut session.has_spoken, true);
+        let was_awaited = is_word && session.outbox.behind() > 0;
         let awaited = was_awaited.then(|| session.jid.to_bare());
         session.received += 1;
         session.undecided += 1;

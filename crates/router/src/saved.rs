@@ -192,6 +192,7 @@ impl Router {
             is_told: false,
             outbox,
             received,
+            has_spoken: true,
             undecided: 0,
             recent: None,
             recent_to: None,

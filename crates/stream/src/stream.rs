@@ -432,10 +432,8 @@ impl<S: Side> Stream<S> {
             (Phase::Closing, _) => {}
             (_, Error::Local(stream_error)) => {
                 self.open_header(out);
-                if S::ROLE == crate::state::Role::S2s {
-                    // What comes after this is not read, and what came before is handled.
-                    self.common.write_ack(out);
-                }
+                // The last word on what is handled (XEP-0198 section 4): what comes after this is not read.
+                self.common.write_ack(out);
                 self.common.framing.error(stream_error, None, out);
                 self.write_close(out);
             }

@@ -299,6 +299,20 @@ fn the_last_word_is_an_acknowledgement() {
     assert_eq!(handle(&mut server, 1), "");
     assert!(matches!(server.events[..], [ServerEvent::Acked(1)]), "{}", server.told());
     assert_eq!((server.stanzas.len(), server.stream.counts().unwrap().h()), (1, 1));
+
+    // Also when the stream ends with an error, whoever has made it.
+    let mut server = enabled();
+    server.feed("<message/>");
+    handle(&mut server, 1);
+    let error = (a(1) + "<stream:error>").into_bytes();
+    let before = server.out.len();
+    server.stream.abort(StreamCondition::PolicyViolation.into(), &mut server.out);
+    assert!(server.out[before..].starts_with(&error));
+
+    let mut server = enabled();
+    server.feed("<message/>");
+    handle(&mut server, 1);
+    assert!(server.feed("<message></presence>").as_bytes().starts_with(&error));
 }
 
 // Dead links are noticed; whoever says anything lives.
