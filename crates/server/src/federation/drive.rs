@@ -70,8 +70,8 @@ impl Federation {
     }
 
     fn has_begun(&mut self, id: StreamId) {
-        if let Some(incoming) = self.link(id).and_then(Link::incoming) {
-            incoming.has_begun = true;
+        if let Some(link) = self.link(id) {
+            link.has_begun = true;
         }
     }
 

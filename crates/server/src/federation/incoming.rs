@@ -159,7 +159,7 @@ impl Federation {
     pub(super) fn pause(&self, now: Instant, id: StreamId) -> Option<Instant> {
         let link = super::link_of(&self.links, id)?;
         // It is heard whether stanzas are to be counted: the other server would go on without that, and this one would have them counted later.
-        let may_be_held = !matches!(&link.way, Way::In(incoming) if !incoming.has_begun);
+        let may_be_held = link.has_begun || matches!(link.way, Way::Out(_));
         let wait = |domain: &BareJid| {
             let is_held = may_be_held && self.held.contains(domain);
             is_held.then(|| now + self.staying()).or_else(|| self.peers.get(domain)?.pace.wait(now))
@@ -167,7 +167,7 @@ impl Federation {
         match &link.way {
             Way::In(incoming) => incoming.domains.iter().filter_map(wait).max(),
             // One that does not go both ways brings answers only, to what this server has asked and sent. On the others it is waited for the answer
-            // whether stanzas count: before that this server sends none.
+            // whether stanzas count: before that this server sends none. Who sends some instead of an answer is read no further.
             Way::Out(out) => wait(&out.to).filter(|_| out.proof.is_some() && link.carries_stanzas()),
         }
     }

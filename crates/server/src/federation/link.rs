@@ -36,6 +36,8 @@ pub(super) struct Link {
     pub(super) stays_at: Option<Instant>,
     /// When it was last used, as it is listed among the [streams that may rest](super::table::Opened).
     pub(super) listed: Option<Instant>,
+    /// Whether the other server's stanzas count is settled, as far as can be known: whoever has them counted says so before it sends some.
+    pub(super) has_begun: bool,
 }
 
 /// How far it has come.
@@ -129,8 +131,6 @@ pub(super) struct Incoming {
     pub(super) vouched: &'static str,
     /// Where we may send on it, if it goes both ways: domains of ours, and theirs.
     pub(super) back: Vec<(BareJid, BareJid)>,
-    /// Whether its stanzas count is settled, as far as can be known: whoever has them counted says so before it sends some.
-    pub(super) has_begun: bool,
 }
 
 impl Link {
@@ -152,7 +152,7 @@ impl Link {
             stalled: None,
             used: now,
         };
-        Link { sending, way, stage, armed: Armed::default(), stays_at: None, listed: None }
+        Link { sending, way, stage, armed: Armed::default(), stays_at: None, listed: None, has_begun: false }
     }
 
     /// The stream, when it is connected.
@@ -218,9 +218,10 @@ impl Link {
         self.connected().is_some_and(|stream| stream.connection.is_bidirectional())
     }
 
-    /// Whether stanzas go both ways on it, and it is known whether they count.
+    /// Whether stanzas go both ways on it, and it is known whether they count, or the other server has not waited for that.
     pub(super) fn carries_stanzas(&self) -> bool {
-        self.is_bidirectional() && self.connected().is_some_and(|stream| !stream.connection.is_settling())
+        let is_settled = || self.connected().is_some_and(|stream| !stream.connection.is_settling());
+        self.is_bidirectional() && (self.has_begun || is_settled())
     }
 
     /// Whether it is open, or has ended, and nothing is under way on it.

@@ -280,14 +280,8 @@ impl Federation {
         let stage = Stage::Connected(Box::new(Stream::new(connection)));
         let id = self.links.insert(|id| {
             let origin = Origin::of(id, &address);
-            let way = Way::In(Incoming {
-                origin,
-                address,
-                domains: Vec::new(),
-                vouched: "",
-                back: Vec::new(),
-                has_begun: false,
-            });
+            let way =
+                Way::In(Incoming { origin, address, domains: Vec::new(), vouched: "", back: Vec::new() });
             Link::new(way, stage, now)
         });
         self.ready.push(id);

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use balcony_connection::srv::Record;
-use balcony_server::federation::{FederationConfig, StreamId};
+use balcony_server::federation::{Federation, FederationConfig, FederationEvent, StreamId};
 use balcony_stanza::ErrorCondition::{RemoteServerTimeout, ResourceConstraint};
 use balcony_stanza::{IqType, PresenceType, Stanza};
 use balcony_stream::s2s::dialback_key;
@@ -170,6 +170,40 @@ fn a_stream_of_a_domain_that_is_held_counts() {
             assert_eq!((world.connections(), world.made), (connections, made), "a stream was given up");
         }
     }
+}
+
+// Who is asked whether stanzas count, and sends some instead of an answer, is read no further either.
+#[test]
+fn a_domain_that_does_not_answer_is_held() {
+    let mut world = two(Trust::Plain);
+    world.is_slow = true;
+    world.send(0, "romeo@a.example/x", "juliet@b.example", "1");
+    world.settle();
+    let Some((0, FederationEvent::Connect(id, ..))) = world.connecting.pop() else { panic!() };
+    world.servers[0].federation.connected(world.now, id, 0);
+    let features = "<stream:features><dialback xmlns='urn:xmpp:features:dialback'/>\
+         <bidi xmlns='urn:xmpp:features:bidi'/><sm xmlns='urn:xmpp:sm:3'/></stream:features>";
+    let header = header("b.example").replace(" version", " id='s' version");
+    let mut said = world.exchange(0, id, " ");
+    said += &world.exchange(0, id, &[&header, features].concat());
+    said += &world.exchange(0, id, "<db:result from='b.example' to='a.example' type='valid'/>");
+    assert!(said.contains("urn:xmpp:bidi") && said.contains("<enable"), "{said}");
+    let now = world.now;
+    let federation = &mut world.servers[0].federation;
+    let is_read = |federation: &mut Federation| {
+        let events: Vec<FederationEvent> = core::iter::from_fn(|| federation.next()).collect();
+        events.iter().any(|event| matches!(event, FederationEvent::Read(of) if *of == id))
+    };
+    federation.hold(now, &jid("b.example"), true);
+    let mut stanzas = 1;
+    federation.receive(now, id, MESSAGE.as_bytes());
+    while is_read(federation) && stanzas < 100 {
+        federation.receive(now, id, MESSAGE.as_bytes());
+        stanzas += 1;
+    }
+    assert_eq!(stanzas, 1);
+    federation.hold(now, &jid("b.example"), false);
+    assert!(is_read(federation));
 }
 
 // A domain that is held stays so, whatever becomes of its streams.

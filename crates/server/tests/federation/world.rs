@@ -140,7 +140,7 @@ pub struct World {
     pub held: Option<usize>,
     /// Connecting takes longer than all else, until [`connect`](World::connect).
     pub is_slow: bool,
-    connecting: Vec<(usize, FederationEvent)>,
+    pub connecting: Vec<(usize, FederationEvent)>,
     random: Random,
     /// The connections break when so many more bytes have gone over any of them.
     pub cut_after: Option<usize>,
