@@ -154,7 +154,13 @@ impl Listener {
                     self.tell_held(session, stop).await?;
                     backoff.lasted(begin.elapsed());
                     match end {
-                        End::Done => return Ok(()),
+                        End::Done => {
+                            // Unless the stream was closed the server does not know what has been printed last.
+                            if stop.times() < 2 {
+                                session.end(stop).await;
+                            }
+                            return Ok(());
+                        }
                         End::Lost(lost) => lost,
                     }
                 }

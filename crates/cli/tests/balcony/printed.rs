@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _, pipe};
 use std::process::Stdio;
 
 use crate::hostile::Raw;
+use crate::network::Cable;
 use crate::packet::{asked, login};
 use crate::world::{Process, Server, World};
 
@@ -171,5 +172,28 @@ fn a_listener_that_wants_some_messages_leaves_the_others() {
             assert_eq!(ended.stdout.lines().count(), wanted, "{ended:?}");
             next_gets(&world, &server, numbers(wanted..count));
         }
+    }
+}
+
+// XEP-0198 §5: a connection that breaks while the last line leaves does not bring that line to the next client.
+#[test]
+fn what_is_printed_when_the_connection_is_broken_does_not_come_again() {
+    for signal in [None, Some("TERM")] {
+        let world = World::new();
+        let server = server(&world);
+        let cable = Cable::to(&server.address);
+        let (mut reader, writer) = pipe().unwrap();
+        let listener = world.listener_into(writer, &cable.address, JULIET, &["--json", "--count", "1"]);
+        listener.stderr_with("listening as");
+        let text = |number: usize| format!("{number}{}", "x".repeat(LONG));
+        Romeo::of(&server).says((0..2).map(text));
+        reader.read_exact(&mut [0]).unwrap();
+        cable.cut();
+        server.process.stderr_with("has lost its connection");
+        cable.mend();
+        signal.iter().for_each(|signal| listener.signal(signal));
+        assert_eq!(BufReader::new(reader).lines().count(), 1);
+        listener.wait().succeeded();
+        next_gets(&world, &server, (1..2).map(text));
     }
 }
