@@ -7,7 +7,7 @@ use balcony_machine::Instant;
 use balcony_stanza::{ErrorCondition, StanzaError, StreamCondition};
 
 use crate::outbox::Outbox;
-use crate::router::{Router, Session};
+use crate::router::{Marks, Router, Session};
 use crate::{ConflictPolicy, Effect, Removal, SessionId};
 
 /// What is to be bound, and who makes way for it.
@@ -172,11 +172,10 @@ impl Router {
             is_told: false,
             outbox: Outbox::default(),
             received: 0,
-            has_spoken: false,
             undecided: 0,
             recent: None,
             recent_to: None,
-            is_watched: false,
+            marks: Marks::default(),
         };
         self.sessions.insert(session, own);
         self.refresh(account);

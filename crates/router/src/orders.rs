@@ -16,7 +16,7 @@ use crate::asks::Purpose;
 use crate::extension::{Call, Order, Respond, Response, Waiting, What};
 use crate::facts::Said;
 use crate::line::Origin;
-use crate::router::{Router, deliver};
+use crate::router::{Marks, Router, deliver};
 use crate::{Ask, Change, Effect, SessionId};
 
 /// How long the answer to a request of the server may take: longer than another server may take to be found.
@@ -120,7 +120,7 @@ impl Router {
         if own.outbox.is_detached() {
             let name = own.jid.to_bare();
             self.note(&name, Some(session), Arc::clone(stanza), false);
-        } else if !own.is_watched {
+        } else if !own.marks.has(Marks::WATCHED) {
             self.watch_silence(session, self.asks.now());
         }
     }
@@ -128,7 +128,7 @@ impl Router {
     /// A session that has got something at that time is looked at later.
     fn watch_silence(&mut self, session: SessionId, since: Instant) {
         let Some(own) = self.sessions.get_mut(&session) else { return };
-        own.is_watched = true;
+        own.marks.set(Marks::WATCHED, true);
         self.orders.silent.insert((since + SILENCE, session));
     }
 
@@ -390,7 +390,7 @@ impl Router {
         while let Some((_, session)) = self.orders.silent.first().filter(|(at, _)| *at <= now).copied() {
             self.orders.silent.pop_first();
             let Some(own) = self.sessions.get_mut(&session) else { continue };
-            own.is_watched = false;
+            own.marks.set(Marks::WATCHED, false);
             if own.outbox.is_detached() {
                 continue;
             }

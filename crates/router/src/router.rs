@@ -4,7 +4,6 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::mem;
 use core::time::Duration;
 
 use balcony_jid::{BareJid, FullJid, Jid};
@@ -210,8 +209,6 @@ pub struct Router {
 pub(crate) struct Session {
     /// How many stanzas it has sent.
     pub(crate) received: u64,
-    /// It has shown presence, or sent a message.
-    pub(crate) has_spoken: bool,
     /// How many of these are not handled.
     pub(crate) undecided: u32,
     /// Its messages go past its account: that waits for nothing, blocks nobody and copies nothing.
@@ -220,8 +217,7 @@ pub(crate) struct Session {
     pub(crate) holds: bool,
     /// An extension wants to know which messages wait for it.
     pub(crate) is_told: bool,
-    /// It is seen later whether it has acknowledged what it has got.
-    pub(crate) is_watched: bool,
+    pub(crate) marks: Marks,
     /// What is known of the one whom it has written to last.
     pub(crate) recent: Option<Recent>,
     /// What is on its way to it.
@@ -231,6 +227,28 @@ pub(crate) struct Session {
     pub(crate) jid: FullJid,
     /// When it was bound, or taken over from a router before this one.
     pub(crate) since: Instant,
+}
+
+/// What is rarely looked at of a session, in the byte that is left for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Marks(u8);
+
+impl Marks {
+    /// It is seen later whether the session has acknowledged what it has got.
+    pub(crate) const WATCHED: u8 = 1;
+    /// It has shown presence, or sent a message.
+    pub(crate) const SPOKEN: u8 = 2;
+
+    pub(crate) const fn has(self, mark: u8) -> bool {
+        self.0 & mark != 0
+    }
+
+    /// Puts a mark, or takes it away. Whether it was there.
+    pub(crate) const fn set(&mut self, mark: u8, is: bool) -> bool {
+        let before = self.has(mark);
+        self.0 = if is { self.0 | mark } else { self.0 & !mark };
+        before
+    }
 }
 
 impl Session {
@@ -243,7 +261,7 @@ impl Session {
     /// Whether it has just been bound: its client has shown no presence and sent no message yet, nor said that it acknowledges what it gets. It may be
     /// about to, and what is lost before that is lost for good. Who does not for longer does not mean to.
     pub(crate) fn is_early(&self, now: Instant, limits: &Limits) -> bool {
-        !self.has_spoken
+        !self.marks.has(Marks::SPOKEN)
             && self.outbox.management().managed().is_none()
             && now.saturating_since(self.since) < limits.answer
     }
@@ -370,8 +388,7 @@ impl Router {
         let Some(session) = self.sessions.get_mut(&from) else { return true };
         let sent = Sent { session: from, number: session.received };
         // Requests come before a client has stanzas counted, and after.
-        let is_word =
-            !matches!(stanza.head.kind, Kind::Iq(_)) && !mem::replace(&mut session.has_spoken, true);
+        let is_word = !matches!(stanza.head.kind, Kind::Iq(_)) && !session.marks.set(Marks::SPOKEN, true);
         let was_awaited = is_word && session.outbox.behind() > 0;
         let awaited = was_awaited.then(|| session.jid.to_bare());
         session.received += 1;

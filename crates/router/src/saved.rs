@@ -17,7 +17,7 @@ use crate::outbox::{Group, Groups, Outbox};
 use crate::presence::priority;
 use crate::replay::Delivering;
 use crate::resumption::stamped;
-use crate::router::{Router, Session};
+use crate::router::{Marks, Router, Session};
 use crate::{Effect, SessionId};
 
 /// However long a server was down, its sessions wait so long for their clients, or what was left of their time if that is less.
@@ -192,11 +192,10 @@ impl Router {
             is_told: false,
             outbox,
             received,
-            has_spoken: true,
             undecided: 0,
             recent: None,
             recent_to: None,
-            is_watched: false,
+            marks: Marks::default(),
         };
         self.sessions.insert(session, own);
         self.look_at_replay_later(session);

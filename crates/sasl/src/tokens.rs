@@ -120,7 +120,8 @@ impl Tokens {
     ///
     /// If the client has one that was given more than a day later the clock was ahead then, or is behind now, as one that is not set yet. Nobody
     /// knows which, and so the new one ends no earlier: otherwise it might end as soon as the clock is set, and the one before is gone by then.
-    pub fn put(&mut self, mut token: KeptToken) {
+    pub fn put(&mut self, token: KeptToken) {
+        let mut token = token;
         let of_client = self.0.iter().filter(|other| other.agent == token.agent);
         let ahead = of_client.filter(|other| other.given.saturating_sub(token.given) > DAY);
         token.expires = ahead.map(|other| other.expires).fold(token.expires, u64::max);
