@@ -203,38 +203,29 @@ impl ClientMachine {
     ) -> Result<Self, ApiMisuse> {
         let mut session = session;
         session.leave_to_server(&mut Queue::new(0, 0));
-        ClientMachine::going_on(config, session, seed, now)
+        let mut client = ClientMachine::new(session.adjust(config), seed, now);
+        client.go_on(session)?;
+        Ok(client)
     }
 
-    /// The same, where it is clear already which events are the server's to tell again.
-    pub(crate) fn going_on(
-        config: ClientConfig,
-        session: Session,
-        seed: &Seed,
-        now: Instant,
-    ) -> Result<Self, ApiMisuse> {
-        let mut config = config;
-        #[cfg(feature = "fast")]
-        if let Some(token) = &session.token {
-            config.stream.token.clone_from(token);
+    /// Takes over what the connection before has left, before anything else is done. Of its events none is the server's to tell again.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] if the session is another account's.
+    pub(crate) fn go_on(&mut self, session: Session) -> Result<(), ApiMisuse> {
+        if let Some(resumption) = session.resumption {
+            self.connection.resume(resumption)?;
         }
-        if session.knows_scram {
-            // XEP-0474 section 7.
-            config.stream.mechanisms.retain(|mechanism| *mechanism != Mechanism::Plain);
-        }
-        let mut client = ClientMachine::new(config, seed, now);
         #[cfg(feature = "fast")]
         {
-            client.token = session.token;
+            self.token = session.token;
         }
-        if let Some(resumption) = session.resumption {
-            client.connection.resume(resumption)?;
-        }
-        (client.outbox, client.requests, client.told) = (session.outbox, session.requests, session.told);
-        client.knows_scram = session.knows_scram;
-        client.connection.set_active(session.is_active);
-        client.unhandled = session.unhandled;
-        Ok(client)
+        (self.outbox, self.requests, self.told) = (session.outbox, session.requests, session.told);
+        self.knows_scram = session.knows_scram;
+        self.connection.set_active(session.is_active);
+        self.unhandled = session.unhandled;
+        Ok(())
     }
 
     /// Whether another connection can go on with this session, as far as the client knows; see [`resuming`](ClientMachine::resuming).

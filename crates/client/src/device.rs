@@ -235,12 +235,16 @@ impl<X: Extensions> Device<X> {
             (*last_words, *disconnects) = (Vec::new(), true);
             return;
         }
-        let (config, seed) = (self.config.clone(), self.random.seed());
-        // It is this account's, so that nothing is misused.
-        let resuming =
-            |session: Box<Session>| ClientMachine::resuming(config.clone(), *session, &seed, now).ok();
-        let client = session.take().and_then(resuming);
-        let client = client.unwrap_or_else(|| ClientMachine::new(config, &seed, now));
+        let (session, config) = (session.take(), self.config.clone());
+        let config = match &session {
+            Some(session) => session.adjust(config),
+            None => config,
+        };
+        let mut client = ClientMachine::new(config, &self.random.seed(), now);
+        if let Some(session) = session {
+            // It is this account's, so that nothing is misused.
+            let _ = client.go_on(*session);
+        }
         self.line = Line::Up(Box::new(Pump::new(client)));
     }
 

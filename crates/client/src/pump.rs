@@ -416,7 +416,8 @@ impl Pump {
         let next = ClientMachine::new(config.clone(), seed, now);
         let mut session = core::mem::replace(&mut self.client, next).into_session();
         session.leave_to_server(&mut self.kept);
-        self.client = ClientMachine::going_on(config, session, seed, now)?;
+        self.client = ClientMachine::new(session.adjust(config), seed, now);
+        self.client.go_on(session)?;
         self.client.tell_written();
         (self.input, self.taken, self.eof, self.closed) = (Vec::new(), 0, false, false);
         (self.out, self.written) = (Vec::new(), 0);

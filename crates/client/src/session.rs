@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 use core::fmt;
 
 use balcony_jid::FullJid;
+use balcony_sasl::Mechanism;
 use balcony_stanza::Stanza;
 use balcony_stream::client::Resumption;
 
@@ -11,6 +12,7 @@ use balcony_stream::client::Resumption;
 use balcony_stream::client::Token;
 
 use crate::MachineEvent;
+use crate::config::ClientConfig;
 use crate::outbox::Entry;
 use crate::queue::Queue;
 use crate::requests::Requests;
@@ -39,6 +41,19 @@ pub struct Session {
 }
 
 impl Session {
+    /// The configuration of the connection that goes on with it.
+    pub(crate) fn adjust(&self, mut config: ClientConfig) -> ClientConfig {
+        #[cfg(feature = "fast")]
+        if let Some(token) = &self.token {
+            config.stream.token.clone_from(token);
+        }
+        if self.knows_scram {
+            // XEP-0474 section 7.
+            config.stream.mechanisms.retain(|mechanism| *mechanism != Mechanism::Plain);
+        }
+        config
+    }
+
     /// Forgets what the owner has not been told and the server tells again: of `first`, and of what comes behind that.
     pub(crate) fn leave_to_server(&mut self, first: &mut Queue<MachineEvent>) {
         if let Some(unhandled) = &mut self.unhandled {
