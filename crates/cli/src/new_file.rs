@@ -28,6 +28,7 @@ pub(crate) fn write<T, E: From<io::Error>>(
     let written = fill(&mut file).and_then(|filled| {
         file.sync_all()?;
         std::fs::rename(&new, path)?;
+        sync_folder(path)?;
         Ok(filled)
     });
     if written.is_err() {
@@ -36,6 +37,23 @@ pub(crate) fn write<T, E: From<io::Error>>(
         let _ = std::fs::remove_file(&new);
     }
     written
+}
+
+/// A new file is durable when its name is, too.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        // A folder that may be written and not read, or a file system that does not know this.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+            ) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 #[cfg(test)]

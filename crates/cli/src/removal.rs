@@ -8,6 +8,7 @@ use balcony_tokio::{Removal, Server, ServerConfig};
 
 use crate::control::Response;
 use crate::failure::{Failure, io};
+use crate::serve::{has_failed, judge};
 
 /// Removes an account as a running server does: others' rosters have to change, too. For that there is a server for a moment,
 /// to which nobody can connect.
@@ -23,7 +24,7 @@ pub(crate) fn remove(store: &Store, worker: &Arc<Worker>, account: BareJid) -> R
             let server = server.start().map_err(|error| Failure::new(error.to_string()))?;
             let removal = server.remove_account(account).await;
             // It waits for all that it has asked of the store.
-            server.shutdown().await;
+            judge(server.shutdown().await.ok_or_else(has_failed)?)?;
             Ok(removal)
         })
     };

@@ -120,6 +120,25 @@ fn an_empty_file_is_no_database() {
     assert_eq!(Store::open_existing(folder.path()).unwrap().unwrap().count(), Ok(0));
 }
 
+// As where a disk is not mounted.
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_refused_and_left_alone() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    drop(Store::open(disk.path()).unwrap());
+    let (link, target) = (folder.path().join("balcony.redb"), disk.path().join("balcony.redb"));
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let away = disk.path().join("away");
+    fs::rename(&target, &away).unwrap();
+    for error in [Store::open_existing(folder.path()).unwrap_err(), Store::open(folder.path()).unwrap_err()] {
+        assert!(error.to_string().contains("it is a link to something that is not there"), "{error}");
+    }
+    assert!(link.is_symlink() && !target.exists());
+    fs::rename(&away, &target).unwrap();
+    assert_eq!(Store::open(folder.path()).unwrap().count(), Ok(0));
+    assert!(link.is_symlink());
+}
+
 #[test]
 fn where_there_is_no_store_none_is_made() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use crate::counted::counted;
 use crate::failure::Failure;
 
 /// Fails if it is anything.
-pub(super) fn judge(given_up: GivenUp) -> Result<(), Failure> {
+pub(crate) fn judge(given_up: GivenUp) -> Result<(), Failure> {
     if given_up.is_nothing() {
         return Ok(());
     }

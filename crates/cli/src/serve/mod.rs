@@ -24,7 +24,7 @@ use balcony_tokio::{GivenUp, SavedSession, Server, ServerConfig, ServerHandle, T
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
-use given_up::judge;
+pub(crate) use given_up::judge;
 use http::Http;
 use looks::Looks;
 use offer::Offer;
@@ -327,7 +327,7 @@ async fn serve(
     }
 }
 
-fn has_failed() -> Failure {
+pub(crate) fn has_failed() -> Failure {
     Failure::new("the server has ended by a fault of this program, see above; start it again")
 }
 

@@ -112,6 +112,15 @@ pub(super) fn existing(folder: &Path) -> Result<Option<Database>, StoreError> {
 pub(super) fn find(folder: &Path, looked_through: u64) -> Result<Option<Database>, StoreError> {
     let path = folder.join(FILE);
     match std::fs::metadata(&path) {
+        // A link to a disk that is not there: a new database in its place would look as if all accounts had gone.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
+            let reason =
+                "it is a link to something that is not there: bring that back, or remove the link".into();
+            Err(StoreError::Folder { path, reason })
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(StoreError::folder(&path, &error))
+        }
         Err(_) => Ok(None),
         // Whatever was in it is lost. To make a new database of it would hide that.
         Ok(found) if found.len() == 0 => {
