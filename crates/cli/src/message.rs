@@ -24,6 +24,9 @@ pub(crate) struct Message {
     /// To whom, if it is a copy of a message that another client of the account has sent or received.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) to: Option<String>,
+    /// What its sender calls it: the same if it comes a second time, and of an error that of the message which has failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
     #[serde(rename = "type")]
     pub(crate) kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,6 +60,7 @@ impl Message {
             sent: held_back(stanza, own).map(|at| at / 1000),
             from: stanza.head.from.as_ref().map(ToString::to_string),
             to: to.map(ToString::to_string),
+            id: stanza.head.id.as_deref().map(String::from),
             kind: stanza.head.kind.type_name().unwrap_or("normal"),
             subject: text("subject"),
             body,
@@ -148,6 +152,10 @@ mod tests {
         assert_eq!(read.line(), "[01:02:03] romeo@localhost/x: hello");
         let json = serde_json::to_string(&read).unwrap();
         assert_eq!(json, r#"{"time":90123,"from":"romeo@localhost/x","type":"chat","body":"hello"}"#);
+        // By this a program knows it, if it comes a second time.
+        let read = Message::read(&stanza.with_id("m1"), &own(), 0).unwrap();
+        let json = serde_json::to_string(&read).unwrap();
+        assert_eq!(json, r#"{"time":0,"from":"romeo@localhost/x","id":"m1","type":"chat","body":"hello"}"#);
     }
 
     // RFC 6121 §5.2.3 message-body, §5.2.4 message-subject
