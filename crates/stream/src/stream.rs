@@ -151,11 +151,12 @@ impl<S: Side> Stream<S> {
                     None => continue,
                 }
             }
-            if self.common.waits() {
-                return Ok(Progress::Blocked(On::Answer));
-            }
+            // What is due is dealt with whatever input waits for, or its deadline would stay behind.
             if let Some(event) = self.side.due(&mut self.common, now, out)? {
                 return Ok(Progress::Event(event));
+            }
+            if self.common.waits() {
+                return Ok(Progress::Blocked(On::Answer));
             }
             self.side.open(&mut self.common, out);
             if out.len() >= self.common.limits().output {

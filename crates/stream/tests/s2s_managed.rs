@@ -7,7 +7,7 @@ mod scripted;
 use core::time::Duration;
 use std::sync::Arc;
 
-use balcony_machine::{Instant, Seed};
+use balcony_machine::{Instant, Secret, Seed};
 use balcony_stanza::{MessageType, Stanza, StreamCondition, StreamError};
 use balcony_stream::s2s::{S2s, S2sAnswer, S2sAsk, S2sEvent, S2sInitiatingConfig, S2sReceivingConfig};
 use balcony_stream::{Counts, Error, S2sStream, TlsPolicy};
@@ -246,4 +246,25 @@ fn the_last_word() {
     end.stream.close(Instant::ZERO, &mut end.out);
     end.feed(&[&ack(1), "</stream:stream>"].concat());
     assert_eq!(acked(&mut end), [1]);
+}
+
+// A key that is being asked about runs out while the peer waits for something else: it is dealt with, and no deadline stays behind.
+#[test]
+fn a_key_runs_out_while_an_earlier_stream_is_asked_about() {
+    let mut config = S2sReceivingConfig::new(vec!["b.example".parse().unwrap()]);
+    (config.tls, config.management) = (TlsPolicy::Direct, true);
+    config.dialback = Some(Secret::new("known to b.example only".into()));
+    let stream = S2sStream::receiving(Arc::new(config), Seed::from_u64(1), Instant::ZERO);
+    let mut end = End::new(stream).secured(&["a.example"]);
+    let hello = header("a.example", "b.example", "");
+    end.feed(&[&hello, AUTH, &hello].concat());
+    end.feed("<result xmlns='jabber:server:dialback' from='c.example' to='b.example'>key</result>");
+    end.now = Instant::ZERO + Duration::from_secs(10);
+    end.feed("<resume xmlns='urn:xmpp:sm:3' previd='first' h='5'/>");
+    assert_eq!(end.asks.len(), 2);
+    end.out.clear();
+    let told = end.wait();
+    assert_eq!(end.now, Instant::ZERO + Duration::from_secs(30));
+    assert!(end.stream.deadline().unwrap().at > end.now, "{told}");
+    assert!(told.contains("remote-server-timeout"), "{told}");
 }
