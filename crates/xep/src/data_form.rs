@@ -18,6 +18,7 @@
 //! ```
 
 use alloc::borrow::Cow;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -541,16 +542,14 @@ impl<'a> DataForm<'a> {
             self.fields.iter().filter(|field| field.var.is_some() && field.kind != Some(FieldKind::Fixed));
         let field = |field: &Field<'a>| {
             let given = field.var.as_deref().and_then(|var| answer.field(var));
-            let mut values: Vec<Cow<'static, str>> = Vec::new();
-            for value in given.map_or(&field.values, |given| &given.values) {
-                let is_same = |other: &Cow<'_, str>| match (Jid::parse(other), Jid::parse(value)) {
-                    (Ok(other), Ok(value)) => other == value,
-                    _ => false,
-                };
-                if field.kind != Some(FieldKind::JidMulti) || !values.iter().any(is_same) {
-                    values.push(Cow::Owned(String::from(&**value)));
-                }
-            }
+            let values = given.map_or(&field.values, |given| &given.values).iter();
+            let mut known = BTreeSet::new();
+            // What is no address is not there twice.
+            let values = values.filter(|value| {
+                field.kind != Some(FieldKind::JidMulti)
+                    || Jid::parse(value).map_or(true, |address| known.insert(address))
+            });
+            let values = values.map(|value| Cow::Owned(String::from(&**value))).collect();
             let kind = field.kind.filter(|kind| *kind == FieldKind::Hidden);
             Field { var: field.var.clone().map(owned), kind, values, ..Field::EMPTY }
         };

@@ -391,3 +391,18 @@ proptest! {
         }
     }
 }
+
+// XEP-0004 section 3.3: a list of addresses has each of them once. What a stranger has put into a form takes no time that grows by its square.
+#[test]
+fn many_addresses_that_come_twice_are_left_out() {
+    let local = "\u{e9}".repeat(500);
+    let addresses = (0..2_000).flat_map(|number| {
+        [format!("{local}{number}@a.example"), format!("{local}{number}@A.example"), "@".into()]
+    });
+    let field = addresses.take(4_000).fold(Field::new(K::JidMulti, "who"), Field::valued);
+    let form = DataForm::new(FormKind::Form).with(field);
+    let filled = form.filled(&form.answer());
+    let (addresses, others): (Vec<_>, Vec<_>) = filled.values("who").partition(|value| *value != "@");
+    assert_eq!((addresses.len(), others.len()), (1_334, 1_333));
+    assert_eq!(addresses[1], format!("{local}1@a.example"));
+}
