@@ -15,9 +15,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use balcony::prelude::*;
-use balcony::runtime::{Interest, Pipe, Socket};
+use balcony::runtime::{ClientConfig, ConnectedClient, Interest, Pipe, Socket};
 use balcony::server::{MemoryAccounts, ServerBuilder, ServerHandle, Transport};
-use balcony::{ClientBuilder, Context, DefaultRuntime, Disconnected, Extension};
+use balcony::stream::client::Management;
+use balcony::{ClientBuilder, Context, DefaultRuntime, Disconnected, Extension, Secret, TlsPolicy};
 use tokio::time::{Instant, sleep, timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -79,6 +80,82 @@ impl Network {
         });
         ours
     }
+}
+
+/// A server that reads no more when it is told to, and a second later asks so many times what has come, and closes its stream in good order. The
+/// connection does not end.
+fn wedged(server: &ServerHandle, asks: usize) -> (Pipe, Arc<AtomicBool>) {
+    let (ours, mut near) = Pipe::pair(4_096);
+    let (mut far, theirs) = Pipe::pair(65_536);
+    server.connect(theirs, "a network", Transport::Stream);
+    let is_wedged = Arc::new(AtomicBool::new(false));
+    let wedges = Arc::clone(&is_wedged);
+    tokio::spawn(async move {
+        let (mut up, mut down) = (Vec::new(), Vec::new());
+        while !wedges.load(Ordering::SeqCst) {
+            let _ = pass(&mut near, &mut far, &mut up);
+            let _ = pass(&mut far, &mut near, &mut down);
+            sleep(Duration::from_millis(1)).await;
+        }
+        sleep(SECOND).await;
+        let words = ["<r xmlns='urn:xmpp:sm:3'/>".repeat(asks).as_str(), "</stream:stream>"].concat();
+        let mut words = words.as_bytes();
+        while !words.is_empty() {
+            words = &words[near.try_write(&[IoSlice::new(words)]).unwrap_or(0)..];
+            sleep(Duration::from_millis(1)).await;
+        }
+        sleep(PATIENCE).await;
+    });
+    (ours, is_wedged)
+}
+
+// RFC 6120 §4.4: a stream that is closed is over, whether the server takes what was to be written or not: what is being sent when it is closed,
+// and what is sent behind answers that fill the socket.
+#[test]
+fn a_closed_stream_is_over_though_nothing_can_be_written() {
+    for (asks, begin) in [(0, 0), (500, 2)] {
+        run(async move {
+            let server = serve();
+            let (socket, is_wedged) = wedged(&server, asks);
+            let mut romeo = builder("romeo").over(socket).await.unwrap();
+            assert!(matches!(romeo.next().await, Ok(Some(Event::Online(_)))));
+            // By then the server counts.
+            sleep(SECOND).await;
+            is_wedged.store(true, Ordering::SeqCst);
+            let sender = romeo.sender();
+            tokio::spawn(async move {
+                sleep(begin * SECOND).await;
+                for number in 0..200 {
+                    let _ = sender.send(to_juliet(&format!("{number}{}", " ".repeat(100)))).await;
+                }
+            });
+            let offline = timeout(60 * SECOND, async {
+                loop {
+                    if let Some(Event::Offline { why, .. }) = romeo.next().await.unwrap() {
+                        return why;
+                    }
+                }
+            });
+            assert_eq!(*offline.await.expect("it takes the stream for open"), Disconnected::ByServer);
+        });
+    }
+}
+
+// What the last words of a connection have left in it has not been written, and nobody is told that it has.
+#[test]
+fn what_has_not_left_when_the_stream_ends_was_not_sent() {
+    run(async {
+        let server = serve();
+        let (socket, is_wedged) = wedged(&server, 0);
+        let mut config = ClientConfig::new("romeo@localhost".parse().unwrap(), Secret::new("r".into()));
+        config.stream.tls = TlsPolicy::None;
+        config.stream.management = Management::Off;
+        let mut romeo = ConnectedClient::over(DefaultRuntime::default(), socket, config).await.unwrap();
+        is_wedged.store(true, Ordering::SeqCst);
+        let queued = romeo.queue(&to_juliet(&" ".repeat(100_000)).into()).await.unwrap();
+        assert!(romeo.next().await.unwrap().is_none(), "the server closes the stream");
+        assert!(romeo.written(queued).await.is_err());
+    });
 }
 
 /// Takes away what a server acknowledges with its closing tag; many do not do that.

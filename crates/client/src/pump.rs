@@ -301,6 +301,12 @@ impl Pump {
         self.client.written(self.total);
     }
 
+    /// What is left of the [`output`](Pump::output) will not be written: the transport is of no use any more. What was sent with it counts as not
+    /// written.
+    pub fn discard_output(&mut self) {
+        (self.out, self.written) = (Vec::new(), 0);
+    }
+
     /// The client has put something into the output, or has learnt that nobody acknowledges it.
     fn settle(&mut self) {
         self.client.put_until(self.mark().0);
@@ -420,7 +426,7 @@ impl Pump {
         self.client.go_on(session)?;
         self.client.tell_written();
         (self.input, self.taken, self.eof, self.closed) = (Vec::new(), 0, false, false);
-        (self.out, self.written) = (Vec::new(), 0);
+        self.discard_output();
         Ok(())
     }
 

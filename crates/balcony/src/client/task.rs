@@ -202,6 +202,8 @@ impl<R: Runtime> Task<R> {
         // The server has to acknowledge something before it is sent more.
         let mut blocked = None;
         let mut stuck = None;
+        // Nothing can be sent any more; what comes last says why.
+        let mut is_ending = false;
         let mut turns = 0_u32;
         loop {
             turns = turns.wrapping_add(1);
@@ -217,7 +219,8 @@ impl<R: Runtime> Task<R> {
                 poll_fn(|cx| {
                     loop {
                         blocked = blocked.filter(|until| self.shared.now() < *until);
-                        let (todo, at) = self.shared.poll_todo(cx, blocked.is_none(), is_active);
+                        let (todo, at) =
+                            self.shared.poll_todo(cx, blocked.is_none() && !is_ending, is_active);
                         let at = at.into_iter().chain(blocked).min();
                         match todo {
                             Todo::Send(stanza) => return Poll::Ready(Step::Send(stanza)),
@@ -259,10 +262,9 @@ impl<R: Runtime> Task<R> {
                                 connection.wake();
                             }
                         }
-                        // The stream is about to end: what comes says why.
-                        Err(Unsent::Error(PumpError::Misuse(_))) => {
+                        Err(Unsent::Error(PumpError::Misuse(_) | PumpError::Ended(_))) => {
                             self.shared.sent(Some(stanza));
-                            blocked = Some(self.shared.now() + PAUSE);
+                            is_ending = true;
                         }
                         Err(Unsent::Error(PumpError::Full)) => {
                             let now = self.shared.now();

@@ -84,8 +84,13 @@ impl<R: Runtime> Wire<R> {
     }
 
     /// Writes something, reads something, or waits until something is due, whichever is first. Cancelled it has done nothing, or
-    /// all that it says.
+    /// all that it says. When the stream has ended in good order what is left of the output has a moment, and then that is an error: nothing is
+    /// due any more that would end the waiting.
     pub(super) async fn exchange(&mut self) -> Result<(), Error> {
+        if self.pump.is_closed() {
+            self.last_words().await;
+            return Err(Error::Ended(balcony_stream::Error::Truncated.into()));
+        }
         poll_fn(|cx| self.poll_exchange(cx)).await.map_err(|error| Error::Broken(reason(&error)))
     }
 
@@ -127,7 +132,7 @@ impl<R: Runtime> Wire<R> {
         });
         // The connection has ended, whether that worked or not.
         let _: Option<io::Result<()>> = timeout(runtime, LAST_WORDS, leave).await;
-        self.pump.wrote(usize::MAX);
+        self.pump.discard_output();
     }
 }
 
