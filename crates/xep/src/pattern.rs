@@ -98,11 +98,14 @@ impl Pattern {
         let steps = &self.steps;
         let (mut now, mut next) = (Places::new(steps.len()), Places::new(steps.len()));
         now.add(steps, 0, true, value.is_empty());
+        let mut known = alloc::vec![None; self.sets.len()];
         let mut characters = value.chars().peekable();
         while let Some(character) = characters.next() {
             let is_last = characters.peek().is_none();
+            // A set that is repeated stands at many steps, and says the same of a character at all of them.
+            known.fill(None);
             for at in mem::take(&mut now.reached) {
-                if steps.get(at).is_some_and(|step| self.takes(step, character)) {
+                if steps.get(at).is_some_and(|step| self.takes(step, character, &mut known)) {
                     next.add(steps, at + 1, false, is_last);
                 }
             }
@@ -115,11 +118,16 @@ impl Pattern {
         now.reached.contains(&steps.len())
     }
 
-    fn takes(&self, step: &Step, character: char) -> bool {
+    /// `known` is what the sets have said of this character.
+    fn takes(&self, step: &Step, character: char, known: &mut [Option<bool>]) -> bool {
         match step {
             Step::Character(wanted) => *wanted == character,
             Step::Any => true,
-            Step::Set(set) => self.sets.get(*set).is_some_and(|set| set.has(character)),
+            Step::Set(at) => self
+                .sets
+                .get(*at)
+                .zip(known.get_mut(*at))
+                .is_some_and(|(set, known)| *known.get_or_insert_with(|| set.has(character))),
             Step::Start | Step::End | Step::Jump(_) | Step::Fork(_) => false,
         }
     }
@@ -473,6 +481,21 @@ mod tests {
         assert!(!slow.matches(&"a".repeat(VALUE)));
         assert!(Pattern::new("a*").unwrap().matches(&"a".repeat(VALUE)));
         assert!(!Pattern::new("a*").unwrap().matches(&"a".repeat(VALUE + 1)));
+    }
+
+    // A set that is repeated is one set: each character is held against it once, however many places a match can be at.
+    #[test]
+    fn a_set_is_asked_once_for_each_character() {
+        use core::sync::atomic::{AtomicUsize, Ordering};
+
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        let mut pattern = Pattern::new("([x]*){200}").unwrap();
+        pattern.sets[0].members = alloc::vec![Member::Class(|_| {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            true
+        })];
+        assert!(pattern.matches(&"x".repeat(50)));
+        assert_eq!(ASKED.load(Ordering::Relaxed), 50);
     }
 
     proptest::proptest! {
