@@ -271,6 +271,24 @@ fn closing_sends_what_waits() {
     assert!(matches!(component.next_event(), Some(ComponentEvent::Offline { next: None, .. })));
 }
 
+// RFC 6120 §4.6.4 [W2]: a network that has forgotten the connection, or a server whose machine is gone, says nothing; who only listens would
+// wait for ever. What is written and not acknowledged breaks the connection.
+#[test]
+fn a_component_that_only_listens_finds_out_that_nobody_is_there() {
+    let now = Instant::ZERO;
+    let (mut component, mut server) = attached(now);
+    let mut spaces = 0;
+    for _ in 0..3 {
+        let due = component.deadline().expect("it would never notice");
+        assert!(due >= now + Duration::from_secs(300), "more often than need be");
+        component.tick(due);
+        spaces += component.output().len();
+        settle(due, &mut component, &mut server);
+        assert!(component.is_online() && server.stanzas.is_empty());
+    }
+    assert_eq!(spaces, 3);
+}
+
 /// What happens to a component.
 #[derive(Clone, Debug)]
 enum Step {

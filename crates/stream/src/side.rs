@@ -170,6 +170,8 @@ pub enum Silence {
     PingFrom(BareJid, BareJid),
     /// The stream is closed; it is opened again when there is something to say.
     Close,
+    /// A space is written (section 4.6.4): whoever is below the stream finds out if nobody is there to acknowledge it.
+    Space,
     /// Nothing.
     Keep,
 }

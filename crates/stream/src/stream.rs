@@ -487,6 +487,11 @@ impl<S: Side> Stream<S> {
                         self.close(now, out);
                         return Ok(());
                     }
+                    Silence::Space => {
+                        out.push(b' ');
+                        self.common.heard(now);
+                        return Ok(());
+                    }
                     Silence::Keep => {
                         self.common.stop_timer();
                         return Ok(());

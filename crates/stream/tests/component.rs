@@ -257,7 +257,7 @@ fn servers_that_a_component_leaves() {
     }
 }
 
-// RFC 6120 §4.4 [W5], §4.6.1 [W3] [W4]
+// RFC 6120 §4.4 [W5], §4.6.1 [W3] [W4], §4.6.4 [W2]
 #[test]
 fn silence_and_the_end() {
     let mut end = attached();
@@ -268,7 +268,8 @@ fn silence_and_the_end() {
 
     let mut end = component();
     end.feed(&[&header("id='1'"), "<handshake/>"].concat());
-    assert!(end.stream.deadline().is_none());
+    // [W2]: it asks nobody, but the connection below finds out if its server is gone without a word.
+    assert_eq!([end.wait(), end.wait()], [" ", " "]);
     end.stream.close(end.now, &mut end.out);
     end.feed(&["<message from='juliet@example.com' to='plays.example'/>", CLOSE].concat());
     assert_eq!((end.stanzas.len(), end.ended), (1, Some(Ok(()))));

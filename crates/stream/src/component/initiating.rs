@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use balcony_machine::ApiMisuse;
+use balcony_machine::{ApiMisuse, Instant};
 use balcony_stanza::{Stanza, StreamCondition, StreamError, ns};
 
 use super::{ComponentEvent, ComponentInitiatingConfig, handshake};
@@ -58,13 +58,14 @@ impl Initiator {
     pub(super) fn element(
         &mut self,
         common: &mut Common,
+        now: Instant,
         out: &mut Vec<u8>,
     ) -> Result<Option<ComponentEvent>, Error> {
         match common.phase() {
             Phase::Handshake if common.reader.element().is("handshake", ns::COMPONENT) => {
                 common.step(Step::Accepted)?;
                 self.attached = true;
-                common.stop_timer();
+                common.heard(now);
                 common.reader.set_limits(common.limits().after_auth);
                 Ok(Some(ComponentEvent::Attached(self.config.domain.clone())))
             }

@@ -193,7 +193,7 @@ impl Side for Component {
         out: &mut Vec<u8>,
     ) -> Result<Option<ComponentEvent>, Error> {
         match &mut self.0 {
-            End::Initiating(end) => end.element(common, out),
+            End::Initiating(end) => end.element(common, now, out),
             End::Receiving(end) => end.element(common, now, out),
         }
     }
@@ -214,8 +214,8 @@ impl Side for Component {
 
     fn silence(&self) -> Silence {
         match &self.0 {
-            // The server sees to it that the stream lives; nobody at this end has an address of the server to ask.
-            End::Initiating(_) => Silence::Keep,
+            // Nobody at this end has an address of the server to ask; and a server that is gone without a word asks nothing either.
+            End::Initiating(_) => Silence::Space,
             End::Receiving(end) => end.silence(),
         }
     }
