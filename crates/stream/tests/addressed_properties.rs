@@ -13,7 +13,7 @@ use balcony_stream::component::{
     Component, ComponentAnswer, ComponentInitiatingConfig, ComponentReceivingConfig,
 };
 use balcony_stream::s2s::{S2s, S2sAnswer, S2sInitiatingConfig, S2sReceivingConfig, Verdict, Verification};
-use balcony_stream::{ComponentStream, S2sStream, Side, Stream, TlsPolicy};
+use balcony_stream::{ComponentStream, Counts, S2sStream, Side, Stream, TlsPolicy};
 use proptest::prelude::*;
 use proptest::sample::select;
 use scripted::{End, STREAM, proving};
@@ -30,6 +30,14 @@ const FEATURES: &str =
 const EXTERNAL: &str = "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\
      <mechanism>EXTERNAL</mechanism></mechanisms></stream:features>";
 const SUCCESS: &str = "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
+const MANAGED: &str = "<stream:features><sm xmlns='urn:xmpp:sm:3'/></stream:features>";
+const BIDI: &str = "<bidi xmlns='urn:xmpp:bidi'/>";
+const ENABLE: &str = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>";
+const ENABLED: &str = "<enabled xmlns='urn:xmpp:sm:3' id='s' resume='true'/>";
+const RESUME: &str = "<resume xmlns='urn:xmpp:sm:3' previd='s' h='0'/>";
+const R: &str = "<r xmlns='urn:xmpp:sm:3'/>";
+const A0: &str = "<a xmlns='urn:xmpp:sm:3' h='0'/>";
+const A1: &str = "<a xmlns='urn:xmpp:sm:3' h='1'/>";
 
 /// What servers send that open a stream, and the stream mostly goes on; `{}` are the namespaces of the header.
 const FROM_SERVER: &[&str] = &[
@@ -41,6 +49,11 @@ const FROM_SERVER: &[&str] = &[
     VALID,
     "<message from='x@a.example/r' to='y@b.example'><body>Hi</body></message>",
     "<iq type='get' id='&lt;2&gt;' from='a.example' to='b.example'/>",
+    ENABLE,
+    RESUME,
+    R,
+    A0,
+    A1,
     " ",
 ];
 /// What those send that accept one.
@@ -52,6 +65,13 @@ const TO_SERVER: &[&str] = &[
     "<db:verify from='b.example' to='a.example' id='0' type='valid'/>",
     "<db:verify from='b.example' to='a.example' id='1' type='error'/>",
     RESULT,
+    ENABLED,
+    "<failed xmlns='urn:xmpp:sm:3' h='1'/>",
+    "<resumed xmlns='urn:xmpp:sm:3' previd='s' h='0'/>",
+    R,
+    A0,
+    A1,
+    "<message from='y@b.example' to='x@a.example/r'/>",
     " ",
 ];
 /// What components and their servers send.
@@ -109,29 +129,39 @@ enum Op {
     Authorize(u8),
     Verify(u8),
     Send,
+    AskAck,
+    Unread,
+    AskAbout,
     Close,
     Abort,
     Wait(u64),
     Deadline,
 }
 
-/// How a stream in this role begins well, in two ways, and what it then mostly hears.
-fn usual(role: Role) -> ([Vec<Op>; 2], &'static [&'static str]) {
+/// How a stream in this role begins well, in three ways, and what it then mostly hears.
+fn usual(role: Role) -> ([Vec<Op>; 3], &'static [&'static str]) {
     use Op::{Answer, Feed, Shake};
     match role {
         Role::ToServer => (
             [
                 vec![Feed(HEADER), Feed(FEATURES), Feed(VALID)],
                 vec![Feed(HEADER), Feed(EXTERNAL), Feed(SUCCESS), Feed(HEADER), Feed(FEATURES)],
+                vec![Feed(HEADER), Feed(EXTERNAL), Feed(SUCCESS), Feed(HEADER), Feed(MANAGED), Feed(ENABLED)],
             ],
             TO_SERVER,
         ),
         Role::FromServer => (
-            [vec![Feed(HEADER), Feed(RESULT), Answer(true)], vec![Feed(HEADER), Feed(AUTH), Feed(HEADER)]],
+            [
+                vec![Feed(HEADER), Feed(RESULT), Answer(true)],
+                vec![Feed(HEADER), Feed(AUTH), Feed(HEADER)],
+                vec![Feed(HEADER), Feed(BIDI), Feed(AUTH), Feed(HEADER), Feed(ENABLE)],
+            ],
             FROM_SERVER,
         ),
-        Role::ToHost => ([vec![Feed(HEADER)], vec![Feed(HEADER), Feed("<handshake/>")]], COMPONENT),
-        Role::FromComponent => ([vec![Feed(HEADER)], vec![Feed(HEADER), Shake, Answer(true)]], COMPONENT),
+        Role::ToHost => ([vec![], vec![Feed(HEADER)], vec![Feed(HEADER), Feed("<handshake/>")]], COMPONENT),
+        Role::FromComponent => {
+            ([vec![], vec![Feed(HEADER)], vec![Feed(HEADER), Shake, Answer(true)]], COMPONENT)
+        }
     }
 }
 
@@ -141,12 +171,14 @@ fn ops(role: Role) -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
         12 => select(pieces).prop_map(Op::Feed),
         1 => select(OTHERS).prop_map(Op::Feed),
-        5 => any::<bool>().prop_map(Op::Answer),
+        3 => any::<bool>().prop_map(Op::Answer),
         2 => (0..4_u8).prop_map(Op::Authorize),
         2 => (0..4_u8).prop_map(Op::Verify),
         2 => Just(Op::Send),
-        1 => (0..20_u64).prop_map(Op::Wait),
-        1 => prop_oneof![Just(Op::Close), Just(Op::Abort), Just(Op::Deadline), Just(Op::Shake)],
+        2 => prop_oneof![Just(Op::AskAck), Just(Op::Unread), Just(Op::AskAbout)],
+        2 => (0..40_u64).prop_map(Op::Wait),
+        1 => prop_oneof![Just(Op::Close), Just(Op::Abort), Just(Op::Shake)],
+        2 => Just(Op::Deadline),
     ];
     let length = prop_oneof![3 => Just(usize::MAX), 1 => 0..5_usize];
     (select(begins.to_vec()), length, proptest::collection::vec(op, 1..40)).prop_map(
@@ -163,6 +195,12 @@ trait Play: Side {
     fn answer(good: bool) -> Self::Answer;
     fn authorize(_: &mut Stream<Self>, _from: &str, _to: &str) {}
     fn verify(_: &mut Stream<Self>, _now: Instant, _: Verification) {}
+    fn goes_both_ways(_: &Stream<Self>) -> bool {
+        false
+    }
+    fn ask_ack(_: &mut End<Self>) {}
+    fn unread(_: &mut End<Self>) {}
+    fn ask_about(_: &mut Stream<Self>) {}
 }
 
 impl Play for S2s {
@@ -176,6 +214,23 @@ impl Play for S2s {
 
     fn verify(stream: &mut S2sStream, now: Instant, verification: Verification) {
         let _ = stream.verify(now, verification);
+    }
+
+    fn goes_both_ways(stream: &S2sStream) -> bool {
+        stream.is_bidirectional()
+    }
+
+    fn ask_ack(end: &mut End<S2s>) {
+        let is_counted = end.stream.counts().is_some() && end.stream.is_open();
+        assert_eq!(end.stream.request_ack(end.now, &mut end.out), is_counted);
+    }
+
+    fn unread(end: &mut End<S2s>) {
+        end.stream.unread(end.now, &mut end.out);
+    }
+
+    fn ask_about(stream: &mut S2sStream) {
+        let _ = stream.ask_about("s".into(), Counts::default());
     }
 }
 
@@ -193,17 +248,19 @@ fn secret() -> Secret<String> {
     Secret::new(String::from("secret"))
 }
 
-fn server(role: Role, tls: TlsPolicy, proven: bool) -> End<S2s> {
+fn server(role: Role, tls: TlsPolicy, proven: bool, dialback: bool) -> End<S2s> {
     let seed = Seed::from_u64(1);
     let mut limits = Limits::default();
     limits.domain_pairs = PAIRS;
     let mut end = End::new(if role == Role::ToServer {
         let mut config = S2sInitiatingConfig::new(domain("a.example"), domain("b.example"));
         (config.tls, config.dialback, config.limits) = (tls, Some(secret()), limits);
+        (config.management, config.bidi) = (true, true);
         S2sStream::initiating(Arc::new(config), seed, Instant::ZERO)
     } else {
         let mut config = S2sReceivingConfig::new(vec![domain("b.example"), domain("chat.b.example")]);
-        (config.tls, config.dialback, config.limits) = (tls, Some(secret()), limits);
+        (config.tls, config.dialback, config.limits) = (tls, dialback.then(secret), limits);
+        (config.management, config.bidi, config.vouching) = (true, true, true);
         S2sStream::receiving(Arc::new(config), seed, Instant::ZERO)
     });
     end.security = proving(if proven { &["a.example"] } else { &[] });
@@ -274,14 +331,22 @@ fn play<S: Play>(mut end: End<S>, role: Role, ops: &[Op], size: usize) -> (Vec<u
                 feed(&mut end, "");
             }
             Op::Send => {
+                let (from, to) = match role {
+                    Role::FromServer => ("y@b.example", "x@a.example"),
+                    _ => ("x@a.example", "y@b.example"),
+                };
                 let stanza = Stanza::message(MessageType::Chat)
-                    .with_from("x@a.example".parse().unwrap())
-                    .with_to("y@b.example".parse().unwrap());
+                    .with_from(from.parse().unwrap())
+                    .with_to(to.parse().unwrap());
                 let is_open = end.stream.is_open();
                 let sent = end.stream.send(&stanza, &mut end.out).is_ok();
                 assert!(is_open || !sent);
-                assert!(!(sent && role == Role::FromServer), "stanzas go one way");
+                let goes_on = role != Role::FromServer || S::goes_both_ways(&end.stream);
+                assert!(!sent || goes_on, "stanzas go one way");
             }
+            Op::AskAck => S::ask_ack(&mut end),
+            Op::Unread => S::unread(&mut end),
+            Op::AskAbout => S::ask_about(&mut end.stream),
             Op::Close => end.stream.close(end.now, &mut end.out),
             Op::Abort => end.stream.abort(StreamCondition::Reset.into(), &mut end.out),
             Op::Wait(seconds) => {
@@ -292,13 +357,12 @@ fn play<S: Play>(mut end: End<S>, role: Role, ops: &[Op], size: usize) -> (Vec<u
                 if let Some(deadline) = end.stream.deadline() {
                     end.now = end.now.max(deadline.at);
                     feed(&mut end, "");
-                    // What was due is done, or there is another thing to wait for.
-                    assert!(
-                        end.stream.deadline().is_none_or(|next| next.at > deadline.at || next.at > end.now)
-                    );
                 }
             }
         }
+        // What was due is done, whatever the stream waits for.
+        feed(&mut end, "");
+        assert!(end.stream.deadline().is_none_or(|next| next.at > end.now), "{:?}", end.stream.deadline());
         // Nothing follows our closing tag.
         let before = &end.out[..sent];
         if before.ends_with(b"</stream:stream>") {
@@ -308,7 +372,7 @@ fn play<S: Play>(mut end: End<S>, role: Role, ops: &[Op], size: usize) -> (Vec<u
         let happened = |what| end.told().lines().any(|event| event.starts_with(what));
         let (authorised, attached) = (happened("Authorized {"), happened("Attached("));
         assert!(end.stanzas.is_empty() || authorised || attached, "{:?}", end.events);
-        assert!(end.stanzas.is_empty() || role != Role::ToServer);
+        assert!(end.stanzas.is_empty() || role != Role::ToServer || S::goes_both_ways(&end.stream));
         if let Some(Err(error)) = &end.ended {
             let again = end.stream.advance(end.now, &mut &b"<a/>"[..], &mut end.out);
             assert_eq!(again.as_ref().err(), Some(error), "errors stick");
@@ -341,10 +405,11 @@ proptest! {
         (role, ops) in scenario(),
         tls in select(vec![TlsPolicy::Direct, TlsPolicy::Optional, TlsPolicy::None]),
         proven: bool,
+        dialback: bool,
         size in 2..50_usize,
     ) {
         let run = |size| match role {
-            Role::ToServer | Role::FromServer => play(server(role, tls, proven), role, &ops, size),
+            Role::ToServer | Role::FromServer => play(server(role, tls, proven, dialback), role, &ops, size),
             Role::ToHost | Role::FromComponent => play(component(role), role, &ops, size),
         };
         let whole = run(usize::MAX);
