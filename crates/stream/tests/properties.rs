@@ -574,6 +574,9 @@ impl<S: Bound> Run<S> {
         self.sent(out);
         if self.seen.ended.is_none() {
             self.pump();
+            // What was due is done, whatever the stream waits for.
+            let next = self.stream.deadline();
+            assert!(next.is_none_or(|next| next.at > self.now), "{next:?}");
         }
         self.seen.open.push(self.stream.is_open());
     }
