@@ -183,7 +183,7 @@ impl Waits {
 /// How long it counts that somebody was written to: longer than a stanza waits for the store twice, once for the account, and once to be
 /// kept.
 pub(crate) fn memory(limits: &Limits) -> Duration {
-    limits.answer * 3
+    limits.answer.saturating_mul(3)
 }
 
 impl Strangers {

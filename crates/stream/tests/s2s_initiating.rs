@@ -493,3 +493,11 @@ fn a_header_without_a_content_namespace() {
         assert!(end.stream.is_open(), "{}", end.output());
     }
 }
+
+// Who waits for ever waits twice as long, too.
+#[test]
+fn an_answer_may_take_any_time() {
+    let mut end = server(|config| config.limits.answer = Duration::MAX);
+    end.feed(&[&hello(), FEATURES, VALID].concat());
+    assert!(end.stream.is_open(), "{}", end.output());
+}

@@ -187,7 +187,7 @@ impl Initiator {
                 let key = dialback_key(secret.expose(), pair.to.as_str(), pair.from.as_str(), &self.id);
                 dialback::write_key(&pair.from, &pair.to, None, &key, out);
                 // The peer in turn has to ask our own server, and may take its time for that.
-                pair.state = State::Asked(now + 2 * common.limits().answer);
+                pair.state = State::Asked(now + common.limits().answer.saturating_mul(2));
             }
         }
         let event = self.managed.due(common, now, out);
