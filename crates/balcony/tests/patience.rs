@@ -158,6 +158,39 @@ fn what_has_not_left_when_the_stream_ends_was_not_sent() {
     });
 }
 
+// RFC 6120 §4.9.3.3: whoever has lost its resource to another client hears it, though it was just about to send something.
+#[test]
+fn what_has_come_is_read_before_a_broken_connection_is_given_up() {
+    run(async {
+        let server = serve();
+        let (socket, mut near) = Pipe::pair(65_536);
+        let (mut far, theirs) = Pipe::pair(65_536);
+        server.connect(theirs, "a network", Transport::Stream);
+        let (mut up, mut down) = (Vec::new(), Vec::new());
+        let carried = async {
+            loop {
+                let _ = pass(&mut near, &mut far, &mut up);
+                let _ = pass(&mut far, &mut near, &mut down);
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let mut romeo = tokio::select! {
+            romeo = builder("romeo").over(socket) => romeo.unwrap(),
+            () = carried => unreachable!(),
+        };
+        let error = "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+        near.try_write(&[IoSlice::new(error.as_bytes()), IoSlice::new(b"</stream:stream>")]).unwrap();
+        drop(near);
+        let _ = romeo.send(to_juliet("farewell")).await;
+        let why = loop {
+            if let Some(Event::Offline { why, .. }) = romeo.next().await.unwrap() {
+                break why;
+            }
+        };
+        assert!(why.is_permanent(), "{why}");
+    });
+}
+
 /// Takes away what a server acknowledges with its closing tag; many do not do that.
 fn without_last_ack(held: &mut Vec<u8>) {
     let text = String::from_utf8_lossy(held).into_owned();

@@ -96,21 +96,34 @@ impl<R: Runtime> Wire<R> {
 
     fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Wire { pump, socket, .. } = self;
-        if !pump.output().is_empty()
-            && let Poll::Ready(count) = poll_write(&mut **socket, cx, pump.output())
-        {
-            pump.wrote(count?);
-            return Poll::Ready(Ok(()));
+        let mut broken = None;
+        if !pump.output().is_empty() {
+            match poll_write(&mut **socket, cx, pump.output()) {
+                Poll::Ready(Ok(count)) => {
+                    pump.wrote(count);
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Err(error)) => broken = Some(error),
+                Poll::Pending => {}
+            }
         }
         let room = pump.room().min(CHUNK);
         if room > 0 {
             let mut buffer = [0; CHUNK];
             let buffer = &mut buffer[..room];
             let tried = poll_try(&mut **socket, cx, Interest::Read, |socket| socket.try_read(buffer));
-            if let Poll::Ready(count) = tried {
-                pump.received(&buffer[..count?]);
-                return Poll::Ready(Ok(()));
+            match (tried, &broken) {
+                // What the server had said before the connection broke may be why, and what to do about it.
+                (Poll::Ready(Ok(count)), broken) if count > 0 || broken.is_none() => {
+                    pump.received(&buffer[..count]);
+                    return Poll::Ready(Ok(()));
+                }
+                (Poll::Ready(Err(error)), None) => return Poll::Ready(Err(error)),
+                _ => {}
             }
+        }
+        if let Some(error) = broken {
+            return Poll::Ready(Err(error));
         }
         match pump.deadline() {
             Some(at) => self.timer.poll_until(cx, self.clock.at(at)).map(Ok),
