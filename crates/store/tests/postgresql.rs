@@ -289,3 +289,29 @@ fn a_change_in_doubt_is_over_before_anything_is_read() {
     assert_eq!(waiting(&kept), 1);
     assert_eq!(put_by(&worker), Answer::Saved);
 }
+
+// docs/guarantees.md: who is told that a change has failed may repeat it, and a sender hears an error: so the server is asked what has become of it.
+#[test]
+fn a_change_whose_answer_is_lost_is_asked_about() {
+    let Some((_place, parameters)) = tables() else { return };
+    let host = parameters.split([' ', '=']).nth(1).unwrap();
+    let between = Between::start(Path::new(host));
+    let parameters = parameters.replace(host, between.folder.path().to_str().unwrap());
+    let store = Store::connect(&parameters, StoreConfig::default()).unwrap();
+    store.create(&account(0), credentials("pw")).unwrap();
+    let worker = Worker::start(store.clone());
+    for (is_done, count) in [(true, 1), (false, 1), (true, 2)] {
+        between.armed.store(true, Ordering::SeqCst);
+        let answer = thread::scope(|scope| {
+            let answer = scope.spawn(|| put_by(&worker));
+            let (mut server, end) = between.cut.recv().unwrap();
+            if is_done {
+                server.write_all(&end).unwrap();
+            }
+            server.shutdown(Shutdown::Write).unwrap();
+            answer.join().unwrap()
+        });
+        assert_eq!(answer, if is_done { Answer::Saved } else { Answer::Refused });
+        assert_eq!(waiting(&store.kept(&account(0), &[]).unwrap().unwrap()), count);
+    }
+}

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use postgres::error::Severity;
 use postgres::types::ToSql;
-use postgres::{Client, Config, NoTls, Row, Statement};
+use postgres::{Client, Config, NoTls, Row, SimpleQueryMessage, Statement};
 
 use super::schema::Opening;
 use crate::StoreError;
@@ -66,6 +66,9 @@ const STEP: Duration = Duration::from_millis(50);
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
+/// How long one may wait for a server that has been lost in the middle of a change, to hear whether that is done.
+const SETTLING: Duration = Duration::from_secs(10);
+
 /// After a silence as long as this a connection over TCP is given up.
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -90,31 +93,87 @@ impl Link {
         work: impl FnOnce(&mut Session<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         // Away while it is in use: whatever goes wrong then, the connection ends, and with it the transaction.
-        let mut open = self.begin()?;
+        let (mut open, number) = self.begin("")?;
         let result = work(&mut Session(&mut open));
-        let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        match open.client.batch_execute(end) {
-            Ok(()) => self.open = Some(open),
-            // What the work says explains more.
-            Err(error) => return result.and_then(|_| Err(error.into())),
-        }
-        result
+        self.end(open, result, number)
     }
 
-    /// A connection with a transaction. One that was lost while nobody used it is noticed here.
-    fn begin(&mut self) -> Result<Open, StoreError> {
+    /// The same for one that changes something. If the connection is lost while it is committed the server is asked on another one
+    /// what has become of it: [`Unreachable`](StoreError::Unreachable) means that it may be done or not only where that is not to be had
+    /// within [`SETTLING`].
+    pub(super) fn change<T>(
+        &mut self,
+        work: impl FnOnce(&mut Session<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let (mut open, number) = self.begin("; SELECT txid_current()")?;
+        let result = work(&mut Session(&mut open));
+        self.end(open, result, number)
+    }
+
+    /// Ends a transaction, of which this has come; the one with this number, if anybody may ask about it.
+    fn end<T>(
+        &mut self,
+        mut open: Open,
+        result: Result<T, StoreError>,
+        number: Option<i64>,
+    ) -> Result<T, StoreError> {
+        let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        match open.client.batch_execute(end) {
+            Ok(()) => {
+                self.open = Some(open);
+                result
+            }
+            Err(error) => {
+                // Its end takes the lock away from the server.
+                drop(open);
+                // What the work says explains more.
+                let (value, error) = (result?, StoreError::from(error));
+                match number.filter(|_| matches!(error, StoreError::Unreachable(_))) {
+                    Some(number) if self.settle(number)? => Ok(value),
+                    _ => Err(error),
+                }
+            }
+        }
+    }
+
+    /// Whether the transaction of that number has been committed; not so either where that does not become known.
+    fn settle(&mut self, number: i64) -> Result<bool, StoreError> {
+        let until = now() + SETTLING;
+        loop {
+            // Whoever has the lock is the only one: the server is not at the other one any more.
+            let asked = self.connect().and_then(|mut open| {
+                let row = open.client.query_one("SELECT txid_status($1)", &[&number])?;
+                let status: Option<String> = row.try_get(0)?;
+                self.open = Some(open);
+                Ok(status.as_deref() == Some("committed"))
+            });
+            match asked {
+                Err(StoreError::Unreachable(_)) if now() < until => {
+                    #[expect(clippy::disallowed_methods, reason = "an adapter may wait")]
+                    thread::sleep(STEP);
+                }
+                Err(StoreError::Superseded) => return Err(StoreError::Superseded),
+                other => return Ok(other.unwrap_or_default()),
+            }
+        }
+    }
+
+    /// A connection with a transaction, and what comes of another statement: a number, if anything. A connection that was lost while nobody used
+    /// it is noticed here.
+    fn begin(&mut self, statement: &str) -> Result<(Open, Option<i64>), StoreError> {
         let begin = match self.mode {
             Mode::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             Mode::Write => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
         };
+        let begin = [begin, statement].concat();
         if let Some(mut open) = self.open.take()
-            && open.client.batch_execute(begin).is_ok()
+            && let Ok(said) = open.client.simple_query(&begin)
         {
-            return Ok(open);
+            return Ok((open, number(&said)));
         }
         let mut open = self.connect()?;
-        open.client.batch_execute(begin)?;
-        Ok(open)
+        let said = open.client.simple_query(&begin)?;
+        Ok((open, number(&said)))
     }
 
     fn connect(&mut self) -> Result<Open, StoreError> {
@@ -150,6 +209,15 @@ impl Link {
         }
         Ok(Open { client, statements: BTreeMap::new() })
     }
+}
+
+/// The number in the first row.
+fn number(said: &[SimpleQueryMessage]) -> Option<i64> {
+    let row = said.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    row?.get(0)?.parse().ok()
 }
 
 fn now() -> Instant {

@@ -54,21 +54,17 @@ impl PostgreSql {
             // The server may still be at the change. When somebody else has the lock, it is not. No other change may begin
             // before that is noted, or its own doubt would be forgotten with this one.
             let mut writer = locked(&self.writer);
-            self.write(&mut writer, |_| Ok(()))?;
+            self.write(|| writer.run(|_| Ok(())))?;
             self.in_doubt.store(false, Ordering::SeqCst);
         }
         self.go_on()?;
         locked(&self.reader).run(work)
     }
 
-    /// Runs `work` on the writer's connection, which is all that notices another process.
-    fn write<T>(
-        &self,
-        writer: &mut Link,
-        work: impl FnOnce(&mut Session<'_>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+    /// The writer's connection is all that notices another process.
+    fn write<T>(&self, write: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.go_on()?;
-        let result = writer.run(work);
+        let result = write();
         if matches!(result, Err(StoreError::Superseded)) {
             self.superseded.store(true, Ordering::SeqCst);
         }
@@ -150,8 +146,10 @@ impl Backend for PostgreSql {
         let mut writer = locked(&self.writer);
         // Until the server has said something else, even if this ends by a panic.
         let mut doubt = Doubt { in_doubt: &self.in_doubt, is_settled: false };
-        let result = self.write(&mut writer, |session| {
-            changes.iter().map(|change| write::apply(session, change, &self.config, now)).collect()
+        let result = self.write(|| {
+            writer.change(|session| {
+                changes.iter().map(|change| write::apply(session, change, &self.config, now)).collect()
+            })
         });
         doubt.is_settled = !matches!(result, Err(StoreError::Unreachable(_)));
         result
@@ -163,8 +161,8 @@ impl Backend for PostgreSql {
 
     fn hold(&self) -> Result<(), StoreError> {
         match self.writer.try_lock() {
-            Ok(mut writer) => self.write(&mut writer, |_| Ok(())),
-            Err(TryLockError::Poisoned(writer)) => self.write(&mut writer.into_inner(), |_| Ok(())),
+            Ok(mut writer) => self.write(|| writer.run(|_| Ok(()))),
+            Err(TryLockError::Poisoned(writer)) => self.write(|| writer.into_inner().run(|_| Ok(()))),
             // It is being used, which finds out as well.
             Err(TryLockError::WouldBlock) => self.go_on(),
         }
