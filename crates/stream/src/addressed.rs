@@ -2,6 +2,7 @@
 //! 8.1.1.2 and 8.1.2.2, XEP-0114).
 
 use alloc::boxed::Box;
+use alloc::string::String;
 
 use balcony_jid::{BareJid, Jid};
 use balcony_machine::ApiMisuse;
@@ -17,6 +18,13 @@ pub(crate) enum Incoming {
     Refused(Box<Stanza>),
     /// The same of one that must not be answered.
     Ignored,
+    /// One of its addresses is none, and there is nobody who could be told. These are the domains that it came from and goes to.
+    Dropped {
+        /// The domain of the sender.
+        from: String,
+        /// That of the recipient.
+        to: String,
+    },
 }
 
 impl Incoming {
@@ -36,7 +44,7 @@ impl Incoming {
             }
             Some(Ok(stanza)) => (stanza, false),
             Some(Err(invalid)) if invalid.error.condition == ErrorCondition::JidMalformed => {
-                return Err(improper());
+                return Incoming::malformed(common, invalid.reply).ok_or_else(improper);
             }
             Some(Err(invalid)) => match invalid.reply {
                 Some(reply) => (reply, true),
@@ -55,11 +63,33 @@ impl Incoming {
         Ok(Incoming::Stanza(stanza.into()))
     }
 
+    /// A stanza with an address that is none by RFC 7622. Many servers prepare addresses by the older rules of RFC 6122, under which more of them
+    /// are, so it is the matter of the one user who has it, and no reason to end a stream of many (as RFC 6120 section 4.9.3.7 would have it).
+    /// `None` if an address is missing, or its domain is none.
+    fn malformed(common: &Common, reply: Option<Stanza>) -> Option<Incoming> {
+        let element = common.reader.element();
+        let domain = |name| {
+            let address = element.attr(name)?;
+            let bare = address.split_once('/').map_or(address, |(bare, _)| bare);
+            let domain = bare.split_once('@').map_or(bare, |(_, domain)| domain);
+            BareJid::from_parts(None, domain).ok()
+        };
+        let (from, to) = (domain("from")?, domain("to")?);
+        // Whoever has an address is told by our domain, if what they have written to is no address of it.
+        let reply = reply.filter(|reply| reply.head.to.is_some()).map(|mut reply| {
+            reply.head.from.get_or_insert_with(|| to.to_jid());
+            Incoming::Refused(reply.into())
+        });
+        let drop = || Incoming::Dropped { from: from.as_str().into(), to: to.as_str().into() };
+        Some(reply.unwrap_or_else(drop))
+    }
+
     /// The domains that it came from and goes to.
     pub(crate) fn domains(&self) -> Option<(&str, &str)> {
         match self {
             Incoming::Stanza(stanza) => domains(stanza),
             Incoming::Refused(reply) => domains(reply).map(|(from, to)| (to, from)),
+            Incoming::Dropped { from, to } => Some((from, to)),
             Incoming::Ignored => None,
         }
     }

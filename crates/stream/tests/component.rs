@@ -198,6 +198,23 @@ fn stanzas_that_end_the_stream() {
     }
 }
 
+// RFC 7622 appendix A: its server may take for an address what is none here. Whoever has it does not throw the component off.
+#[test]
+fn an_address_of_older_rules_ends_no_stream() {
+    let stranger = "<message from='\u{263a}@a.example' to='bot@plays.example'/>";
+    let message = "<message from='juliet@example.com' to='bot@plays.example'/>";
+    let mut end = component();
+    end.feed(&[&header("id='1'"), "<handshake/>", stranger, message].concat());
+    assert!(end.ended.is_none(), "{:?}", end.ended);
+    assert_eq!(end.stanzas.len(), 1);
+    let mut end = attached();
+    let answer = end.feed("<message from='bot@plays.example' to='\u{263a}@example.com' id='1'/>");
+    assert!(
+        answer.starts_with("<message from='example.com' to='bot@plays.example' type='error' id='1'>"),
+        "{answer}"
+    );
+}
+
 // RFC 6120 §8.2.3 stanza-iq-child, §8.3.1 stanza-error-reply
 #[test]
 fn invalid_stanzas_get_an_error_and_the_stream_goes_on() {

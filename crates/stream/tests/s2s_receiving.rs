@@ -612,8 +612,8 @@ fn stanzas_that_end_the_stream() {
         ("<message from='romeo@a.example'/>", C::ImproperAddressing),
         ("<message to='juliet@b.example'/>", C::ImproperAddressing),
         ("<presence/>", C::ImproperAddressing),
-        ("<message from='romeo@a.example' to='@b.example'/>", C::ImproperAddressing),
-        ("<message from='ro meo@a.example' to='juliet@b.example'/>", C::ImproperAddressing),
+        ("<message from='romeo@a.example' to='juliet@b..example'/>", C::ImproperAddressing),
+        ("<message from='romeo@/x' to='juliet@b.example'/>", C::ImproperAddressing),
         ("<iq type='get' id='1' to='b.example'/>", C::ImproperAddressing),
         ("<message from='romeo@a.example' to='juliet@c.example'/>", C::HostUnknown),
         ("<message from='romeo@a.example' to='romeo@a.example'/>", C::HostUnknown),
@@ -623,6 +623,8 @@ fn stanzas_that_end_the_stream() {
         ("<message from='juliet@b.example' to='juliet@b.example'/>", C::InvalidFrom),
         ("<message from='romeo@a.example' to='juliet@chat.b.example'/>", C::InvalidFrom),
         ("<iq type='get' id='1' from='romeo@c.example' to='b.example'/>", C::InvalidFrom),
+        ("<message from='ro meo@c.example' to='juliet@b.example'/>", C::InvalidFrom),
+        ("<message from='romeo@a.example' to='ju liet@c.example'/>", C::HostUnknown),
         ("<order xmlns='urn:example'/>", C::UnsupportedStanzaType),
         (
             "<message xmlns='jabber:client' from='romeo@a.example' to='juliet@b.example'/>",
@@ -638,6 +640,39 @@ fn stanzas_that_end_the_stream() {
         end.feed(bytes);
         assert_eq!(end.error(), condition, "{bytes}");
         assert!(end.stanzas.is_empty() && end.events.len() == 1, "{bytes}");
+    }
+}
+
+// RFC 7622 §4 [JE2], appendix A: what other servers take for an address is none here. That ends no stream of others, as section 4.9.3.7 of RFC 6120
+// would have it.
+#[test]
+fn an_address_of_older_rules_ends_no_stream() {
+    for from in
+        ["\u{263a}@a.example", "ro meo@a.example", "@a.example", "r@a.example/\u{1160}", "r@a.example/"]
+    {
+        let mut end = open();
+        let events = end.events.len();
+        end.feed(&format!("<message from='{from}' to='juliet@b.example' id='1'/>{MESSAGE}"));
+        assert!(end.ended.is_none(), "{from} {:?}", end.ended);
+        assert_eq!((end.stanzas.len(), end.events.len()), (1, events), "{from}");
+    }
+    // Who can be told is told.
+    for to in ["\u{263a}@b.example/x", "@b.example", "juliet@b.example/\u{1160}"] {
+        let mut end = open();
+        end.events.clear();
+        end.feed(&format!("<message from='romeo@a.example/x' to='{to}' id='1'/>{MESSAGE}"));
+        assert!(end.ended.is_none(), "{to} {:?}", end.ended);
+        let [S2sEvent::Reply(reply)] = &end.events[..] else { panic!("{to} {:?}", end.events) };
+        assert!(
+            reply
+                .to_xml()
+                .starts_with("<message from='b.example' to='romeo@a.example/x' type='error' id='1'>"),
+            "{}",
+            reply.to_xml()
+        );
+        assert!(reply.to_xml().contains("<jid-malformed "), "{}", reply.to_xml());
+        end.feed(&format!("<message type='error' from='romeo@a.example/x' to='{to}' id='1'/>"));
+        assert_eq!((end.stanzas.len(), end.events.len()), (1, 1), "{to}");
     }
 }
 

@@ -75,7 +75,7 @@ impl Initiator {
                     common.framing.stanza(&reply, out);
                     Ok(None)
                 }
-                Incoming::Ignored => Ok(None),
+                Incoming::Ignored | Incoming::Dropped { .. } => Ok(None),
             },
             // What was sent before our closing tag was read still counts.
             Phase::Closing if !self.attached => Ok(None),
