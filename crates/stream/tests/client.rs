@@ -1066,3 +1066,17 @@ fn a_header_without_a_content_namespace() {
         assert_eq!(client.stanzas.len(), 1);
     }
 }
+
+// RFC 6120 §8.3.1: an error goes to the sender. Whoever has no address that can be written is told nothing, rather than the client's own account.
+#[test]
+fn who_has_no_address_gets_no_error() {
+    let mut client = Client::at(&[HEADER, &features(&mechanisms(&["PLAIN"])), SUCCESS, HEADER, BIND, BOUND]);
+    for kind in ["message", "presence", "iq type='get' id='1'"] {
+        assert_eq!(client.feed(&format!("<{kind} from='room@chat.example.com/\u{1160}'/>")), "", "{kind}");
+    }
+    assert!(client.stanzas.is_empty() && client.ended.is_none());
+    let answer = client.feed("<presence type='none' from='romeo@example.net/x'/>");
+    assert!(answer.starts_with("<presence to='romeo@example.net/x' type='error'>"), "{answer}");
+    // The server itself has none.
+    assert!(client.feed("<iq type='get' id='1'/>").starts_with("<iq type='error' id='1'>"));
+}

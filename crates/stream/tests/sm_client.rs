@@ -140,7 +140,7 @@ fn what_comes_is_counted_and_acknowledged() {
     assert_eq!(&client.out[before..], a(2).as_bytes());
     assert_eq!(client.feed(R), a(2));
     // One that is answered by the stream itself.
-    assert!(client.feed("<message from='@' type='chat'/>").contains("jid-malformed"));
+    assert!(client.feed("<message from='romeo@example.net' to='@' type='chat'/>").contains("jid-malformed"));
     assert_eq!(client.feed(R), a(3));
 }
 

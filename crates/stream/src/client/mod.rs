@@ -573,7 +573,10 @@ impl Client {
             }
             Err(invalid) => {
                 common.took();
-                if let (Some(reply), Phase::Open) = (invalid.reply, common.phase()) {
+                // Without an address it would go to our own account; only the server itself has none.
+                let is_by_server = common.reader.element().attr("from").is_none();
+                let reply = invalid.reply.filter(|reply| is_by_server || reply.head.to.is_some());
+                if let (Some(reply), Phase::Open) = (reply, common.phase()) {
                     common.write_stanza(&reply, out);
                 }
                 None
