@@ -439,6 +439,7 @@ impl<S: Side> Stream<S> {
                 self.write_close(out);
             }
             (_, Error::HandledTooHigh { h, sent }) => {
+                self.common.write_ack(out);
                 let condition = StreamError::from(StreamCondition::UndefinedCondition);
                 let detail = TooHigh { h: *h, sent: *sent }.to_element();
                 self.common.framing.error(&condition, Some(&detail), out);

@@ -240,6 +240,12 @@ fn the_last_word() {
     end.out.clear();
     end.stream.abort(StreamError::from(StreamCondition::SystemShutdown), &mut end.out);
     assert!(end.output().starts_with(&[&ack(1), "<stream:error>"].concat()), "{}", end.output());
+    // Who says that more has come than was sent is wrong about that, and hears what has come to us all the same.
+    let mut end = receiving();
+    end.feed(&[ENABLE, MESSAGE].concat());
+    end.out.clear();
+    fails(&mut end, &ack(9));
+    assert!(end.output().starts_with(&[&ack(1), "<stream:error>"].concat()), "{}", end.output());
     let mut end = initiating(FEATURE, None);
     end.feed(ENABLED);
     send(&mut end);

@@ -264,8 +264,9 @@ fn the_client_acknowledges() {
             assert_eq!(
                 end,
                 format!(
-                    "<stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
-                     <handled-count-too-high xmlns='urn:xmpp:sm:3' h='{wrong}' send-count='5'/></stream:error></stream:stream>"
+                    "{}<stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+                     <handled-count-too-high xmlns='urn:xmpp:sm:3' h='{wrong}' send-count='5'/></stream:error></stream:stream>",
+                    a(0)
                 )
             );
         } else {
