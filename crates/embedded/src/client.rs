@@ -191,10 +191,15 @@ impl<X: Extensions, L: Link, C: Clock> Client<X, L, C> {
             })
             .await
         };
+        let mut has_come = false;
         if let Poll::Ready(count) = read {
-            device.received(input.get(..count?).unwrap_or_default());
+            let bytes = input.get(..count?).unwrap_or_default();
+            has_come = !bytes.is_empty();
+            device.received(bytes);
         }
         match wrote {
+            // What the server had said before the link broke may be why, and what to do about it. The link says so again.
+            Poll::Ready(Err(_)) if has_come => {}
             Poll::Ready(Ok(0)) if has_output => return Err(String::from("the link takes no bytes")),
             Poll::Ready(count) => {
                 device.wrote(count?);

@@ -34,6 +34,8 @@ struct Pipe {
     is_open: bool,
     /// The server has said that nothing more comes.
     is_over: bool,
+    /// It takes nothing more.
+    is_deaf: bool,
     /// Bytes that were written and not flushed, now and when it was closed last.
     unflushed: usize,
     lost: usize,
@@ -110,7 +112,7 @@ impl Write for Line {
         poll_fn(|_| {
             let mut pipe = self.0.borrow_mut();
             let room = CAPACITY.saturating_sub(pipe.up.len());
-            if !pipe.is_there {
+            if !pipe.is_there || pipe.is_deaf {
                 Poll::Ready(Err(Cut))
             } else if room == 0 {
                 Poll::Pending
@@ -381,6 +383,23 @@ fn a_wrong_password_is_the_end() {
     let end = test.end();
     assert!(matches!(&*end, Disconnected::Failed(_)), "{end}");
     assert!(!test.line.0.borrow().is_open);
+}
+
+// RFC 6120 §4.9.3.3: whoever has lost its resource to another client hears it, though it was just about to send something.
+#[test]
+fn what_has_come_is_read_before_a_broken_link_is_given_up() {
+    let mut test = Test::new(1);
+    test.until("online", |event| matches!(event, AgentEvent::Online(_)));
+    let error = "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>";
+    {
+        let mut pipe = test.line.0.borrow_mut();
+        pipe.down.extend(error.as_bytes());
+        pipe.is_deaf = true;
+    }
+    let farewell = Message::chat("romeo@example.com".parse().unwrap()).body("farewell").to_stanza();
+    test.client.agent().send(farewell).unwrap();
+    let why = (0..10).find_map(|_| poll(&mut test.client, 1)?.err()).expect("it does not hear why");
+    assert!(why.is_permanent(), "{why}");
 }
 
 #[test]

@@ -75,34 +75,42 @@ pub fn exchange(socket: &mut TcpStream, machine: &mut impl Buffered, now: Instan
     let wait = machine.deadline().map(|due| (due - now).max(SHORTEST));
     let done = if !machine.output().is_empty() {
         // What is left is written the next time.
-        socket
-            .set_write_timeout(wait)
-            .and_then(|()| socket.write(machine.output()))
-            .map(|count| machine.wrote(count))
+        let written = socket.set_write_timeout(wait).and_then(|()| socket.write(machine.output()));
+        match written {
+            // What the other end had said before the connection broke may be why, and what to do about it.
+            Err(error) if !is_time(&error) && machine.room() > 0 => {
+                return match read(socket, machine, Some(SHORTEST)) {
+                    Ok(1..) => Ok(()),
+                    _ => Err(error),
+                };
+            }
+            written => written.map(|count| machine.wrote(count)),
+        }
     } else if machine.room() == 0 {
         // It waits for its owner, who is here.
         thread::sleep(wait.unwrap_or(SHORTEST));
         Ok(())
     } else {
-        let mut buffer = [0; CHUNK];
-        let room = machine.room().min(CHUNK);
-        socket
-            .set_read_timeout(wait)
-            .and_then(|()| socket.read(&mut buffer[..room]))
-            .map(|count| machine.received(&buffer[..count]))
+        read(socket, machine, wait).map(|_| ())
     };
     match done {
-        // On some systems a time-out is the one, on some the other.
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-            ) =>
-        {
-            Ok(())
-        }
+        Err(error) if is_time(&error) => Ok(()),
         done => done,
     }
+}
+
+fn read(socket: &mut TcpStream, machine: &mut impl Buffered, wait: Option<Duration>) -> io::Result<usize> {
+    let mut buffer = [0; CHUNK];
+    let room = machine.room().min(CHUNK);
+    socket.set_read_timeout(wait)?;
+    let count = socket.read(&mut buffer[..room])?;
+    machine.received(&buffer[..count]);
+    Ok(count)
+}
+
+/// Whether nothing is wrong, and it only was not possible by now. On some systems a time-out is the one, on some the other.
+fn is_time(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
 /// Writes the last words of a machine, and closes the socket. A peer that does not take them has five seconds.
@@ -194,6 +202,46 @@ mod tests {
             ErrorKind::TimedOut
         );
         assert_eq!(connect_to(&[], Duration::ZERO).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    /// One who always has something to say, and keeps what has come.
+    #[derive(Default)]
+    struct Talker(Vec<u8>);
+
+    impl Buffered for Talker {
+        fn deadline(&self) -> Option<Instant> {
+            None
+        }
+
+        fn room(&self) -> usize {
+            CHUNK
+        }
+
+        fn output(&self) -> &[u8] {
+            b"more"
+        }
+
+        fn received(&mut self, bytes: &[u8]) {
+            self.0.extend_from_slice(bytes);
+        }
+
+        fn wrote(&mut self, _: usize) {}
+    }
+
+    // RFC 6120 §4.9: what ended the stream is read, though the connection broke while something was being written.
+    #[test]
+    fn what_has_come_is_read_before_a_broken_connection_is_given_up() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        let mut talker = Talker::default();
+        exchange(&mut socket, &mut talker, Instant::ZERO).unwrap();
+        server.write_all(b"conflict").unwrap();
+        // What it has not read resets the connection.
+        drop(server);
+        let broken = (0..1_000).find_map(|_| exchange(&mut socket, &mut talker, Instant::ZERO).err());
+        assert!(broken.is_some());
+        assert_eq!(talker.0, b"conflict");
     }
 
     #[test]

@@ -165,6 +165,7 @@ impl<R: Runtime> Task<R> {
     ) -> Result<Poll<()>, Carried> {
         let now = self.now();
         let (mut writes, mut reads, mut is_busy) = (false, false, false);
+        let mut broken = None;
         let deadline = {
             let mut state = self.shared.lock();
             state.task = Some(cx.waker().clone());
@@ -172,10 +173,14 @@ impl<R: Runtime> Task<R> {
             machine.tick(now);
             while !machine.output().is_empty() {
                 let out = machine.output();
-                match tried(socket.try_write(&[IoSlice::new(out)]))? {
-                    Some(count) => drop(out.drain(..count)),
-                    None => {
+                match tried(socket.try_write(&[IoSlice::new(out)])) {
+                    Ok(Some(count)) => drop(out.drain(..count)),
+                    Ok(None) => {
                         writes = true;
+                        break;
+                    }
+                    Err(error) => {
+                        broken = Some(error);
                         break;
                     }
                 }
@@ -186,14 +191,20 @@ impl<R: Runtime> Task<R> {
                     return Err(Carried::Ended);
                 }
             } else if machine.wants_input() {
-                match tried(socket.try_read(buffer))? {
-                    Some(0) => return Err(Carried::Ended),
-                    Some(count) => {
+                match tried(socket.try_read(buffer)) {
+                    // What the server had said before the connection broke may be why, and what to do about it.
+                    Ok(Some(count @ 1..)) => {
                         machine.receive(now, &buffer[..count]);
-                        is_busy = true;
+                        (is_busy, broken) = (true, None);
                     }
-                    None => reads = true,
+                    _ if broken.is_some() => {}
+                    Ok(Some(_)) => return Err(Carried::Ended),
+                    Ok(None) => reads = true,
+                    Err(error) => return Err(error),
                 }
+            }
+            if let Some(broken) = broken {
+                return Err(broken);
             }
             machine.deadline().into_iter().chain(*until).min()
         };
