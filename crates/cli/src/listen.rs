@@ -136,7 +136,13 @@ impl Listener {
         loop {
             let connected = tokio::select! {
                 connected = self.connect(connector, &mut session) => connected,
-                () = stop.asked() => return Ok(()),
+                () = stop.asked() => {
+                    // The server may still have to hear what has been printed last.
+                    if let Some(session) = &mut session {
+                        session.end(stop).await;
+                    }
+                    return Ok(());
+                }
             };
             let Lost { reason, pause } = match (connected, &mut session) {
                 (Ok(()), Some(session)) => {

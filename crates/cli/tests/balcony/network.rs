@@ -71,6 +71,9 @@ pub struct Cable {
 struct Ends {
     streams: Vec<TcpStream>,
     is_cut: bool,
+    /// Connections come about while it is cut, and nothing comes of them.
+    is_silent: bool,
+    silent: Vec<TcpStream>,
 }
 
 impl Cable {
@@ -81,6 +84,10 @@ impl Cable {
         spawn(move || {
             while let Ok((client, _)) = listener.accept() {
                 let mut state = state.lock().unwrap();
+                if state.is_cut && state.is_silent {
+                    state.silent.push(client);
+                    continue;
+                }
                 let Some(server) = TcpStream::connect(&server).ok().filter(|_| !state.is_cut) else {
                     continue;
                 };
@@ -104,6 +111,19 @@ impl Cable {
         for stream in state.streams.drain(..) {
             // It may be closed already.
             let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Cuts it, and has clients wait that come back.
+    pub fn cut_silently(&self) {
+        self.state.lock().unwrap().is_silent = true;
+        self.cut();
+    }
+
+    /// Waits until a client has come back and waits.
+    pub fn client_waits(&self) {
+        while self.state.lock().unwrap().silent.is_empty() {
+            std::thread::yield_now();
         }
     }
 

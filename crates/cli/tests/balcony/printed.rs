@@ -197,3 +197,26 @@ fn what_is_printed_when_the_connection_is_broken_does_not_come_again() {
         next_gets(&world, &server, (1..2).map(text));
     }
 }
+
+// XEP-0198 §5: nor if the listener is told to end while it comes back.
+#[test]
+fn what_was_printed_before_a_connection_that_is_being_made_does_not_come_again() {
+    let world = World::new();
+    let server = server(&world);
+    let cable = Cable::to(&server.address);
+    let (mut reader, writer) = pipe().unwrap();
+    let listener = world.listener_into(writer, &cable.address, JULIET, &["--json"]);
+    listener.stderr_with("listening as");
+    let text = |number: usize| format!("{number}{}", "x".repeat(LONG));
+    Romeo::of(&server).says((0..1).map(text));
+    reader.read_exact(&mut [0]).unwrap();
+    cable.cut_silently();
+    server.process.stderr_with("has lost its connection");
+    let printed = std::thread::spawn(move || BufReader::new(reader).lines().count());
+    cable.client_waits();
+    cable.mend();
+    listener.signal("TERM");
+    listener.wait().succeeded();
+    assert_eq!(printed.join().unwrap(), 1);
+    next_gets(&world, &server, core::iter::empty());
+}
