@@ -43,12 +43,13 @@ impl Incoming {
                 ));
             }
             Some(Ok(stanza)) => (stanza, false),
-            Some(Err(invalid)) if invalid.error.condition == ErrorCondition::JidMalformed => {
-                return Incoming::malformed(common, invalid.reply).ok_or_else(improper);
-            }
             Some(Err(invalid)) => match invalid.reply {
-                Some(reply) => (reply, true),
-                None => return Ok(Incoming::Ignored),
+                Some(reply) if reply.head.from.is_some() && reply.head.to.is_some() => (reply, true),
+                None if invalid.error.condition != ErrorCondition::JidMalformed => {
+                    return Ok(Incoming::Ignored);
+                }
+                // Whatever else is wrong with it.
+                reply => return Incoming::malformed(common, reply).ok_or_else(improper),
             },
         };
         if stanza.head.from.is_none() || stanza.head.to.is_none() {

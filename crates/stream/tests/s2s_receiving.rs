@@ -676,6 +676,37 @@ fn an_address_of_older_rules_ends_no_stream() {
     }
 }
 
+// RFC 7622 §4 [JE2]: the same of a stanza that is wrong in another way, too, which is found first.
+#[test]
+fn an_address_of_older_rules_ends_no_stream_whatever_else_is_wrong() {
+    let deep = ["<a>".repeat(300), "</a>".repeat(300)].concat();
+    for (kind, rest, inside) in [
+        ("message", "", &*deep),
+        ("iq", "type='get' id='1'", ""),
+        ("iq", "type='what' id='1'", "<a/>"),
+        ("presence", "type='what'", ""),
+    ] {
+        let stanza = |from, to| format!("<{kind} from='{from}' to='{to}' {rest}>{inside}</{kind}>");
+        let mut end = open();
+        let events = end.events.len();
+        end.feed(&[&*stanza("\u{263a}@a.example", "juliet@b.example"), MESSAGE].concat());
+        assert!(end.ended.is_none(), "{kind} {rest} {:?}", end.ended);
+        assert_eq!((end.stanzas.len(), end.events.len()), (1, events), "{kind} {rest}");
+        let mut end = open();
+        end.events.clear();
+        end.feed(&[&*stanza("romeo@a.example", "\u{263a}@b.example"), MESSAGE].concat());
+        assert!(end.ended.is_none(), "{kind} {rest} {:?}", end.ended);
+        let [S2sEvent::Reply(reply)] = &end.events[..] else { panic!("{kind} {rest} {:?}", end.events) };
+        let begin = format!("<{kind} from='b.example' to='romeo@a.example' type='error'");
+        assert!(reply.to_xml().starts_with(&begin), "{}", reply.to_xml());
+        // Who may not speak for the domain is told nothing.
+        let mut end = open();
+        end.events.clear();
+        end.feed(&stanza("romeo@c.example", "\u{263a}@b.example"));
+        assert!(end.ended.is_some() && end.events.is_empty(), "{kind} {rest} {:?}", end.events);
+    }
+}
+
 // RFC 6120 §8.2.3 stanza-iq-child, §4.5 [N18]: the reply can't go back on this stream, so its owner gets it.
 #[test]
 fn replies_take_another_stream() {
