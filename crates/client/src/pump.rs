@@ -213,6 +213,11 @@ impl Pump {
             self.settle();
             match progress.map_err(PumpError::Ended)? {
                 Progress::Event(event) => self.keep(event),
+                // The time for the server's closing tag is over.
+                Progress::Closed => {
+                    self.closed = true;
+                    break;
+                }
                 _ => break,
             }
         }

@@ -270,6 +270,25 @@ fn a_server_that_reads_nothing_is_given_up() {
     assert_eq!(pair.next_number(), Some("0".into()));
 }
 
+// RFC 6120 §4.4: the time that the server has for its closing tag is over, though nothing more can be kept.
+#[test]
+fn a_close_has_an_end_for_somebody_who_takes_no_events() {
+    let mut pair = Pair::online();
+    pair.messages(0..1_100);
+    pair.pump.absorb(NOW).unwrap();
+    pair.pump.close(NOW);
+    pair.pump.absorb(NOW).unwrap();
+    for _ in 0..64 {
+        if pair.pump.is_closed() {
+            break;
+        }
+        let now = pair.pump.deadline().expect("it waits for ever");
+        pair.pump.absorb(now).unwrap();
+    }
+    assert!(pair.pump.is_closed());
+    assert_eq!(pair.next_number(), Some("0".into()));
+}
+
 // A device has TLS of its own, and the same pump.
 #[test]
 fn tls_can_be_the_owners() {
