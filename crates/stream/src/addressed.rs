@@ -64,6 +64,18 @@ impl Incoming {
         Ok(Incoming::Stanza(stanza.into()))
     }
 
+    /// The same for a component, to which its server hands on what comes from everywhere: neither is to blame for a domain that is none.
+    pub(crate) fn read_relayed(common: &Common) -> Result<Incoming, StreamError> {
+        Incoming::read(common).or_else(|error| {
+            let is_there = |name| common.reader.element().attr(name).is_some();
+            match error.condition == StreamCondition::ImproperAddressing && is_there("from") && is_there("to")
+            {
+                true => Ok(Incoming::Ignored),
+                false => Err(error),
+            }
+        })
+    }
+
     /// A stanza with an address that is none by RFC 7622. Many servers prepare addresses by the older rules of RFC 6122, under which more of them
     /// are, so it is the matter of the one user who has it, and no reason to end a stream of many (as RFC 6120 section 4.9.3.7 would have it).
     /// `None` if an address is missing, or its domain is none.

@@ -215,6 +215,26 @@ fn an_address_of_older_rules_ends_no_stream() {
     );
 }
 
+// The same of a domain: whoever has one, and a server that talks with it, does not throw a component off.
+#[test]
+fn a_domain_of_older_rules_does_not_throw_a_component_off() {
+    let message = "<message from='juliet@example.com' to='bot@plays.example'/>";
+    for from in [
+        "\u{263a}.example",
+        "romeo@my_host.example",
+        "romeo@a\u{2603}.example/x",
+        "romeo@-a.example",
+        "romeo@a..example",
+    ] {
+        let mut end = component();
+        let stranger = format!("<message from='{from}' to='bot@plays.example'/>");
+        let answer = end.feed(&[&header("id='1'"), "<handshake/>", &stranger, message].concat());
+        assert!(end.ended.is_none(), "{from} {:?}", end.ended);
+        assert_eq!(end.stanzas.len(), 1, "{from}");
+        assert!(!answer.contains("type='error'"), "{from} {answer}");
+    }
+}
+
 // RFC 6120 §8.2.3 stanza-iq-child, §8.3.1 stanza-error-reply
 #[test]
 fn invalid_stanzas_get_an_error_and_the_stream_goes_on() {

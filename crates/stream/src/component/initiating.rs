@@ -69,7 +69,7 @@ impl Initiator {
                 common.reader.set_limits(common.limits().after_auth);
                 Ok(Some(ComponentEvent::Attached(self.config.domain.clone())))
             }
-            Phase::Open => match Incoming::read(common)? {
+            Phase::Open => match Incoming::read_relayed(common)? {
                 Incoming::Stanza(stanza) => Ok(Some(ComponentEvent::Stanza(stanza))),
                 Incoming::Refused(reply) => {
                     common.framing.stanza(&reply, out);
@@ -79,7 +79,7 @@ impl Initiator {
             },
             // What was sent before our closing tag was read still counts.
             Phase::Closing if !self.attached => Ok(None),
-            Phase::Closing => match Incoming::read(common)? {
+            Phase::Closing => match Incoming::read_relayed(common)? {
                 Incoming::Stanza(stanza) => Ok(Some(ComponentEvent::Stanza(stanza))),
                 _ => Ok(None),
             },
