@@ -1,4 +1,4 @@
-//! The wish that a command ends: Ctrl-C, or SIGTERM.
+//! The wish that a command ends: Ctrl-C, SIGTERM, or a terminal that is closed.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -8,6 +8,8 @@ use crate::failure::{Failure, io};
 pub(crate) struct Stop {
     interrupt: Signal,
     terminate: Signal,
+    /// `None` if that is to end nobody, as with `nohup`.
+    hang_up: Option<Signal>,
     times: u32,
 }
 
@@ -17,6 +19,7 @@ impl Stop {
         Ok(Stop {
             interrupt: catch(SignalKind::interrupt())?,
             terminate: catch(SignalKind::terminate())?,
+            hang_up: is_hung_up().then(|| catch(SignalKind::hangup())).transpose()?,
             times: 0,
         })
     }
@@ -26,6 +29,7 @@ impl Stop {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            Some(_) = async { self.hang_up.as_mut()?.recv().await } => {}
         }
         self.times = self.times.saturating_add(1);
     }
@@ -34,6 +38,16 @@ impl Stop {
     pub(crate) fn times(&self) -> u32 {
         self.times
     }
+}
+
+/// Whether a terminal that is closed ends this program: whether its parent has not had SIGHUP ignored. Where that can't be known nothing is changed.
+fn is_hung_up() -> bool {
+    // As a number in base 16; the first signal is SIGHUP.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored
+        .and_then(|ignored| u64::from_str_radix(ignored.trim(), 16).ok())
+        .is_some_and(|ignored| ignored & 1 == 0)
 }
 
 /// What a command says that was told to end before it was done.

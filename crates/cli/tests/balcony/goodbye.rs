@@ -123,6 +123,34 @@ fn a_listener_that_waits_ends_its_session() {
     }
 }
 
+// A terminal that is closed tells its programs to end, but for those that were begun with `nohup`.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_listener_whose_terminal_is_closed_says_goodbye() {
+    let world = World::new();
+    world.account("romeo");
+    let server = world.serve(&[]);
+    let address = &server.address;
+    let listen = |signal: &str| {
+        world.shell(&format!(
+            "{signal}-signal=HUP BALCONY_PASSWORD={PASSWORD} balcony listen --as romeo@localhost/x --connect {address}"
+        ))
+    };
+    let listener = listen("--default");
+    listener.stderr_with("listening as");
+    listener.signal("HUP");
+    listener.wait().succeeded();
+    nobody_is_left(&world);
+
+    let listener = listen("--ignore");
+    listener.stderr_with("listening as");
+    listener.signal("HUP");
+    world.send(&server, "romeo@localhost/y", "romeo@localhost/x", "still there?", &[]).succeeded();
+    assert!(listener.stdout().ends_with(": still there?"));
+    listener.signal("TERM");
+    listener.wait().succeeded();
+}
+
 /// Says nothing for longer than anybody waits.
 fn hangs() -> ! {
     loop {
