@@ -201,6 +201,39 @@ impl Certificate {
         self.trust.as_ref() == Some(&self.path)
     }
 
+    /// Fails if a domain would be shown a certificate that has ended, or is not valid yet, in the place of a valid one.
+    pub(crate) fn may_replace(
+        &self,
+        before: &Certificate,
+        domains: &[BareJid],
+        now: SystemTime,
+    ) -> Result<(), Failure> {
+        let is_valid = |config: &TlsIdentity| config.validity().unwrap_or_default().contains(&seconds(now));
+        for domain in domains {
+            let ((path, new), (_, old)) = (self.identity_for(domain), before.identity_for(domain));
+            if is_valid(new) || !is_valid(old) {
+                continue;
+            }
+            let validity = new.validity().unwrap_or_default();
+            let says = match seconds(now) < validity.start {
+                true => format!("is not valid before {}", date(validity.start)),
+                false => format!("has ended on {}", date(validity.end)),
+            };
+            let until = date(old.validity().unwrap_or_default().end);
+            let path = path.display();
+            return Err(Failure::new(format!(
+                "{path}: the certificate {says}; the one for {domain} that is used is valid until {until}"
+            )));
+        }
+        Ok(())
+    }
+
+    /// What is shown for `domain`, and the name of its file.
+    fn identity_for(&self, domain: &BareJid) -> (&Path, &TlsIdentity) {
+        let own = self.others.iter().find(|other| other.domain == *domain);
+        own.map_or((&*self.path, &self.config), |other| (&*other.path, &other.config))
+    }
+
     /// Those that end soon, in how many days, and on which day; none are left if one has ended.
     pub(crate) fn ending(&self, now: SystemTime) -> Vec<(&Path, u64, String)> {
         let ends = |config| Some((days_left(config, now)?, date(config.validity().unwrap_or_default().end)));
@@ -213,9 +246,7 @@ impl Certificate {
     pub(crate) fn refusals(&self, domains: &[BareJid], trust: &TlsTrust) -> Vec<Refused<'_>> {
         let mut refused: Vec<Refused<'_>> = Vec::new();
         for domain in domains {
-            let own = self.others.iter().find(|other| other.domain == *domain);
-            let (path, config) =
-                own.map_or((&*self.path, &self.config), |other| (&*other.path, &other.config));
+            let (path, config) = self.identity_for(domain);
             let refusal = match trust.judge_server(config, domain.domainpart()) {
                 Err(Error::Certificate { refusal, .. }) => refusal,
                 // What is no name of the DNS is in no certificate.
@@ -283,8 +314,7 @@ impl Certificate {
         if checkable(core::slice::from_ref(domain), self).is_ok() {
             return None;
         }
-        let own = self.others.iter().find(|other| other.domain == *domain);
-        let config = own.map_or(&self.config, |other| &other.config);
+        let (_, config) = self.identity_for(domain);
         let has_issued = |root: &&Path| small_file::read(root).is_ok_and(|pem| config.is_issued_by(&pem));
         let itself = config.is_self_signed().then_some(path);
         Some(root.filter(has_issued).or(itself).unwrap_or(Path::new("FILE")).to_owned())

@@ -285,7 +285,10 @@ async fn serve(
                     Ok((settings, certificate, Offer::of(&store)))
                 }));
             }
-            read = finished(&mut reading) => match read.and_then(|read| configured(read, &config)) {
+            read = finished(&mut reading) => match read.and_then(|read| {
+                read.1.may_replace(&certificate, &domains, SystemTime::now())?;
+                configured(read, &config)
+            }) {
                 Ok((new, new_settings, new_certificate)) => {
                     (config, settings, certificate) = (new, new_settings, new_certificate);
                     log.set_level(settings.log.unwrap_or_default());

@@ -251,6 +251,43 @@ fn hangup_reads_the_certificate_again() {
 }
 
 #[test]
+fn hangup_takes_no_certificate_that_has_ended() {
+    let world = World::new();
+    let key = rcgen::KeyPair::generate().unwrap();
+    world.write("key.pem", &key.serialize_pem());
+    let show = |from: i32, until: i32| {
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        (params.not_before, params.not_after) =
+            (rcgen::date_time_ymd(from, 1, 1), rcgen::date_time_ymd(until, 1, 1));
+        let pem = params.self_signed(&key).unwrap().pem();
+        world.write("cert.pem", &pem);
+        pem
+    };
+    world.write("trusted.pem", &show(2020, 3000));
+    let server = world.serve(&["--cert", "cert.pem", "--key", "key.pem"]);
+    world.account("romeo");
+    let there = ["--connect", &server.address, "--ca", "trusted.pem"];
+    for (from, until, expected) in [
+        (
+            2020,
+            2021,
+            "cert.pem: the certificate has ended on 2021-01-01; the one for localhost that is used is valid until 3000-01-01",
+        ),
+        (2990, 3000, "cert.pem: the certificate is not valid before 2990-01-01; "),
+    ] {
+        show(from, until);
+        server.process.signal("HUP");
+        let line = server.process.stderr_with("everything stays as it was: ");
+        assert!(line.contains(expected), "{line}");
+        send(&world, &there).succeeded();
+    }
+    world.write("trusted.pem", &show(2020, 2999));
+    server.process.signal("HUP");
+    server.process.stderr_with("read the certificate");
+    send(&world, &there).succeeded();
+}
+
+#[test]
 fn a_certificate_of_ones_own() {
     let world = World::new();
     world.serve(&[]).stop();
