@@ -148,7 +148,8 @@ impl Link {
                 Ok(status.as_deref() == Some("committed"))
             });
             match asked {
-                Err(StoreError::Unreachable(_)) if now() < until => {
+                // The server may be away, or still be at the change and have the lock.
+                Err(StoreError::Unreachable(_) | StoreError::InUse) if now() < until => {
                     #[expect(clippy::disallowed_methods, reason = "an adapter may wait")]
                     thread::sleep(STEP);
                 }
