@@ -165,7 +165,7 @@ impl Connector {
             {
                 " (if that port is not for direct TLS, leave --direct-tls out)"
             }
-            error if is_of_servers(error) => " (that port is for other servers, not for clients)",
+            error if is_of_servers(error) => " (that port is for other servers or services, not for clients)",
             error if direct == Some(false) && is_no_stream(error) => {
                 " (if that port is for direct TLS, add --direct-tls)"
             }

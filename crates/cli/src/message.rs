@@ -84,7 +84,7 @@ pub(crate) fn explained(error: &StanzaError) -> String {
         ErrorCondition::RemoteServerNotFound => {
             "there is no such server, or this account's does not talk to it"
         }
-        ErrorCondition::RemoteServerTimeout => "that server does not answer",
+        ErrorCondition::RemoteServerTimeout => "that server or service does not answer, or is not connected",
         ErrorCondition::ServiceUnavailable => {
             "nobody takes it there: there may be no such account or service, or no room, or not for this account"
         }

@@ -86,7 +86,10 @@ fn a_server_as_it_should_be() {
 
     // Who takes the port of servers for that of clients is told so.
     let send = ["send", "--as", "romeo@localhost", "--connect", &checked.port, "romeo@localhost", "hello"];
-    checked.world.run_as("x", &send).failed(1, &["that port is for other servers, not for clients"]);
+    checked
+        .world
+        .run_as("x", &send)
+        .failed(1, &["that port is for other servers or services, not for clients"]);
 
     // For programs the same, in one line.
     let ended = checked.check("localhost", "balcony-data/ca.pem", &["--json"]);
