@@ -94,7 +94,7 @@ impl Connection<Client> {
     /// What is needed to go on with the session; see [`ClientStream::resumption`]. Nothing after the stream was closed in good order.
     #[must_use]
     pub fn resumption(&self) -> Option<Resumption> {
-        self.stream.resumption().filter(|_| !self.closed || self.failed.is_some())
+        self.stream.resumption()
     }
 
     /// So many more stanzas are handled; see [`ClientStream::handled`].

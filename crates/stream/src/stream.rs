@@ -98,6 +98,8 @@ pub struct Stream<S: Side> {
     answer: Option<Box<S::Answer>>,
     /// Set once, returned for ever.
     failed: Option<Box<Error>>,
+    /// The transport has ended after our closing tag, and before the peer's.
+    is_cut: bool,
     /// Whether the peer has been asked if it still lives.
     pinged: bool,
     /// How the ids of the stream's own pings begin, once there has been one, and how many there have been.
@@ -106,7 +108,7 @@ pub struct Stream<S: Side> {
 
 impl<S: Side> Stream<S> {
     pub(crate) fn begin(common: Common, side: S) -> Self {
-        Stream { common, side, answer: None, failed: None, pinged: false, pings: None }
+        Stream { common, side, answer: None, failed: None, is_cut: false, pinged: false, pings: None }
     }
 
     /// Takes the peer's bytes up to the next event, and appends what is to be sent to `out`.
@@ -264,13 +266,19 @@ impl<S: Side> Stream<S> {
             return Err((**error).clone());
         }
         match self.common.phase() {
-            Phase::Closing | Phase::Closed => {
+            phase @ (Phase::Closing | Phase::Closed) => {
+                self.is_cut |= phase == Phase::Closing;
                 self.common.end();
                 Ok(Progress::Closed)
             }
             _ if self.common.doubts_tls() => Err(self.fail(Error::NoTls, out)),
             _ => Err(self.fail(self.refusal_or(Error::Truncated), out)),
         }
+    }
+
+    /// Whether both closing tags have been exchanged, or the peer has had its time for that.
+    pub(crate) fn is_closed_in_good_order(&self) -> bool {
+        self.common.phase() == Phase::Closed && self.failed.is_none() && !self.is_cut
     }
 
     /// When to call [`advance`](Stream::advance) even if nothing has come. It is later than the time of the last such call,

@@ -407,3 +407,28 @@ fn a_probe() {
     client.stream.probe(client.now, second, &mut client.out);
     assert_eq!(client.out.len(), before);
 }
+
+// XEP-0198 1.6.3 §5: a stream that was closed in good order takes its session with it. One that was cut while it was being closed may have left it at the
+// server, which has not heard then what was handled last.
+#[test]
+fn a_session_ends_with_a_stream_that_is_closed_by_both() {
+    for (words, is_over) in [("</stream:stream>", true), ("", false), ("<message/>", false)] {
+        let mut client = enabled();
+        client.feed("<message/>");
+        client.stream.handled(1, &mut client.out);
+        client.stream.close(Instant::ZERO, &mut client.out);
+        client.feed(words);
+        client.eof();
+        assert!(matches!(client.ended, Some(Ok(()))));
+        assert_eq!(client.stream.resumption().is_none(), is_over, "{words}");
+        if let Some(resumption) = client.stream.resumption() {
+            assert_eq!(resumption.counts().h(), 1);
+        }
+    }
+    // The server has had its time.
+    let mut client = enabled();
+    client.stream.close(Instant::ZERO, &mut client.out);
+    client.now = client.stream.deadline().unwrap().at;
+    client.feed("");
+    assert!(client.stream.resumption().is_none());
+}

@@ -145,9 +145,13 @@ impl Stream<Client> {
     }
 
     /// What is needed to go on with the session on another stream; `None` if the server does not let it, or has not got so far. Also
-    /// after the end; but a session is over when its stream was closed in good order.
+    /// after the end; but a session is over when its stream was closed in good order. If the transport ended before the server's closing tag had come,
+    /// nobody knows whether it has heard the last words: then there may still be a session.
     #[must_use]
     pub fn resumption(&self) -> Option<Resumption> {
+        if self.is_closed_in_good_order() {
+            return None;
+        }
         let managed = &self.side.managed;
         let (Some(counts), Some(resumable), Some(jid)) =
             (self.common.counts(), &managed.resumable, &self.side.jid)
