@@ -152,7 +152,7 @@ impl Listener {
                         Err(failure) => {
                             if stop.times() < 2 {
                                 // The stream may be over, which the failure says then.
-                                let _ = session.close(stop).await;
+                                let _ = session.close(stop.insisted()).await;
                             }
                             return Err(failure);
                         }
@@ -249,14 +249,14 @@ impl Listener {
             if end.is_some() && !is_leaving {
                 tokio::select! {
                     () = session.leave() => {}
-                    () = stop.asked() => return Ok(End::Done),
+                    () = stop.insisted() => return Ok(End::Done),
                 }
                 is_leaving = true;
             }
             let next = tokio::select! {
                 next = session.next() => next,
                 () = stop.asked() => {
-                    if is_leaving {
+                    if is_leaving && stop.times() > 1 {
                         return Ok(End::Done);
                     }
                     continue;

@@ -72,7 +72,7 @@ impl Session {
             done = command(&mut session) => done,
             () = stop.asked() => Err(interrupted()),
         };
-        let closed = session.close(&mut stop).await;
+        let closed = session.close(stop.asked()).await;
         let failure = match (done, closed) {
             (Ok(()), Ok(())) => return Ok(()),
             // Whoever is told of a failure does it again.
@@ -237,22 +237,22 @@ impl Session {
     }
 
     /// Ends a session without a connection, if the server keeps it and can be reached soon. Otherwise it ends by itself, which nobody here can
-    /// change.
+    /// change. Who insists does not want to wait for that.
     pub(crate) async fn end(&mut self, stop: &mut Stop) {
         if !self.client.machine().is_resumable() {
             return;
         }
         let reconnected = tokio::select! {
             reconnected = tokio::time::timeout(SOON, self.client.reconnect()) => matches!(reconnected, Ok(Ok(_))),
-            () = stop.asked() => false,
+            () = stop.insisted() => false,
         };
         if reconnected {
-            let _ = self.close(stop).await;
+            let _ = self.close(stop.insisted()).await;
         }
     }
 
-    /// Leaves, and waits until the stream has been closed, but not for long.
-    pub(crate) async fn close(&mut self, stop: &mut Stop) -> Result<(), Failure> {
+    /// Leaves, and waits until the stream has been closed, but not for long, and no longer than until `enough`.
+    pub(crate) async fn close(&mut self, enough: impl Future<Output = ()>) -> Result<(), Failure> {
         let closed = async {
             self.leave().await;
             while let Some((event, _)) = self.next().await.map_err(ended)? {
@@ -265,7 +265,7 @@ impl Session {
         };
         tokio::select! {
             closed = tokio::time::timeout(SOON, closed) => closed.unwrap_or_else(|_| Err(silent("the server"))),
-            () = stop.asked() => Err(interrupted()),
+            () = enough => Err(interrupted()),
         }
     }
 }

@@ -34,6 +34,13 @@ impl Stop {
         self.times = self.times.saturating_add(1);
     }
 
+    /// Waits until it has been asked for a second time in all: for who is about to end anyway, and would only say goodbye.
+    pub(crate) async fn insisted(&mut self) {
+        while self.times < 2 {
+            self.asked().await;
+        }
+    }
+
     /// How often it has been asked for, as far as somebody has waited for that.
     pub(crate) fn times(&self) -> u32 {
         self.times
