@@ -168,8 +168,8 @@ impl<S: Driven> Driver<S> {
             // Idle, asked, given up; or one of them.
             for _ in 0..4 {
                 if self.outcome.ended.is_none() {
-                    if self.keeps && self.stream.is_open() && self.stream.deadline().is_none() {
-                        self.close();
+                    if self.keeps && self.stream.is_open() {
+                        self.go_on();
                     }
                     self.now = self.stream.deadline().expect("nobody waits for ever").at;
                     self.feed(&[]);
@@ -183,6 +183,17 @@ impl<S: Driven> Driver<S> {
         self.check_end();
         self.check_output();
         self.outcome
+    }
+
+    /// One that keeps a silent peer may say something now and then, and goes on until it is closed.
+    fn go_on(&mut self) {
+        if let Some(deadline) = self.stream.deadline() {
+            self.now = deadline.at;
+            self.feed(&[]);
+        }
+        if self.stream.is_open() {
+            self.close();
+        }
     }
 
     fn check_end(&mut self) {
