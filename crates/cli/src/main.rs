@@ -32,6 +32,7 @@ mod existing;
 mod failure;
 mod federate;
 mod federation;
+mod given_up;
 mod hold;
 mod import;
 mod listen;

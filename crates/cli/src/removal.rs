@@ -8,7 +8,7 @@ use balcony_tokio::{Removal, Server, ServerConfig};
 
 use crate::control::Response;
 use crate::failure::{Failure, io};
-use crate::serve::{has_failed, judge};
+use crate::given_up::{has_failed, judge};
 
 /// Removes an account as a running server does: others' rosters have to change, too. For that there is a server for a moment,
 /// to which nobody can connect.

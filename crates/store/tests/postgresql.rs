@@ -216,6 +216,16 @@ struct Between {
 }
 
 impl Between {
+    /// A store with an account, and what stands between it and the server that these parameters lead to.
+    fn store(parameters: &str) -> (Between, Store) {
+        let host = parameters.split([' ', '=']).nth(1).unwrap();
+        let between = Between::start(Path::new(host));
+        let parameters = parameters.replace(host, between.folder.path().to_str().unwrap());
+        let store = Store::connect(&parameters, StoreConfig::default()).unwrap();
+        store.create(&account(0), credentials("pw")).unwrap();
+        (between, store)
+    }
+
     fn start(server: &Path) -> Between {
         const SOCKET: &str = ".s.PGSQL.5432";
         let folder = tempfile::tempdir().unwrap();
@@ -264,11 +274,7 @@ fn forward(
 #[test]
 fn a_change_in_doubt_is_over_before_anything_is_read() {
     let Some((_place, parameters)) = tables() else { return };
-    let host = parameters.split([' ', '=']).nth(1).unwrap();
-    let between = Between::start(Path::new(host));
-    let parameters = parameters.replace(host, between.folder.path().to_str().unwrap());
-    let store = Store::connect(&parameters, StoreConfig::default()).unwrap();
-    store.create(&account(0), credentials("pw")).unwrap();
+    let (between, store) = Between::store(&parameters);
     assert_eq!(waiting(&store.kept(&account(0), &[]).unwrap().unwrap()), 0);
     let worker = Worker::start(store.clone());
     between.armed.store(true, Ordering::SeqCst);
@@ -294,11 +300,7 @@ fn a_change_in_doubt_is_over_before_anything_is_read() {
 #[test]
 fn a_change_whose_answer_is_lost_is_asked_about() {
     let Some((_place, parameters)) = tables() else { return };
-    let host = parameters.split([' ', '=']).nth(1).unwrap();
-    let between = Between::start(Path::new(host));
-    let parameters = parameters.replace(host, between.folder.path().to_str().unwrap());
-    let store = Store::connect(&parameters, StoreConfig::default()).unwrap();
-    store.create(&account(0), credentials("pw")).unwrap();
+    let (between, store) = Between::store(&parameters);
     let worker = Worker::start(store.clone());
     for (is_done, count) in [(true, 1), (false, 1), (true, 2)] {
         between.armed.store(true, Ordering::SeqCst);

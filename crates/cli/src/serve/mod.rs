@@ -1,6 +1,5 @@
 //! `balcony serve`: a server until somebody ends it.
 
-mod given_up;
 mod http;
 mod looks;
 mod offer;
@@ -24,7 +23,6 @@ use balcony_tokio::{GivenUp, SavedSession, Server, ServerConfig, ServerHandle, T
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
-pub(crate) use given_up::judge;
 use http::Http;
 use looks::Looks;
 use offer::Offer;
@@ -40,6 +38,7 @@ use crate::database;
 use crate::demo;
 use crate::failure::{Failure, io, reason};
 use crate::federate::{self, Decision, On};
+use crate::given_up::{has_failed, judge};
 use crate::hold::Hold;
 use crate::log::{self, Log};
 use crate::open_files;
@@ -328,10 +327,6 @@ async fn serve(
         _ = interrupt.recv() => std::process::exit(130),
         _ = terminate.recv() => std::process::exit(143),
     }
-}
-
-pub(crate) fn has_failed() -> Failure {
-    Failure::new("the server has ended by a fault of this program, see above; start it again")
 }
 
 /// Takes the sessions that were kept when the server shut down out of the store. If that fails the server does not start: those that stay

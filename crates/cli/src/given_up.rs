@@ -5,6 +5,11 @@ use balcony_tokio::GivenUp;
 use crate::counted::counted;
 use crate::failure::Failure;
 
+/// Why there is nothing to judge.
+pub(crate) fn has_failed() -> Failure {
+    Failure::new("the server has ended by a fault of this program, see above; start it again")
+}
+
 /// Fails if it is anything.
 pub(crate) fn judge(given_up: GivenUp) -> Result<(), Failure> {
     if given_up.is_nothing() {
